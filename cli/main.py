@@ -1,0 +1,45 @@
+"""Entry point: collects the commands, and turns bad input into one line and exit code 2."""
+
+import sys
+
+import click
+import typer
+
+from . import data
+
+app = typer.Typer(
+    name="snnsim",
+    help="Time in spiking neural networks: simulate, train, record and analyse LIF networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data.app, name="data")
+
+
+def main():
+    """Run the command line; every bad input ends here as one line on standard error and exit code 2."""
+    try:
+        status = app(standalone_mode=False)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except click.Abort:
+        _fail("interrupted", 130)
+    except Exception as error:
+        if not _is_input_error(error):
+            raise
+        _fail(str(error), 2)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _is_input_error(error):
+    # An InputError can only have been raised after snnsim.errors was imported; importing it here is then free.
+    from snnsim.errors import InputError
+
+    return isinstance(error, InputError)
+
+
+def _fail(message, code):
+    line = " ".join(str(message).split())
+    print(f"snnsim: error: {line}", file=sys.stderr)
+    sys.exit(code)

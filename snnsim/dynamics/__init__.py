@@ -1,0 +1,6 @@
+"""Pure scalars: one equation, one function, one citation.
+
+Every function here is plain Python under ``numba.extending.register_jitable``: callable from Python, from
+``numba.njit`` loops and from ``numba.cuda`` kernels, with the same bits wherever fast-math is off. Nothing here
+imports anything but ``math`` and ``register_jitable``; literals are integers, so that float32 stays float32.
+"""

@@ -1,0 +1,114 @@
+"""Neuron parameters: a frozen dataclass, validated once, that every engine reads."""
+
+from dataclasses import dataclass
+
+from snnsim.dynamics import schemes
+from snnsim.dynamics.lif import RESET_HARD, RESET_NONE, RESET_SUBTRACT
+from snnsim.errors import InputError
+
+RESETS = {"hard": RESET_HARD, "subtract": RESET_SUBTRACT, "none": RESET_NONE}
+SCHEMES = {
+    "forward_euler": schemes.forward_euler,
+    "backward_euler": schemes.backward_euler,
+    "exact": schemes.exact,
+    "bilinear": schemes.bilinear,
+}
+IMPULSES = ("unit-area", "unit-height")
+
+
+@dataclass(frozen=True)
+class LIFParameters:
+    """Parameters of one layer of LIF neurons with synaptic filter (study eqs 1-8).
+
+    ``tau_mem dv/dt = -(v - v_leak) + r i``, ``tau_syn di/dt = -i + sum w delta(t - t_j)``; a spike when ``v`` reaches
+    ``v_threshold`` from below. Time constants share the unit of ``dt``; voltages share one unit.
+
+    Parameters
+    ----------
+    tau_mem, tau_syn : float
+        Time constants of membrane and synapse, > 0.
+    r : float
+        Membrane resistance, > 0.
+    v_threshold, v_reset, v_leak : float
+        Threshold, value after a hard reset, and resting value (also the initial one); ``v_reset < v_threshold``.
+    reset : {"hard", "subtract", "none"}
+        ``hard`` sets v to ``v_reset``, ``subtract`` lowers it by ``v_threshold - v_reset``, ``none`` leaves it.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    tau_mem: float = 0.8
+    tau_syn: float = 0.6
+    r: float = 1.2
+    v_threshold: float = 1.0
+    v_reset: float = 0.0
+    v_leak: float = 0.0
+    reset: str = "hard"
+
+    def __post_init__(self):
+        for name in ("tau_mem", "tau_syn", "r"):
+            value = getattr(self, name)
+            if not 0 < value < float("inf"):
+                raise InputError(f"{name} = {value}: must be a positive number")
+        for name in ("v_threshold", "v_reset", "v_leak"):
+            value = getattr(self, name)
+            if not abs(value) < float("inf"):
+                raise InputError(f"{name} = {value}: must be a finite number")
+        if self.reset not in RESETS:
+            raise InputError(f"reset = {self.reset!r}: must be one of {', '.join(RESETS)}")
+        if not self.v_reset < self.v_threshold:
+            raise InputError(f"v_reset = {self.v_reset}: must lie below v_threshold = {self.v_threshold}")
+        if not self.v_leak < self.v_threshold:
+            raise InputError(f"v_leak = {self.v_leak}: must lie below v_threshold = {self.v_threshold}")
+
+    @property
+    def threshold(self):
+        """``v_threshold - v_leak``: the kernels work relative to rest."""
+        return self.v_threshold - self.v_leak
+
+    @property
+    def reset_value(self):
+        """``v_reset - v_leak``."""
+        return self.v_reset - self.v_leak
+
+    @property
+    def reset_mode(self):
+        """The kernels' integer for ``reset``."""
+        return RESETS[self.reset]
+
+
+def scheme_coefficients(parameters, dt, scheme="backward_euler", impulse="unit-area"):
+    """Coefficients ``(a_ii, b_i, a_vv, a_vi, b_v)`` of a scheme as Python floats.
+
+    Parameters
+    ----------
+    parameters : LIFParameters
+    dt : float
+        Step size, > 0, in the unit of the time constants.
+    scheme : {"forward_euler", "backward_euler", "exact", "bilinear"}
+    impulse : {"unit-area", "unit-height"}
+        What a discrete spike stands for: a Dirac impulse of unit area (the current jumps by about ``w/tau_syn``
+        whatever dt is), or a pulse of height one and length dt (everything scaled by dt).
+
+    Raises
+    ------
+    InputError
+        For an unknown scheme or impulse, a non-positive dt, or dt outside forward Euler's stability bound.
+    """
+    if scheme not in SCHEMES:
+        raise InputError(f"scheme = {scheme!r}: must be one of {', '.join(SCHEMES)}")
+    if impulse not in IMPULSES:
+        raise InputError(f"impulse = {impulse!r}: must be one of {', '.join(IMPULSES)}")
+    if not 0 < dt < float("inf"):
+        raise InputError(f"dt = {dt}: must be a positive number")
+    bound = 2 * min(parameters.tau_mem, parameters.tau_syn)
+    if scheme == "forward_euler" and dt >= bound:
+        raise InputError(f"dt = {dt}: forward Euler is stable only for dt < 2 min(tau_mem, tau_syn) = {bound:g}")
+    a_ii, b_i, a_vv, a_vi, b_v = SCHEMES[scheme](
+        float(dt), float(parameters.tau_mem), float(parameters.tau_syn), float(parameters.r)
+    )
+    area = dt if impulse == "unit-height" else 1.0
+    return a_ii, b_i * area, a_vv, a_vi, b_v * area
