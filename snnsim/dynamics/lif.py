@@ -14,6 +14,8 @@ Backward (study eqs 37-39 with the sum over t_m folded into the adjoint, k desce
     X_k = b_v g_k + b_i h_k                              dL/dx_k
 """
 
+import math
+
 from numba.extending import register_jitable
 
 RESET_HARD, RESET_SUBTRACT, RESET_NONE = 0, 1, 2
@@ -84,3 +86,46 @@ def adjoint_synapse(h, g, a_ii, a_vi):
 def adjoint_input(g, h, b_v, b_i):
     """``X_k = dL/dx_k`` from the adjoints of step k."""
     return b_v * g + b_i * h
+
+
+@register_jitable
+def adjoint_trace(z, h, a_ii, b_i, tau_syn):
+    """``Z_k = h_k b_i/tau_syn + a_ii Z_{k+1}``: eq 39 as printed, without its impulse term (``gradient = literal``)."""
+    return h * b_i / tau_syn + a_ii * z
+
+
+@register_jitable
+def inverse_difference(v, v_before, max_inverse):
+    """``min(1/(v_k - ~v_{k-1}), max_inverse)``, TSSL-BP's slope (Zhang & Li 2020); the bound where it is not positive."""
+    difference = v - v_before
+    if difference * max_inverse <= 1:
+        return max_inverse
+    return 1 / difference
+
+
+@register_jitable
+def reset_gain(reset):
+    """Derivative of ``~v_k`` by ``v_k`` at a spike, the spike itself held fixed: 0 for a hard reset, 1 otherwise."""
+    return 0 if reset == RESET_HARD else 1
+
+
+@register_jitable
+def adjoint_spike_amplitude(p, e, jump, inverse, reset):
+    """``g_k`` at a spike when e is dL/ds and ``ds/dv = inverse`` (TSSL-BP); ``jump = v_k - ~v_k`` is the reset's size."""
+    return inverse * (e - jump * p) + reset_gain(reset) * p
+
+
+@register_jitable
+def fast_sigmoid_derivative(v, v_threshold, steepness):
+    """Derivative of the fast sigmoid, ``1/(1 + steepness |v - v_threshold|)^2`` (SuperSpike, Zenke & Ganguli 2018)."""
+    d = 1 + steepness * abs(v - v_threshold)
+    return 1 / (d * d)
+
+
+@register_jitable
+def sigmoid_derivative(v, v_threshold, width):
+    """Derivative of the logistic function of ``(v - v_threshold)/width`` (TSSL-BP for silent neurons)."""
+    z = abs(v - v_threshold) / width
+    e = math.exp(-z)
+    d = 1 + e
+    return e / (d * d * width)

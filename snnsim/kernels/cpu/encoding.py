@@ -1,0 +1,156 @@
+"""Spike encoders on the grid: intensities to spike lists, 32 steps at a time.
+
+Each encoder fills, per sample and block of 32 steps, one 32-bit word a neuron (bit j: a spike in step ``32 * block + j``)
+and hands it to :func:`_list_spikes`, which appends the spikes in order of step, then neuron, as neurons (``group = 1``)
+or as patterns of four neurons (``group = 4``, see :mod:`snnsim.kernels.cpu.synapse`).
+"""
+
+import numpy as np
+from numba import njit, prange
+
+from snnsim.dynamics.philox import bernoulli32
+from snnsim.kernels.cpu.synapse import GROUP, PATTERNS
+
+BLOCK = 32
+
+
+@njit(cache=True, error_model="numpy")
+def _spread(word):
+    """Bits 0..15 of ``word`` to the bits 0, 4, 8, ..., 60."""
+    z = (word | (word << 24)) & 0x000000FF000000FF
+    z = (z | (z << 12)) & 0x000F000F000F000F
+    z = (z | (z << 6)) & 0x0303030303030303
+    return (z | (z << 3)) & 0x1111111111111111
+
+
+@njit(cache=True, error_model="numpy")
+def _list_spikes(words, group, block, n_steps, rows, row_ptr, low, high, active):
+    """Append the spikes of one block of one sample; ``low``, ``high``, ``active`` are scratch."""
+    n_neurons = words.shape[0]
+    first = BLOCK * block
+    last = min(first + BLOCK, n_steps)
+    m = row_ptr[first]
+    cap = rows.shape[0]
+    n_active = 0
+    if group == 1:
+        for n in range(n_neurons):
+            if words[n]:
+                low[n_active] = words[n]
+                active[n_active] = n
+                n_active += 1
+        for k in range(first, last):
+            j = k - first
+            if m + n_active <= cap:
+                for a in range(n_active):
+                    rows[m] = active[a]
+                    m += (low[a] >> j) & 1
+            else:
+                # No room for the worst case: count on, the caller comes back with more room.
+                for a in range(n_active):
+                    if (low[a] >> j) & 1:
+                        if m < cap:
+                            rows[m] = active[a]
+                        m += 1
+            row_ptr[k + 1] = m
+        return
+    for g in range((n_neurons + GROUP - 1) // GROUP):
+        lo, hi = 0, 0
+        for j in range(min(GROUP, n_neurons - GROUP * g)):
+            word = words[GROUP * g + j]
+            lo |= _spread(word & 0xFFFF) << j
+            hi |= _spread(word >> 16) << j
+        if lo | hi:
+            low[n_active], high[n_active] = lo, hi
+            active[n_active] = PATTERNS * g
+            n_active += 1
+    for k in range(first, last):
+        shift = GROUP * ((k - first) % 16)
+        half = low if k - first < 16 else high
+        if m + n_active <= cap:
+            for a in range(n_active):
+                pattern = (half[a] >> shift) & 15
+                rows[m] = active[a] + pattern
+                m += pattern != 0
+        else:
+            for a in range(n_active):
+                pattern = (half[a] >> shift) & 15
+                if pattern:
+                    if m < cap:
+                        rows[m] = active[a] + pattern
+                    m += 1
+        row_ptr[k + 1] = m
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def encode_poisson(thresholds, sample_ids, seed, epoch, n_steps, group, rows, row_ptr):
+    """Bernoulli spikes, independent in every step: rate coding.
+
+    Parameters
+    ----------
+    thresholds : ndarray, (B, N) int64
+        ``round(p * 2**32)``, p the probability of a spike in a step.
+    sample_ids : ndarray, (B,) int64
+        Index of each sample in its dataset: with ``seed``, ``epoch`` and the neuron it determines every spike.
+    seed, epoch : int
+        In [0, 2^32).
+    n_steps, group : int
+    rows, row_ptr : ndarray, (B, cap) int32 and (B, n_steps + 1) int32
+        Output; ``row_ptr[b, n_steps] > cap`` tells that sample b needs more room.
+    """
+    n_neurons = thresholds.shape[1]
+    for b in prange(thresholds.shape[0]):
+        words, low, high = np.empty(n_neurons, np.int64), np.empty(n_neurons, np.int64), np.empty(n_neurons, np.int64)
+        active = np.empty(n_neurons, np.int32)
+        row_ptr[b, 0] = 0
+        for block in range((n_steps + BLOCK - 1) // BLOCK):
+            for n in range(n_neurons):
+                words[n] = bernoulli32(thresholds[b, n], n, sample_ids[b], block, seed, epoch)
+            _list_spikes(words, group, block, n_steps, rows[b], row_ptr[b], low, high, active)
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def encode_regular(thresholds, n_steps, group, rows, row_ptr):
+    """Regularly spaced spikes at the mean rate: a spike in step k where ``floor((k + 1) p + 1/2)`` rises.
+
+    Parameters as in :func:`encode_poisson`; no randomness.
+    """
+    n_neurons = thresholds.shape[1]
+    half = 1 << 31
+    for b in prange(thresholds.shape[0]):
+        words, low, high = np.empty(n_neurons, np.int64), np.empty(n_neurons, np.int64), np.empty(n_neurons, np.int64)
+        active = np.empty(n_neurons, np.int32)
+        row_ptr[b, 0] = 0
+        for block in range((n_steps + BLOCK - 1) // BLOCK):
+            for n in range(n_neurons):
+                p = thresholds[b, n]
+                word = 0
+                if p > 0:
+                    before = (BLOCK * block * p + half) >> 32
+                    for j in range(BLOCK):
+                        after = ((BLOCK * block + j + 1) * p + half) >> 32
+                        word |= (after - before) << j
+                        before = after
+                words[n] = word
+            _list_spikes(words, group, block, n_steps, rows[b], row_ptr[b], low, high, active)
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def encode_steps(steps, n_steps, group, rows, row_ptr):
+    """At most one spike a neuron: in step ``steps[b, n]``, none where it is outside ``0 <= step < n_steps``.
+
+    Parameters
+    ----------
+    steps : ndarray, (B, N) int64
+    n_steps, group, rows, row_ptr
+        As in :func:`encode_poisson`.
+    """
+    n_neurons = steps.shape[1]
+    for b in prange(steps.shape[0]):
+        words, low, high = np.empty(n_neurons, np.int64), np.empty(n_neurons, np.int64), np.empty(n_neurons, np.int64)
+        active = np.empty(n_neurons, np.int32)
+        row_ptr[b, 0] = 0
+        for block in range((n_steps + BLOCK - 1) // BLOCK):
+            for n in range(n_neurons):
+                j = steps[b, n] - BLOCK * block
+                words[n] = 1 << j if 0 <= j < BLOCK else 0
+            _list_spikes(words, group, block, n_steps, rows[b], row_ptr[b], low, high, active)
