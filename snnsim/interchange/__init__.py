@@ -1,0 +1,1 @@
+"""Files of others: NIR networks, Neo, NWB, the SHD layout of event data sets, CSV."""

@@ -1,0 +1,244 @@
+"""Whole files at once: nested dictionaries of arrays in HDF5 (models, checkpoints), replaced atomically."""
+
+import errno
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from snnsim.errors import InputError
+
+LAYOUT = 1
+"""Version of the tree layout; a file with a larger one is refused."""
+
+
+def write_atomic(path, write):
+    """Replace ``path`` by what ``write`` puts into a new file, or leave it as it was.
+
+    The new file lies in the same directory, is synced to the disk, and takes the name in one step: a reader,
+    or a run that continues after a crash, finds the old contents or the new ones, never a part.
+
+    Parameters
+    ----------
+    path : str or Path
+        Its directory must exist.
+    write : callable
+        Called with a binary file open for writing.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written (no such directory, no permission, disk full); the old file is
+        untouched.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writing(path):
+        try:
+            with open(temporary, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+
+
+def save_tree(path, tree, kind="tree"):
+    """Write a nested dictionary to an HDF5 file, atomically.
+
+    Parameters
+    ----------
+    path : str or Path
+    tree : dict
+        Keys are strings without ``/``. Values are dictionaries, lists or tuples (read back as lists), arrays
+        of numbers, bools or strings, and the scalars bool, int of any size, float, complex, str, bytes, None.
+    kind : str
+        What the file is, such as ``checkpoint``; `load_tree` can insist on it.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written; an old file at ``path`` is untouched.
+    TypeError, ValueError
+        If the tree holds something else.
+    """
+    # Built in memory and written by Python: a full disk is then an ordinary error, no half-closed HDF5 file.
+    with h5py.File("tree", "w", driver="core", backing_store=False, libver="v110", track_order=True) as file:
+        file.attrs["snnsim_kind"] = kind
+        file.attrs["snnsim_layout"] = LAYOUT
+        _put_items(file, tree)
+        file.flush()
+        image = file.id.get_file_image()
+    write_atomic(path, lambda out: out.write(image))
+
+
+def load_tree(path, kind=None):
+    """Read what `save_tree` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+    kind : str, optional
+        Refuse a file of another kind.
+
+    Returns
+    -------
+    dict
+        In the order written. Arrays with their dtypes and bits; scalars, and arrays without dimensions, as
+        Python scalars; tuples as lists.
+
+    Raises
+    ------
+    InputError
+        If the file does not exist, is truncated, not HDF5, not of snnsim, of another kind or a newer layout.
+    """
+    with open_hdf5(path) as file:
+        check_kind(file, path, kind)
+        with reading(path):
+            return _get(file)
+
+
+def tree_kind(path):
+    """Kind of a file that `save_tree` wrote, without reading its contents; raises like `load_tree`."""
+    with open_hdf5(path) as file:
+        return check_kind(file, path, None)
+
+
+def check_kind(file, path, kind):
+    """Kind of an open tree file; InputError if it is not ours, not ``kind``, or of a newer layout."""
+    found, layout = file.attrs.get("snnsim_kind"), file.attrs.get("snnsim_layout")
+    if not isinstance(found, str) or layout is None:
+        raise InputError(f"{path}: an HDF5 file, but not written by snnsim (no attribute snnsim_kind)")
+    if layout > LAYOUT:
+        raise InputError(f"{path}: layout version {layout}: this snnsim reads versions up to {LAYOUT}; update snnsim")
+    if kind is not None and found != kind:
+        raise InputError(f"{path}: holds a {found}, not a {kind}")
+    return found
+
+
+def open_hdf5(path, mode="r", **options):
+    """Open an `h5py.File`, with every failure to open it as one line.
+
+    Raises
+    ------
+    InputError
+        If the file does not exist, is a directory, truncated, not HDF5, locked or unreadable.
+    """
+    if mode == "r" and not os.path.exists(path):
+        raise InputError(f"{path}: no such file")
+    if os.path.isdir(path):
+        raise InputError(f"{path}: a directory, not an HDF5 file")
+    with reading(path):
+        if mode == "r" and os.path.getsize(path) == 0:
+            raise InputError(f"{path}: an empty file, not an HDF5 file")
+        return h5py.File(path, mode, **options)
+
+
+@contextmanager
+def reading(path):
+    """Turn what h5py raises while it reads ``path`` into an InputError of one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, RuntimeError, KeyError) as error:
+        raise InputError(f"{path}: {_reason(error)}") from error
+
+
+@contextmanager
+def writing(path):
+    """Turn what the system raises while it writes ``path`` into an InputError of one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path}: cannot be written: {_reason(error)}") from error
+
+
+def _reason(error):
+    text = " ".join(str(error).split())
+    known = {
+        "truncated file": "truncated: the file is shorter than its own header says",
+        "file signature not found": "not an HDF5 file",
+        "already open for": "another program has it open for writing, or was killed while it did",
+        "unable to lock file": "locked by another program",
+        f"errno = {errno.ENOSPC}": os.strerror(errno.ENOSPC),
+        f"errno = {errno.EFBIG}": os.strerror(errno.EFBIG),
+        f"errno = {errno.EDQUOT}": os.strerror(errno.EDQUOT),
+        f"errno = {errno.EIO}": os.strerror(errno.EIO),
+    }
+    for part, reason in known.items():
+        if part in text:
+            return reason
+    if getattr(error, "errno", None):
+        return os.strerror(error.errno)
+    return f"damaged, or not as expected ({text})"
+
+
+def _sync_directory(directory):
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _put_items(group, tree):
+    for key, value in tree.items():
+        if not isinstance(key, str) or not key or "/" in key or key == ".":
+            raise ValueError(f"key {key!r}: must be a string without '/'")
+        _put(group, key, value)
+
+
+def _put(group, key, value):
+    if isinstance(value, dict):
+        _put_items(group.create_group(key, track_order=True), value)
+    elif isinstance(value, list | tuple):
+        child = group.create_group(key, track_order=True)
+        child.attrs["type"] = "list"
+        _put_items(child, {str(k): item for k, item in enumerate(value)})
+    elif value is None:
+        group.create_dataset(key, data=h5py.Empty("u1"))
+    elif isinstance(value, str):
+        _typed(group, key, np.frombuffer(value.encode("utf-8"), np.uint8), "str")
+    elif isinstance(value, bytes):
+        _typed(group, key, np.frombuffer(value, np.uint8), "bytes")
+    elif isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
+        _typed(group, key, np.frombuffer(str(value).encode(), np.uint8), "int")
+    else:
+        array = np.asarray(value)
+        if array.dtype.kind == "U":
+            dataset = group.create_dataset(key, data=array.astype(object), dtype=h5py.string_dtype())
+            dataset.attrs["type"] = "strings"
+        elif array.dtype.kind in "biufc":
+            group.create_dataset(key, data=array)
+        else:
+            raise TypeError(f"{group.name}/{key}: a {type(value).__name__} cannot be stored")
+
+
+def _typed(group, key, data, name):
+    # Text as bytes with its type beside it: HDF5's own strings would end at a NUL and cannot be empty.
+    group.create_dataset(key, data=data, shape=data.shape).attrs["type"] = name
+
+
+def _get(item):
+    if isinstance(item, h5py.Group):
+        if item.attrs.get("type") == "list":
+            return [_get(item[str(k)]) for k in range(len(item))]
+        return {key: _get(child) for key, child in item.items()}
+    kind = item.attrs.get("type")
+    if item.shape is None:
+        return None
+    if kind == "strings":
+        return item.asstr()[()].astype(str)
+    if kind in ("str", "bytes", "int"):
+        data = item[()].tobytes()
+        return {"str": bytes.decode, "bytes": bytes, "int": int}[kind](data)
+    value = item[()]
+    return value.item() if item.shape == () else value
