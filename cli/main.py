@@ -2,7 +2,6 @@
 
 import sys
 
-import click
 import typer
 
 from . import data
@@ -17,13 +16,19 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 
 
+# Typer 0.26 and later carry a click of their own; this is the base of its usage errors in either case.
+_UsageError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+
 def main():
     """Run the command line; every bad input ends here as one line on standard error and exit code 2."""
     try:
         status = app(standalone_mode=False)
-    except click.ClickException as error:
+    except _UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
+            sys.exit(error.exit_code)
         _fail(error.format_message(), error.exit_code)
-    except click.Abort:
+    except typer.Abort:
         _fail("interrupted", 130)
     except Exception as error:
         if not _is_input_error(error):

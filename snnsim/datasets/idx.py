@@ -84,9 +84,7 @@ def read_idx(path, n_dims):
             view[done : done + len(chunk)] = chunk
             done += len(chunk)
         if stream.read(1):  # reading to the end also checks a gzip file's own checksum
-            raise InputError(
-                f"{path}: too long, more than the {size} bytes of data that its header announces"
-            )
+            raise InputError(f"{path}: too long, more than the {size} bytes of data that its header announces")
     return array
 
 

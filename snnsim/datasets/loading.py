@@ -1,14 +1,14 @@
 """Loading a data set by name."""
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from snnsim.datasets import yin_yang
-from snnsim.datasets.idx import open_idx, read_idx
+from snnsim.datasets.idx import read_idx
 from snnsim.datasets.location import locate, search_places
 from snnsim.datasets.registry import SOURCES, YIN_YANG, check_name
+from snnsim.datasets.verify import other_set
 from snnsim.errors import InputError
 
 
@@ -110,7 +110,9 @@ def _load_idx(source, data_dir):
                 f"{place.folder / file.name}[.gz]: no such file, but other files of {source.name} are there"
             )
     n_classes = len(source.class_names)
-    _check_not_another_set(source, place)
+    other = other_set(source, place)
+    if other is not None:
+        raise InputError(f"{place.folder}: holds the files of {other}, not of {source.name}")
     train_images, train_labels = _load_half(place, source.train_images, source.train_labels, n_classes)
     test_images, test_labels = _load_half(place, source.test_images, source.test_labels, n_classes)
     if train_images.shape[1:] != test_images.shape[1:]:
@@ -135,28 +137,13 @@ def _load_half(place, image_file, label_file, n_classes):
     labels = read_idx(label_path, 1)
     images = read_idx(image_path, 3)
     if images.size == 0:
-        raise InputError(
-            f"{image_path}: {_times(images.shape)} pixels: must hold at least one image of one pixel"
-        )
+        raise InputError(f"{image_path}: {_times(images.shape)} pixels: must hold at least one image of one pixel")
     if len(labels) != len(images):
-        raise InputError(
-            f"{label_path}: {len(labels)} labels, but {image_path.name} has {len(images)} images"
-        )
+        raise InputError(f"{label_path}: {len(labels)} labels, but {image_path.name} has {len(images)} images")
     if labels.max() >= n_classes:
         at = int(np.argmax(labels >= n_classes))
         raise InputError(f"{label_path}: label {labels[at]} of sample {at}: must lie in 0..{n_classes - 1}")
     return images, labels.astype(np.int64)
-
-
-def _check_not_another_set(source, place):
-    # All sets share their file names. The small test-label file tells them apart; other contents are the
-    # user's own.
-    path = place.path(source.test_labels)
-    with open_idx(path) as stream:
-        found = hashlib.sha256(stream.read(source.test_labels.size + 1)).hexdigest()
-    for other in SOURCES.values():
-        if other is not source and found == other.test_labels.sha256:
-            raise InputError(f"{path}: these are the labels of {other.name}, not of {source.name}")
 
 
 def _times(shape):

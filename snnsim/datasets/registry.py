@@ -150,9 +150,7 @@ def idx_source(name, action):
         If no set has that name, or it has no files.
     """
     if name == YIN_YANG:
-        raise InputError(
-            f"dataset {name!r}: is generated, there is nothing to {action}; allowed: {', '.join(SOURCES)}"
-        )
+        raise InputError(f"dataset {name!r}: is generated, there is nothing to {action}; allowed: {', '.join(SOURCES)}")
     check_name(name)
     return SOURCES[name]
 

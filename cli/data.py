@@ -1,0 +1,173 @@
+"""``snnsim data``: list, verify and fetch data sets."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="List, verify and download data sets.", no_args_is_help=True)
+
+DataDir = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER", help="Folder that holds the data, instead of the usual places."),
+]
+
+
+@app.command("list")
+def list_data(data_dir: DataDir = None):
+    """Show the data sets, where their files were found, and how large they are."""
+    from snnsim.datasets.location import locate
+    from snnsim.datasets.registry import SOURCES, YIN_YANG
+    from snnsim.datasets.verify import other_set
+    from snnsim.errors import InputError
+
+    table = _table("name", "found", "folder", "size", "status")
+    for source in SOURCES.values():
+        place = locate(source, data_dir)
+        if place is None:
+            table.add_row(source.name, "-", "-", "-", f"not found (snnsim data fetch {source.name})")
+            continue
+        paths = {file.name: place.path(file) for file in source.files}
+        try:
+            other = other_set(source, place)
+        except InputError as error:
+            table.add_row(source.name, place.origin, str(place.folder), "-", str(error))
+            continue
+        missing = [name for name, path in paths.items() if path is None]
+        size = sum(path.stat().st_size for path in paths.values() if path is not None)
+        if other is not None:
+            status = f"these are the files of {other}"
+        elif missing:
+            status = f"incomplete, without {', '.join(missing)}"
+        else:
+            status = "complete"
+        table.add_row(source.name, place.origin, str(place.folder), f"{size / 1e6:.1f} MB", status)
+    table.add_row(YIN_YANG, "-", "-", "-", "generated when it is used")
+    _console().print(table)
+
+
+@app.command("verify")
+def verify_data(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Data set; without it all that are found.")
+    ] = None,
+    data_dir: DataDir = None,
+):
+    """Check the files against the canonical SHA-256 sums (of their uncompressed content)."""
+    from snnsim.datasets.location import locate
+    from snnsim.datasets.registry import SOURCES, idx_source
+    from snnsim.datasets.verify import verify
+    from snnsim.errors import InputError
+
+    sources = SOURCES.values() if name is None else [idx_source(name, "verify")]
+    table = _table("name", "file", "SHA-256")
+    problems = []
+    for source in sources:
+        place = locate(source, data_dir)
+        if place is None:
+            table.add_row(source.name, "-", "not found")
+            if name is not None:
+                problems.append(_not_found(source.name, data_dir))
+            continue
+        for check in verify(source, place):
+            shown = str(check.path or place.folder / check.name)
+            table.add_row(source.name, shown, "[red]differs[/]" if check.problem else "[green]canonical[/]")
+            if check.problem:
+                problems.append(check.problem)
+    _console().print(table)
+    if problems:
+        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        raise InputError(problems[0] + more)
+
+
+@app.command("fetch")
+def fetch_data(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="mnist or fashion-mnist.")],
+    data_dir: DataDir = None,
+    mirror: Annotated[
+        str | None,
+        typer.Option(metavar="URL", envvar="SNNSIM_MIRROR", help="Address of the folder of the .gz files."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Download even if the data is there.")] = False,
+):
+    """Download a data set from its public mirrors, and check it (SHA-256)."""
+    from pathlib import Path
+
+    from snnsim.datasets.fetch import fetch
+    from snnsim.datasets.location import locate
+    from snnsim.datasets.registry import idx_source
+    from snnsim.datasets.verify import is_canonical
+
+    source = idx_source(name, "fetch")
+    console = _console()
+    present = locate(source, data_dir) if data_dir is None or Path(data_dir).is_dir() else None
+    if present is not None and not force and is_canonical(source, present):
+        console.print(f"{name} is there already, with canonical checksums: {present.folder}")
+        return
+    with _Reporter() as reporter:
+        folder = fetch(source, data_dir, mirror, reporter.progress, reporter.note)
+    console.print(f"{name} is in {folder}, with canonical checksums")
+    first = locate(source, data_dir)
+    if first.folder != folder:
+        console.print(f"note: {first.folder} is searched first; name the new files by --data-dir {folder}")
+
+
+class _Reporter:
+    """Progress on standard error: bars on a terminal, else one line a file."""
+
+    def __init__(self):
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        console = _console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._console = console
+        self._tasks = {}
+
+    def __enter__(self):
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_):
+        self._bars.stop()
+
+    def progress(self, file_name, received, total):
+        if file_name not in self._tasks:
+            self._tasks[file_name] = self._bars.add_task(file_name, total=total)
+            if not self._console.is_terminal:
+                self._console.print(f"downloading {file_name}")
+        self._bars.update(self._tasks[file_name], completed=received, total=total)
+
+    def note(self, line):
+        self._console.print(line)
+
+
+def _not_found(name, data_dir):
+    from snnsim.datasets.location import search_places
+
+    looked = ", ".join(str(place.folder) for place in search_places(name, data_dir))
+    return f"dataset {name}: no files found in {looked}"
+
+
+def _table(*columns):
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _console(stderr=False):
+    from rich.console import Console
+
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 240  # a pipe or file has no width: long paths stay on one line
+    return console
