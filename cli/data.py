@@ -55,7 +55,7 @@ def verify_data(
     """Check the files against the canonical SHA-256 sums (of their uncompressed content)."""
     from snnsim.datasets.location import locate
     from snnsim.datasets.registry import SOURCES, idx_source
-    from snnsim.datasets.verify import verify
+    from snnsim.datasets.verify import other_set, verify
     from snnsim.errors import InputError
 
     sources = SOURCES.values() if name is None else [idx_source(name, "verify")]
@@ -67,6 +67,12 @@ def verify_data(
             table.add_row(source.name, "-", "not found")
             if name is not None:
                 problems.append(_not_found(source.name, data_dir))
+            continue
+        other = other_set(source, place)
+        if other is not None:
+            table.add_row(source.name, str(place.folder), f"these are the files of {other}")
+            if name is not None:
+                problems.append(f"{place.folder}: holds the files of {other}, not of {name}")
             continue
         for check in verify(source, place):
             shown = str(check.path or place.folder / check.name)

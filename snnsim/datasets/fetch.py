@@ -23,7 +23,7 @@ def fetch(source, data_dir=None, mirror=None, on_progress=None, on_note=None):
     """Download the files of a data set.
 
     Each file is decompressed as it arrives, and takes its final name only when the SHA-256 of its content
-    is the canonical one; a stopped or failed download leaves nothing behind and replaces nothing.
+    is the canonical one; a stopped or failed download leaves no partial file and replaces nothing.
 
     Parameters
     ----------
