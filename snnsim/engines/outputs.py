@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snnsim.spikes import Spikes
+
 
 @dataclass(frozen=True)
 class SpikeOutput:
@@ -43,3 +45,41 @@ class VoltageOutput:
 
     v: np.ndarray
     duration: float
+
+
+def slab_of_spikes(spikes):
+    """Spike trains as a slab.
+
+    Parameters
+    ----------
+    spikes : snnsim.spikes.Spikes
+
+    Returns
+    -------
+    SpikeOutput
+        ``cap`` is the largest number of spikes of a trial.
+    """
+    counts = np.diff(spikes.offsets).astype(np.int32)
+    cap = int(counts.max(initial=0))
+    filled = np.arange(cap) < counts[:, None]
+    times = np.zeros((len(counts), cap))
+    neurons = np.zeros((len(counts), cap), np.int32)
+    times[filled] = spikes.times
+    neurons[filled] = spikes.neurons
+    return SpikeOutput(neurons, times, counts, spikes.n_neurons, spikes.duration)
+
+
+def spikes_of_slab(slab):
+    """A slab's valid entries as spike trains, copied.
+
+    Parameters
+    ----------
+    slab : SpikeOutput
+
+    Returns
+    -------
+    snnsim.spikes.Spikes
+    """
+    filled = np.arange(slab.times.shape[1]) < slab.counts[:, None]
+    offsets = np.concatenate([[0], np.cumsum(slab.counts)]).astype(np.int64)
+    return Spikes(offsets, slab.times[filled].astype(np.float64), slab.neurons[filled], slab.n_neurons, slab.duration)

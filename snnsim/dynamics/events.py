@@ -1,0 +1,203 @@
+"""A LIF neuron with synaptic filter in continuous time: flow, threshold crossing, jumps and, below each, its adjoint.
+
+Between events (study eqs 6-8), from a state (v, i) and with t counted from it,
+
+    v(t) = a_vv(t) v + a_vi(t) i        i(t) = a_ii(t) i
+    a_vv = e^{-t/tau_mem}    a_ii = e^{-t/tau_syn}    a_vi = r tau_syn/(tau_mem - tau_syn) (a_vv - a_ii)
+
+The drive ``u = r i`` stands for the current wherever only its product with the resistance matters. A membrane has at
+most one maximum; before it, it is concave, so the first crossing of the threshold is bracketed by the start of an
+interval and the maximum (or the interval's end, whichever comes first), and a crossing is neither missed nor invented.
+"""
+
+import math
+
+from numba.extending import register_jitable
+
+EPSILON = 2.0**-52
+MAX_ITERATIONS = 200
+
+
+@register_jitable
+def flow(t, tau_mem, tau_syn):
+    """``(a_vv, a_ii, a_vu)`` over a time ``t >= 0``; ``a_vi = r a_vu`` (study eqs 6-8).
+
+    ``a_vu`` is ``tau_syn/(tau_mem - tau_syn) (a_vv - a_ii)``, written so that it neither cancels nor divides by zero
+    for near or equal time constants (there it is ``t/tau e^{-t/tau}``), and never overflows. One exponential suffices
+    where ``tau_mem = 2 tau_syn``, two otherwise.
+    """
+    if tau_mem == 2 * tau_syn:
+        a_vv, loss = decay(t / tau_mem)
+        return a_vv, a_vv * a_vv, a_vv * loss
+    rate = 1 / tau_syn - 1 / tau_mem
+    if rate > 0:
+        a_vv = math.exp(-t / tau_mem)
+        ratio, loss = decay(rate * t)
+        return a_vv, a_vv * ratio, a_vv * (loss / (rate * tau_mem))
+    a_ii = math.exp(-t / tau_syn)
+    if rate == 0:
+        return a_ii, a_ii, a_ii * (t / tau_mem)
+    ratio, loss = decay(-rate * t)
+    return a_ii * ratio, a_ii, a_ii * (loss / (-rate * tau_mem))
+
+
+@register_jitable
+def decay(x):
+    """``(e^{-x}, 1 - e^{-x})`` for ``x >= 0``, both to full relative precision, at the price of one exponential."""
+    if x > 0.6875:
+        kept = math.exp(-x)
+        return kept, 1 - kept
+    loss = -math.expm1(-x)
+    return 1 - loss, loss
+
+
+@register_jitable
+def compose_flow(a_vv, a_ii, a_vu, b_vv, b_ii, b_vu):
+    """Flow a followed by flow b, as one flow."""
+    return b_vv * a_vv, b_ii * a_ii, b_vv * a_vu + b_vu * a_ii
+
+
+@register_jitable
+def slope(v, u, tau_mem):
+    """``dv/dt`` (study eq 1) with the drive ``u = r i``."""
+    return (u - v) / tau_mem
+
+
+@register_jitable
+def maximum_time(v, u, tau_mem, tau_syn):
+    """Time of the membrane's maximum after a state (v, u); infinite if there is none ahead.
+
+    ``dv/dt = 0`` where ``(1 - e^{-d t})/d = tau_syn (u - v)/u``, with ``d = 1/tau_syn - 1/tau_mem``.
+    """
+    if u <= 0 or u <= v:
+        return math.inf
+    span = tau_syn * ((u - v) / u)
+    rate = 1 / tau_syn - 1 / tau_mem
+    if rate == 0:
+        return span
+    if rate * span >= 1:
+        return math.inf
+    return -math.log1p(-rate * span) / rate
+
+
+@register_jitable
+def may_cross(v_end, u, u_end, v_threshold):
+    """Whether a membrane that starts below threshold can have crossed it in an interval; false only if it cannot.
+
+    It has crossed if it ends at or above threshold; else only over a maximum inside: there ``v = u``, and u decays, so
+    that u is above the threshold at the start, and the slope at the end is not positive.
+    """
+    return (v_end >= v_threshold) | ((u >= v_threshold) & (u_end <= v_end))
+
+
+@register_jitable
+def first_crossing(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
+    """First time in [0, span] at which the membrane reaches the threshold; negative if it does not.
+
+    A maximum that touches the threshold counts (``>=``), as the rounded closed form has it. A state already at or
+    above threshold crosses at once.
+
+    Parameters
+    ----------
+    v, u : float
+        Membrane and drive ``r i`` at time 0.
+    span : float
+        Length of the interval.
+    v_end : float
+        Membrane at ``span`` if nothing happens before.
+    v_threshold : float
+        Above zero.
+    """
+    if v >= v_threshold:
+        return 0 * span
+    if tau_mem == 2 * tau_syn:
+        t = _crossing_quadratic(v, u, v_threshold, tau_mem)
+        if t > span:
+            t = -1 + 0 * span
+    else:
+        t = _crossing_general(v, u, span, v_end, v_threshold, tau_mem, tau_syn)
+    if t < 0 and v_end >= v_threshold:
+        return span
+    return t
+
+
+@register_jitable
+def _crossing_quadratic(v, u, v_threshold, tau_mem):
+    # With y = 1 - e^{-t/tau_mem}: v(y) = (1 - y)(v + u y), a quadratic; its smaller root, without cancellation.
+    sum_ = u + v
+    discriminant = sum_ * sum_ - 4 * u * v_threshold
+    if discriminant < 0 or u < v_threshold:
+        return -1 + 0 * v
+    return -tau_mem * math.log1p(-2 * (v_threshold - v) / (u - v + math.sqrt(discriminant)))
+
+
+@register_jitable
+def _crossing_general(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
+    # A bracket (low, high] with v(low) < v_threshold <= v(high) and no maximum inside.
+    high = maximum_time(v, u, tau_mem, tau_syn)
+    if high < span:
+        if v_end < v_threshold and u * math.exp(-high / tau_syn) < v_threshold:
+            return -1 + 0 * span
+    elif v_end < v_threshold:
+        return -1 + 0 * span
+    else:
+        high = span
+    low = 0 * span
+    t, v_t, u_t = low, v, u
+    for _ in range(MAX_ITERATIONS):
+        # The root of the local parabola, which stays well defined where the slope vanishes.
+        first = slope(v_t, u_t, tau_mem)
+        second = (-u_t / tau_syn - first) / tau_mem
+        missing = v_threshold - v_t
+        root = first + math.sqrt(max(first * first + 2 * second * missing, 0 * span))
+        t_new = t + 2 * missing / root if root > 0 else high
+        if not low < t_new < high:
+            t_new = low + (high - low) / 2
+            if not low < t_new < high:
+                return high
+        if abs(t_new - t) <= 2 * EPSILON * t_new:
+            return t_new
+        t = t_new
+        a_vv, a_ii, a_vu = flow(t, tau_mem, tau_syn)
+        v_t = a_vv * v + a_vu * u
+        u_t = a_ii * u
+        if abs(v_threshold - v_t) <= EPSILON * v_threshold:
+            return t
+        if v_t < v_threshold:
+            low = t
+        else:
+            high = t
+    return high
+
+
+@register_jitable
+def inverse_slope(u, v_threshold, tau_mem, max_inverse_slope):
+    """``1/slope_minus`` at a crossing, clamped to ``max_inverse_slope``; a grazing one has slope zero."""
+    rise = slope(v_threshold, u, tau_mem)
+    if rise * max_inverse_slope <= 1:
+        return max_inverse_slope
+    return 1 / rise
+
+
+@register_jitable
+def adjoint_flow(lambda_v, lambda_q, a_vv, a_ii, a_vq):
+    """``(lambda_v, lambda_q)`` earlier by a flow: its transpose.
+
+    ``lambda_q = lambda_i/tau_syn = dL/d(tau_syn i)`` is what a weight sees, and ``a_vq = a_vi/tau_syn``. In the limit of
+    a short flow ``dlambda_v/dt = lambda_v/tau_mem`` and ``dlambda_i/dt = lambda_i/tau_syn - (r/tau_mem) lambda_v``
+    (EventProp, Wunderlich & Pehle 2021).
+    """
+    return a_vv * lambda_v, a_ii * lambda_q + a_vq * lambda_v
+
+
+@register_jitable
+def adjoint_jump(lambda_v, e, u, v_threshold, v_reset, tau_mem, max_inverse_slope):
+    """``lambda_v`` before an own spike: ``(slope_plus lambda_v - e)/slope_minus``; ``e`` is dL/d(spike time)."""
+    inverse = inverse_slope(u, v_threshold, tau_mem, max_inverse_slope)
+    return (slope(v_reset, u, tau_mem) * lambda_v - e) * inverse
+
+
+@register_jitable
+def adjoint_arrival(lambda_v, lambda_q, pull):
+    """dL/d(arrival time) of a spike, per unit of ``w/tau_syn``; ``pull = r/tau_mem``."""
+    return lambda_q - pull * lambda_v

@@ -1,0 +1,367 @@
+"""The exact engine: layer by layer in continuous time, with the exact gradient of what it simulated."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnsim.engines.outputs import SpikeOutput, VoltageOutput
+from snnsim.errors import InputError
+from snnsim.kernels.events.backward import add_parts, order_by_block, partition, spiking_backward
+from snnsim.kernels.events.forward import find_instants, spiking_forward
+from snnsim.kernels.events.readout import readout_backward, readout_forward
+from snnsim.kernels.events.trace import trace
+
+PRECISIONS = {"float32": np.float32, "float64": np.float64}
+MAX_SPIKES = 2**27  # room for spikes of a batch in one layer, about 7 GB
+
+
+@dataclass
+class _Layer:
+    """What a layer keeps from its forward for its backward pass; arrays grow and are used again."""
+
+    instants: np.ndarray
+    n_instants: np.ndarray
+    flows: np.ndarray
+    neurons: np.ndarray | None = None
+    times: np.ndarray | None = None
+    intervals: np.ndarray | None = None
+    marks: np.ndarray | None = None
+    counts: np.ndarray | None = None
+
+
+class EventEngine:
+    """Forward and backward pass of a feed-forward network in continuous time.
+
+    Spikes are found from the closed form of the membrane: none is missed, none invented, also where a membrane only
+    touches the threshold (it fires). The gradient is the derivative of the simulated loss by the weights; memory grows
+    with the number of spikes. The same bits come out for any number of threads.
+
+    Parameters
+    ----------
+    parameters : sequence of LIFParameters
+        One a layer; ``reset = "hard"`` or ``"subtract"``, which are the same in continuous time.
+    readout : {"spiking", "leaky"}
+    duration : float
+        Length of a trial, > 0, in the unit of the time constants.
+    n_samples : int
+        Times at which a leaky readout is sampled, ``(k + 1) * duration / n_samples``; ignored by a spiking one.
+    precision : {"float64", "float32"}
+        Of weights, states and gradients; spike times are always float64.
+    max_inverse_slope : float
+        Bound of 1/slope at a spike in the backward pass.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range.
+    """
+
+    name = "event"
+
+    def __init__(
+        self,
+        parameters,
+        readout="spiking",
+        *,
+        duration,
+        n_samples=50,
+        precision="float64",
+        max_inverse_slope=1e4,
+    ):
+        self.parameters = tuple(parameters)
+        for layer, p in enumerate(self.parameters):
+            if p.reset not in ("hard", "subtract"):
+                raise InputError(
+                    f"reset = {p.reset!r} (layer {layer}): engine {self.name} allows hard and subtract, since a membrane "
+                    "that stays above threshold has no next crossing"
+                )
+        if readout not in ("spiking", "leaky"):
+            raise InputError(f"readout = {readout!r}: must be one of spiking, leaky")
+        if not 0 < duration < np.inf:
+            raise InputError(f"duration = {duration}: must be a positive number")
+        if n_samples < 1:
+            raise InputError(f"n_samples = {n_samples}: must be at least 1")
+        if precision not in PRECISIONS:
+            raise InputError(f"precision = {precision!r}: must be one of {', '.join(PRECISIONS)}")
+        if not max_inverse_slope > 0:
+            raise InputError(f"max_inverse_slope = {max_inverse_slope}: must be positive")
+        self.readout = readout
+        self.duration = float(duration)
+        self.dtype = PRECISIONS[precision]
+        self.max_inverse_slope = float(max_inverse_slope)
+        self.sample_times = self.duration * np.arange(1, n_samples + 1) / n_samples
+        self._layers = [None] * len(self.parameters)
+        self._slabs = ()
+        self._workspace = {}
+
+    def forward(self, weights, inputs):
+        """Simulate a batch.
+
+        Parameters
+        ----------
+        weights : sequence of ndarray, each (N_in, N_out) float
+        inputs : SpikeOutput
+            Input spikes, times ascending within a sample, in [0, duration].
+
+        Returns
+        -------
+        SpikeOutput or VoltageOutput
+            Its arrays belong to the engine and hold until the next forward pass.
+
+        Raises
+        ------
+        InputError
+            If a neuron fires so fast that its spike times cannot be told apart, or spikes do not fit in memory.
+        """
+        weights = [np.ascontiguousarray(w, self.dtype) for w in weights]
+        slabs = [self._validated(inputs, weights)]
+        for layer, w in enumerate(weights):
+            state = self._prepare(layer, slabs[-1])
+            if layer == len(weights) - 1 and self.readout == "leaky":
+                self._slabs = tuple(slabs)
+                return self._read_out(state, slabs[-1], w)
+            self._spike(layer, state, slabs[-1], w)
+            slabs.append(
+                SpikeOutput(state.neurons, state.times, state.counts.astype(np.int32), w.shape[1], self.duration)
+            )
+        self._slabs = tuple(slabs)
+        return slabs[-1]
+
+    def backward(self, weights, gradient):
+        """Derivative of the loss by the weights, for the batch of the last forward pass.
+
+        Parameters
+        ----------
+        weights : sequence of ndarray
+            The same as in the forward pass.
+        gradient : ndarray
+            Spiking readout: (B, cap) dL/d(spike time) of the output's slab, entries beyond its counts ignored. Leaky
+            readout: (B, K, C) dL/dv at the sample times.
+
+        Returns
+        -------
+        list of ndarray
+            One (N_in, N_out) a layer; they belong to the engine and hold until the next backward pass.
+        """
+        weights = [np.ascontiguousarray(w, self.dtype) for w in weights]
+        gradient = np.ascontiguousarray(gradient, np.float64)
+        grads = [None] * len(weights)
+        for layer in range(len(weights) - 1, -1, -1):
+            if layer == len(weights) - 1 and self.readout == "leaky":
+                grads[layer], gradient = self._readout_backward(layer, weights[layer], gradient)
+            else:
+                grads[layer], gradient = self._spiking_backward(layer, weights[layer], gradient)
+        return grads
+
+    def spikes(self):
+        """Slabs of the last forward pass, from the input to the last spiking layer."""
+        return self._slabs
+
+    def trace(self, weights, layer, sample_times, neuron_ids):
+        """Membrane and current in closed form, after a forward pass.
+
+        Parameters
+        ----------
+        weights : sequence of ndarray
+            The same as in the forward pass.
+        layer : int
+            0 is the first after the input.
+        sample_times : ndarray, (K,) float64
+            Ascending, in [0, duration].
+        neuron_ids : ndarray, (M,) int
+
+        Returns
+        -------
+        v, i_syn : ndarray, (B, K, M) float64
+            Relative to rest. At the instant of a spike: the membrane before reset; at that of an input: the current
+            after it.
+        """
+        w = np.ascontiguousarray(weights[layer], self.dtype)
+        inputs = self._slabs[layer]
+        spiking = layer + 1 < len(self._slabs)
+        own = self._slabs[layer + 1] if spiking else inputs
+        column = np.full(w.shape[1], -1, np.int64)
+        column[np.asarray(neuron_ids)] = np.arange(len(neuron_ids))
+        shape = (len(inputs.counts), len(sample_times), len(neuron_ids))
+        v, i_syn = np.empty(shape), np.empty(shape)
+        trace(
+            inputs.neurons,
+            inputs.times,
+            inputs.counts,
+            w,
+            self._neuron(layer),
+            spiking,
+            own.neurons,
+            own.times,
+            own.counts,
+            column,
+            np.asarray(sample_times, np.float64),
+            v,
+            i_syn,
+        )
+        return v, i_syn
+
+    def _validated(self, inputs, weights):
+        if len(weights) != len(self.parameters):
+            raise InputError(f"network: {len(weights)} weight matrices; the engine has {len(self.parameters)} layers")
+        if inputs.n_neurons != weights[0].shape[0]:
+            raise InputError(
+                f"input spikes: {inputs.n_neurons} neurons; the first layer has {weights[0].shape[0]} inputs"
+            )
+        filled = np.arange(inputs.times.shape[1]) < inputs.counts[:, None]
+        times = np.where(filled, inputs.times, 0)
+        if times.size and not (times.min() >= 0 and times.max() <= self.duration):
+            raise InputError(f"input spikes: times must lie in 0..{self.duration:g}")
+        neurons = np.ascontiguousarray(inputs.neurons, np.int32)
+        times = np.ascontiguousarray(inputs.times, np.float64)
+        counts = np.ascontiguousarray(inputs.counts, np.int32)
+        return SpikeOutput(neurons, times, counts, inputs.n_neurons, self.duration)
+
+    def _neuron(self, layer):
+        p = self.parameters[layer]
+        return (float(p.threshold), float(p.reset_value), float(p.r), float(p.tau_mem), float(p.tau_syn))
+
+    def _array(self, key, shape, dtype):
+        # A workspace that grows: a view of the wanted shape on memory kept from call to call.
+        size = int(np.prod(shape))
+        kept = self._workspace.get(key)
+        if kept is None or kept.size < size or kept.dtype != dtype:
+            kept = self._workspace[key] = np.empty(size + size // 4, dtype)
+        return kept[:size].reshape(shape)
+
+    def _prepare(self, layer, slab):
+        batch, cap = slab.times.shape
+        state = _Layer(
+            self._array((layer, "instants"), (batch, cap + 1), np.int32),
+            self._array((layer, "n_instants"), (batch,), np.int32),
+            self._array((layer, "flows"), (batch, cap, 3), np.float64),
+        )
+        p = self.parameters[layer]
+        find_instants(
+            slab.times,
+            slab.counts,
+            self.duration,
+            float(p.tau_mem),
+            float(p.tau_syn),
+            state.instants,
+            state.n_instants,
+            state.flows,
+        )
+        self._layers[layer] = state
+        return state
+
+    def _spike(self, layer, state, slab, w):
+        batch = len(slab.counts)
+        cap = max(16, self._workspace.get((layer, "cap"), w.shape[1]))
+        while True:
+            state.neurons = self._array((layer, "neurons"), (batch, cap), np.int32)
+            state.times = self._array((layer, "times"), (batch, cap), np.float64)
+            state.intervals = self._array((layer, "intervals"), (batch, cap), np.int32)
+            state.marks = self._array((layer, "marks"), (batch, cap, 3), np.float64)
+            state.counts = np.empty(batch, np.int64)
+            stalled = np.empty(batch, np.int64)
+            self._advance(layer, state, slab, w, stalled)
+            if stalled.max(initial=-1) >= 0:
+                raise InputError(
+                    f"layer {layer}: neuron {stalled.max()} fires so fast that its spike times cannot be told apart; "
+                    "weights must be smaller"
+                )
+            most = int(state.counts.max(initial=0))
+            if most <= cap:
+                return
+            cap = most + most // 4
+            if cap * batch > MAX_SPIKES:
+                raise InputError(
+                    f"layer {layer}: {most} spikes in a trial; {MAX_SPIKES} in a batch of {batch} is the most allowed"
+                )
+            self._workspace[layer, "cap"] = cap
+
+    def _advance(self, layer, state, slab, w, stalled):
+        spiking_forward(
+            slab.neurons,
+            slab.times,
+            state.instants,
+            state.n_instants,
+            state.flows,
+            w,
+            self._neuron(layer),
+            self.duration,
+            state.neurons,
+            state.times,
+            state.intervals,
+            state.marks,
+            state.counts,
+            stalled,
+        )
+
+    def _read_out(self, state, slab, w):
+        v = np.empty((len(slab.counts), len(self.sample_times), w.shape[1]), self.dtype)
+        readout_forward(
+            slab.neurons,
+            slab.times,
+            state.instants,
+            state.n_instants,
+            state.flows,
+            w,
+            self._neuron(len(self.parameters) - 1),
+            self.sample_times,
+            v,
+        )
+        return VoltageOutput(v, self.duration)
+
+    def _spiking_backward(self, layer, w, e):
+        state, slab = self._layers[layer], self._slabs[layer]
+        batch, cap = state.times.shape
+        width, n_blocks, n_groups = partition(batch, w.shape[1])
+        order = self._array("order", (batch, cap), np.int32)
+        block_ptr = self._array("block_ptr", (batch, n_blocks + 1), np.int32)
+        order_by_block(state.neurons, state.counts, width, n_blocks, order, block_ptr)
+        shape_in = slab.times.shape if layer else (0, 0)
+        e_parts = self._array((layer, "e_parts"), (n_blocks, *shape_in), np.float64)
+        grad_parts = self._array((layer, "grad_parts"), (n_groups, *w.shape), self.dtype)
+        spiking_backward(
+            slab.neurons,
+            state.instants,
+            state.flows,
+            w,
+            self._neuron(layer),
+            self.max_inverse_slope,
+            state.neurons,
+            state.intervals,
+            state.marks,
+            e,
+            order,
+            block_ptr,
+            width,
+            grad_parts,
+            e_parts,
+        )
+        return self._total(layer, "grad", grad_parts), self._total(layer, "e", e_parts)
+
+    def _readout_backward(self, layer, w, dv):
+        state, slab = self._layers[layer], self._slabs[layer]
+        batch = len(slab.counts)
+        n_groups = min(batch, 16)
+        grad_parts = self._array((layer, "grad_parts"), (n_groups, *w.shape), self.dtype)
+        e = self._array((layer, "e"), slab.times.shape if layer else (0, 0), np.float64)
+        readout_backward(
+            slab.neurons,
+            slab.times,
+            state.instants,
+            state.n_instants,
+            state.flows,
+            w,
+            self._neuron(layer),
+            self.sample_times,
+            dv,
+            grad_parts,
+            e,
+        )
+        return self._total(layer, "grad", grad_parts), e
+
+    def _total(self, layer, what, parts):
+        if len(parts) == 1:
+            return parts[0]
+        total = self._array((layer, what), parts.shape[1:], parts.dtype)
+        add_parts(parts, total)
+        return total

@@ -1,0 +1,217 @@
+"""A spiking layer in continuous time, from its input spikes to its own."""
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+from snnsim.dynamics.events import compose_flow, first_crossing, flow, may_cross
+
+_SHORT = 24  # segments up to this length are sorted in place
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def find_instants(times_in, counts_in, duration, tau_mem, tau_syn, instants, n_instants, flows):
+    """Merge simultaneous input spikes, and compute the flow over each interval, which all neurons share.
+
+    Parameters
+    ----------
+    times_in : ndarray, (B, cap_in) float64
+        Ascending within a sample.
+    counts_in : ndarray, (B,) int32
+    duration, tau_mem, tau_syn : float
+    instants : ndarray, (B, cap_in + 1) int32
+        Out: instant m owns the input spikes ``instants[b, m]:instants[b, m + 1]``.
+    n_instants : ndarray, (B,) int32
+        Out.
+    flows : ndarray, (B, cap_in, 3) float64
+        Out: ``(a_vv, a_ii, a_vu)`` over the interval that instant m opens.
+    """
+    for b in prange(len(counts_in)):
+        count = counts_in[b]
+        found = 0
+        for j in range(count):
+            if j == 0 or times_in[b, j] > times_in[b, j - 1]:
+                instants[b, found] = j
+                found += 1
+        instants[b, found] = count
+        n_instants[b] = found
+        for m in range(found):
+            end = times_in[b, instants[b, m + 1]] if m + 1 < found else duration
+            a_vv, a_ii, a_vu = flow(end - times_in[b, instants[b, m]], tau_mem, tau_syn)
+            flows[b, m, 0] = a_vv
+            flows[b, m, 1] = a_ii
+            flows[b, m, 2] = a_vu
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def spiking_forward(
+    neurons_in,
+    times_in,
+    instants,
+    n_instants,
+    flows,
+    w,
+    neuron,
+    duration,
+    neurons,
+    times,
+    intervals,
+    marks,
+    counts,
+    stalled,
+):
+    """Spikes of a layer, none missed and none invented.
+
+    Parameters
+    ----------
+    neurons_in : ndarray, (B, cap_in) int32
+    times_in : ndarray, (B, cap_in) float64
+    instants, n_instants, flows : ndarray
+        From :func:`find_instants`.
+    w : ndarray, (N_in, N) float
+    neuron : tuple of float
+        ``(v_threshold, v_reset, r, tau_mem, tau_syn)``, voltages relative to rest.
+    duration : float
+    neurons : ndarray, (B, cap) int32
+        Out: spikes ordered by time, then neuron. A sample with more than cap spikes runs to its end without storing
+        the surplus; its count then exceeds cap and the caller runs it again with more room.
+    times : ndarray, (B, cap) float64
+        Out.
+    intervals : ndarray, (B, cap) int32
+        Out: the instant that opens the interval of each spike.
+    marks : ndarray, (B, cap, 3) float64
+        Out: ``a_vv`` and ``a_vu`` from that instant to the spike, and the drive ``r i`` at the spike.
+    counts : ndarray, (B,) int64
+        Out.
+    stalled : ndarray, (B,) int64
+        Out: -1, or a neuron whose next spike is too close to tell its time from the last one's; the sample ends there.
+    """
+    for b in prange(len(n_instants)):
+        counts[b], stalled[b] = _sample_forward(
+            neurons_in[b],
+            times_in[b],
+            instants[b],
+            n_instants[b],
+            flows[b],
+            w,
+            neuron,
+            duration,
+            neurons[b],
+            times[b],
+            intervals[b],
+            marks[b],
+        )
+
+
+@njit(cache=True, error_model="numpy")
+def _sample_forward(
+    neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, neurons, times, intervals, marks
+):
+    v_threshold, v_reset, r, tau_mem, tau_syn = neuron
+    size = w.shape[1]
+    real = w.dtype.type
+    v, v_end, charge = np.zeros(size, w.dtype), np.zeros(size, w.dtype), np.zeros(size, w.dtype)
+    flagged = np.zeros((size + 7) // 8 * 8, np.uint8)
+    flagged_words = flagged.view(np.int64)
+    to_drive, threshold = real(r / tau_syn), real(v_threshold)
+    room = len(times)
+    count = 0
+    for m in range(n_instants):
+        opened = times_in[instants[m]]
+        closed = times_in[instants[m + 1]] if m + 1 < n_instants else duration
+        for j in range(instants[m], instants[m + 1]):
+            row = w[neurons_in[j]]
+            for n in range(size):
+                charge[n] += row[n]
+        a_vv, a_ii, a_vu = real(flows[m, 0]), real(flows[m, 1]), real(flows[m, 2] * r / tau_syn)
+        for n in range(size):
+            end = a_vv * v[n] + a_vu * charge[n]
+            drive = to_drive * charge[n]
+            v_end[n] = end
+            flagged[n] = may_cross(end, drive, a_ii * drive, threshold)
+        first = count
+        for word in range(len(flagged_words)):
+            if flagged_words[word] == 0:
+                continue
+            for n in range(8 * word, min(8 * word + 8, size)):
+                if flagged[n]:
+                    end, count, ok = _fire(
+                        float(v[n]),
+                        r / tau_syn * charge[n],
+                        float(v_end[n]),
+                        opened,
+                        closed,
+                        neuron,
+                        n,
+                        m,
+                        neurons,
+                        times,
+                        intervals,
+                        marks,
+                        count,
+                    )
+                    if not ok:
+                        return count, n
+                    v_end[n] = end
+        if count > first:
+            _sort_segment(times, neurons, marks, first, min(count, room))
+        v, v_end = v_end, v
+        for n in range(size):
+            charge[n] *= a_ii
+    return count, -1
+
+
+@njit(cache=True, error_model="numpy")
+def _fire(v, drive, v_end, opened, closed, neuron, n, m, neurons, times, intervals, marks, count):
+    # All spikes of neuron n in an interval; returns its membrane at the end, the count, and whether time advanced.
+    v_threshold, v_reset, _, tau_mem, tau_syn = neuron
+    span = closed - opened
+    offset, last = 0.0, -math.inf
+    a_vv, a_ii, a_vu = 1.0, 1.0, 0.0
+    while True:
+        wait = first_crossing(v, drive, span - offset, v_end, v_threshold, tau_mem, tau_syn)
+        if wait < 0:
+            return v_end, count, True
+        offset += wait
+        t = min(opened + offset, closed)
+        if t <= last:
+            return v_end, count, False
+        last = t
+        b_vv, b_ii, b_vu = flow(wait, tau_mem, tau_syn)
+        a_vv, a_ii, a_vu = compose_flow(a_vv, a_ii, a_vu, b_vv, b_ii, b_vu)
+        drive *= b_ii
+        if count < len(times):
+            neurons[count] = n
+            times[count] = t
+            intervals[count] = m
+            marks[count, 0] = a_vv
+            marks[count, 1] = a_vu
+            marks[count, 2] = drive
+        count += 1
+        v = v_reset
+        if offset >= span:
+            return v, count, True
+        b_vv, b_ii, b_vu = flow(span - offset, tau_mem, tau_syn)
+        v_end = b_vv * v + b_vu * drive
+
+
+@njit(cache=True, error_model="numpy")
+def _sort_segment(times, neurons, marks, first, stop):
+    # By time; spikes arrive ordered by neuron, and equal times keep that order.
+    if stop - first > _SHORT:
+        order = np.argsort(times[first:stop], kind="mergesort") + first
+        sorted_times, sorted_neurons, sorted_marks = times[order], neurons[order], marks[order]
+        times[first:stop] = sorted_times
+        neurons[first:stop] = sorted_neurons
+        marks[first:stop] = sorted_marks
+        return
+    for p in range(first + 1, stop):
+        t, n, m0, m1, m2 = times[p], neurons[p], marks[p, 0], marks[p, 1], marks[p, 2]
+        q = p
+        while q > first and times[q - 1] > t:
+            times[q], neurons[q] = times[q - 1], neurons[q - 1]
+            marks[q, 0], marks[q, 1], marks[q, 2] = marks[q - 1, 0], marks[q - 1, 1], marks[q - 1, 2]
+            q -= 1
+        times[q], neurons[q] = t, n
+        marks[q, 0], marks[q, 1], marks[q, 2] = m0, m1, m2
