@@ -67,7 +67,7 @@ def augment(
     from snnsim.kernels.cpu import augment as kernel
 
     if out is None:
-        out = np.empty_like(images)
+        out = np.empty(images.shape, np.uint8)
     _check_arrays(images, image_shape, sample_ids, out)
     check_options(shift, rotation_degrees, elastic_alpha, elastic_sigma)
     for name, value in (("seed", seed), ("epoch", epoch)):
@@ -75,7 +75,7 @@ def augment(
             raise InputError(f"{name} = {value}: must lie in 0..{2**32 - 1}")
     step, taps, scale = _gaussian(elastic_alpha, elastic_sigma)
     kernel.augment(
-        images,
+        np.ascontiguousarray(images),
         int(image_shape[1]),
         np.asarray(sample_ids, np.int64),
         int(seed),
@@ -123,7 +123,7 @@ def _check_arrays(images, image_shape, sample_ids, out):
         raise InputError(f"sample_ids of shape {np.shape(sample_ids)}: must be ({len(images)},), one for each image")
     if len(images) and not (0 <= np.min(sample_ids) and np.max(sample_ids) < 2**32):
         raise InputError(f"sample_ids: must lie in 0..{2**32 - 1}")
-    if out.shape != images.shape or out.dtype != np.uint8:
-        raise InputError(f"out: {out.dtype} of shape {out.shape}: must be uint8 of shape {images.shape}")
+    if out.shape != images.shape or out.dtype != np.uint8 or not out.flags.c_contiguous:
+        raise InputError(f"out: {out.dtype} of shape {out.shape}: must be uint8 {images.shape}, C-contiguous")
     if np.may_share_memory(out, images):
         raise InputError("out: must not share memory with the images")
