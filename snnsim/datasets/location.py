@@ -76,7 +76,9 @@ def search_places(name, data_dir=None):
         places.append(Place(checkout / "data" / name, "checkout"))
     installed = find_spec(INSTALLED_PACKAGE)
     if installed is not None:
-        places += [Place(Path(folder) / name, "installed") for folder in installed.submodule_search_locations]
+        # An editable install adds an entry that is no folder.
+        folders = [Path(folder) for folder in installed.submodule_search_locations if os.path.isdir(folder)]
+        places += [Place(folder / name, "installed") for folder in folders]
     places.append(Place(SYSTEM / name, "system"))
     places.append(Place(cache_dir() / name, "cache"))
     return places
