@@ -1,0 +1,93 @@
+"""Close what a killed run left open: clear HDF5's flag, cut the files to their complete trials."""
+
+import os
+import socket
+from pathlib import Path
+
+from snnsim.errors import InputError
+from snnsim.recording import layout
+from snnsim.recording.reader import open_index
+from snnsim.recording.runs import open_hdf5, writing
+from snnsim.recording.superblock import clear_mark, marked
+
+
+def repair(directory):
+    """Make a killed recording an ordinary one that every HDF5 reader opens; a whole one is left alone.
+
+    HDF5 marks a file that is open for writing, and refuses it from then on to readers without SWMR. This clears the
+    mark in the superblock (as ``h5clear -s`` does) and removes what the killed run had written beyond its last complete
+    trial.
+
+    Parameters
+    ----------
+    directory : str or Path
+
+    Returns
+    -------
+    bool
+        Whether anything had to be done.
+
+    Raises
+    ------
+    InputError
+        If it is no recording, holds no complete trial, or the run that writes it is still alive.
+    """
+    directory = Path(directory)
+    file, growing = open_index(directory)
+    with file:
+        about = file["snnsim"]
+        trials = int(about["complete"][0])
+        if growing and _alive(about.attrs["host"], int(about.attrs["pid"])):
+            raise InputError(
+                f"{directory}: process {about.attrs['pid']}, which writes this recording, is still running; repair is "
+                "for killed runs"
+            )
+        frames = int(about.attrs["frames_per_trial"])
+    paths = [directory / name for name in layout.FILES if (directory / name).exists()]
+    broken = [path for path in paths if marked(path)]
+    for path in broken:
+        mend(path, trials, frames)
+    return bool(broken)
+
+
+def mend(path, trials, frames):
+    """Clear the mark of one file, and cut it to its first ``trials`` trials of ``frames`` frames each.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    with writing(path):
+        clear_mark(path)
+        with open_hdf5(path, "r+") as file:
+            _cut(file, trials, frames)
+
+
+def _alive(host, pid):
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _cut(file, trials, frames):
+    about = file["snnsim"]
+    for group in file.get("report", {}).values():
+        group["data"].resize(trials * frames, axis=0)
+        first, _stop, step = group["mapping/time"][:]
+        group["mapping/time"][...] = [first, first + trials * frames * step, step]
+    for name in layout.TRIAL_FIELDS if "trials" in about else ():
+        about["trials"][name].resize(trials, axis=0)
+    for name, spikes in file.get("spikes", {}).items():
+        group = about["populations"][name]
+        rows = int(group["spike_end"][trials - 1]) if trials else 0
+        for field in ("spike_end", "on_grid"):
+            group[field].resize(trials, axis=0)
+        for field in spikes:
+            spikes[field].resize(rows, axis=0)
