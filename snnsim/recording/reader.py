@@ -11,6 +11,7 @@ import numpy as np
 from snnsim.errors import InputError
 from snnsim.recording import layout
 from snnsim.recording.runs import open_hdf5, reading
+from snnsim.recording.superblock import marked
 from snnsim.simulation import LayerRecording, Recording
 from snnsim.spikes import Spikes
 
@@ -84,7 +85,8 @@ class Traces:
     def __init__(self, path):
         self.directory = _directory(path)
         self._files = {}
-        self._file, self.growing = open_index(self.directory)
+        self._file = open_index(self.directory)
+        self.growing = marked(self._file.filename)
         self._files[layout.INDEX] = self._file
         try:
             with reading(self._file.filename):
@@ -267,7 +269,7 @@ class Traces:
         name = layout.REPORTS[variable]
         if name not in self._files:
             path = self.directory / name
-            file, _growing = _open_traces_file(path)
+            file = _open_traces_file(path)
             about = file.get("snnsim")
             if about is None or about.attrs.get("run_id") != self.info["run_id"]:
                 file.close()
@@ -445,9 +447,9 @@ class Traces:
 
 
 def open_index(directory):
-    """``(file, growing)`` of a recording's ``spikes.h5``, checked to be of a layout that this version reads."""
+    """Open a recording's ``spikes.h5``, and check that it is of a layout that this version reads."""
     path = directory / layout.INDEX
-    file, growing = _open_traces_file(path)
+    file = _open_traces_file(path)
     try:
         about = file.get("snnsim")
         if about is None or about.attrs.get("kind") != "traces":
@@ -463,18 +465,18 @@ def open_index(directory):
     except BaseException:
         file.close()
         raise
-    return file, growing
+    return file
 
 
 def _open_traces_file(path):
     """Open one file of a recording, in SWMR mode if a run has it open or was killed while it had."""
     try:
-        return open_hdf5(path), False
+        return open_hdf5(path)
     except InputError as error:
         if "already open for" not in str(error.__cause__):
             raise
     try:
-        return open_hdf5(path, swmr=True), True
+        return open_hdf5(path, swmr=True)
     except InputError:
         raise InputError(f"{path}: its run has not committed a trial yet, or was killed before it did") from None
 

@@ -8,7 +8,7 @@ from snnsim.errors import InputError
 from snnsim.recording import layout
 from snnsim.recording.reader import open_index
 from snnsim.recording.runs import open_hdf5, writing
-from snnsim.recording.superblock import clear_mark, marked
+from snnsim.recording.superblock import clear_mark, cut_short, marked
 
 
 def repair(directory):
@@ -33,18 +33,17 @@ def repair(directory):
         If it is no recording, holds no complete trial, or the run that writes it is still alive.
     """
     directory = Path(directory)
-    file, growing = open_index(directory)
-    with file:
+    paths = [directory / name for name in layout.FILES if (directory / name).exists()]
+    with open_index(directory) as file:
         about = file["snnsim"]
         trials = int(about["complete"][0])
-        if growing and _alive(about.attrs["host"], int(about.attrs["pid"])):
+        if any(map(marked, paths)) and _alive(about.attrs["host"], int(about.attrs["pid"])):
             raise InputError(
                 f"{directory}: process {about.attrs['pid']}, which writes this recording, is still running; repair is "
                 "for killed runs"
             )
         frames = int(about.attrs["frames_per_trial"])
-    paths = [directory / name for name in layout.FILES if (directory / name).exists()]
-    broken = [path for path in paths if marked(path)]
+    broken = [path for path in paths if marked(path) or cut_short(path)]
     for path in broken:
         mend(path, trials, frames)
     return bool(broken)

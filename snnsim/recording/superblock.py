@@ -13,15 +13,19 @@ _SUPERBLOCK = 48
 
 
 def marked(path):
-    """Whether a file carries the mark of a writer, or says that it ends elsewhere than it does.
+    """Whether a file carries the mark of a writer: it is being written, or its writer was killed.
 
     Raises
     ------
     InputError
         If its superblock is not of version 3 with 8-byte addresses, as ``libver="v110"`` writes.
     """
-    head = _head(path)
-    return head[_FLAG_BYTE] != 0 or struct.unpack("<Q", head[_END_OF_FILE])[0] > os.path.getsize(path)
+    return _head(path)[_FLAG_BYTE] != 0
+
+
+def cut_short(path):
+    """Whether a file ends before its superblock says, as after a write that the disk refused; raises like `marked`."""
+    return struct.unpack("<Q", _head(path)[_END_OF_FILE])[0] > os.path.getsize(path)
 
 
 def clear_mark(path):

@@ -116,6 +116,8 @@ class TraceWriter:
             sample_step = self.duration if dt is None else float(dt) * record_every
         _check_positive("sample_step", sample_step)
         self._step = float(sample_step)
+        if self._reports and self._step > self.duration * (1 + 1e-9):
+            raise InputError(f"sample_step = {self._step:g} (dt * record_every): exceeds a trial of {self.duration:g}")
         self._frames = layout.frames_per_trial(self.duration, self._step)
         self._stride = (self._frames * self._step if self._reports else self.duration) * self.factor
         self._phase = None
