@@ -183,8 +183,8 @@ def inverse_slope(u, v_threshold, tau_mem, max_inverse_slope):
 def adjoint_flow(lambda_v, lambda_q, a_vv, a_ii, a_vq):
     """``(lambda_v, lambda_q)`` earlier by a flow: its transpose.
 
-    ``lambda_q = lambda_i/tau_syn = dL/d(tau_syn i)`` is what a weight sees, and ``a_vq = a_vi/tau_syn``. In the limit of
-    a short flow ``dlambda_v/dt = lambda_v/tau_mem`` and ``dlambda_i/dt = lambda_i/tau_syn - (r/tau_mem) lambda_v``
+    ``lambda_q = lambda_i/tau_syn = dL/d(tau_syn i)`` is what a weight sees, and ``a_vq = a_vi/tau_syn``. In the limit
+    of a short flow ``dlambda_v/dt = lambda_v/tau_mem`` and ``dlambda_i/dt = lambda_i/tau_syn - (r/tau_mem) lambda_v``
     (EventProp, Wunderlich & Pehle 2021).
     """
     return a_vv * lambda_v, a_ii * lambda_q + a_vq * lambda_v

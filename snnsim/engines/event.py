@@ -72,8 +72,8 @@ class EventEngine:
         for layer, p in enumerate(self.parameters):
             if p.reset not in ("hard", "subtract"):
                 raise InputError(
-                    f"reset = {p.reset!r} (layer {layer}): engine {self.name} allows hard and subtract, since a membrane "
-                    "that stays above threshold has no next crossing"
+                    f"reset = {p.reset!r} (layer {layer}): engine {self.name} allows hard and subtract, since "
+                    "a membrane that stays above threshold has no next crossing"
                 )
         if readout not in ("spiking", "leaky"):
             raise InputError(f"readout = {readout!r}: must be one of spiking, leaky")
@@ -128,7 +128,7 @@ class EventEngine:
         return slabs[-1]
 
     def backward(self, weights, gradient):
-        """Derivative of the loss by the weights, for the batch of the last forward pass.
+        """Differentiate the loss by the weights, for the batch of the last forward pass.
 
         Parameters
         ----------

@@ -48,7 +48,7 @@ class VoltageOutput:
 
 
 def slab_of_spikes(spikes):
-    """Spike trains as a slab.
+    """Copy spike trains to a slab.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def slab_of_spikes(spikes):
 
 
 def spikes_of_slab(slab):
-    """A slab's valid entries as spike trains, copied.
+    """Copy a slab's valid entries to spike trains.
 
     Parameters
     ----------

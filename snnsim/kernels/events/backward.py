@@ -174,6 +174,7 @@ def _sample_backward(
 
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def dot_arrivals(row, lambda_v, lambda_q, pull):
+    """dL/d(arrival time) of a spike whose weights are ``row``, times tau_syn."""
     total = 0.0
     for n in range(len(row)):
         total += row[n] * adjoint_arrival(lambda_v[n], lambda_q[n], pull)

@@ -108,7 +108,7 @@ def spiking_forward(
 def _sample_forward(
     neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, neurons, times, intervals, marks
 ):
-    v_threshold, v_reset, r, tau_mem, tau_syn = neuron
+    v_threshold, _, r, _, tau_syn = neuron
     size = w.shape[1]
     real = w.dtype.type
     v, v_end, charge = np.zeros(size, w.dtype), np.zeros(size, w.dtype), np.zeros(size, w.dtype)
