@@ -3,6 +3,7 @@ import pytest
 from scipy import signal
 
 from snnsim.analysis import frequency as f
+from snnsim.analysis.drive import kernel_drive
 from snnsim.errors import InputError
 from snnsim.parameters import SCHEMES, LIFParameters, scheme_coefficients
 
@@ -116,3 +117,10 @@ def test_table_leaves_out_what_does_not_exist():
 def test_frequencies_beyond_nyquist_are_refused():
     with pytest.raises(InputError, match="Nyquist"):
         f.measure_sinusoid(drive(0.1, "exact"), 0.1, [40.0], settle=1)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_engines_kernel_is_the_filter(scheme):
+    x = np.random.default_rng(0).random((300, 4))
+    expected = f.drive_linear(x, scheme_coefficients(STUDY, 0.1, scheme))[0]
+    np.testing.assert_allclose(kernel_drive(STUDY, 0.1, scheme)(x), expected, rtol=1e-12)

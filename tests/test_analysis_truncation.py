@@ -3,6 +3,7 @@ import pytest
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
+from snnsim.analysis import first_spike
 from snnsim.analysis import truncation as t
 from snnsim.analysis.frequency import drive_linear
 from snnsim.errors import InputError
@@ -109,3 +110,29 @@ def test_bad_input():
         t.update_matrix(STUDY, 0.1, "rk4")
     with pytest.raises(InputError, match="dt = 0"):
         t.update_matrix(STUDY, 0, "exact")
+
+
+# First spikes
+
+
+def test_exact_first_spikes_reach_the_threshold():
+    i0 = np.linspace(0.5, 12.0, 60)
+    spike = first_spike.exact_first_spikes(STUDY, i0, 6.0)
+    fine = np.linspace(0, 6.0, 60001)
+    v = t.closed_form(fine, 0.0, i0[:, None], STUDY)[0]
+    crossed = (v >= STUDY.threshold).any(axis=1)
+    np.testing.assert_array_equal(np.isfinite(spike), crossed)
+    np.testing.assert_allclose(spike[crossed], fine[(v >= STUDY.threshold).argmax(axis=1)][crossed], atol=1e-4)
+
+
+def test_first_spike_errors_fall_in_proportion_to_dt():
+    study = first_spike.first_spike_study(STUDY, [0.04, 0.02, 0.01, 0.005], ["exact", "bilinear"], n_neurons=600)
+    # The exact scheme samples the true membrane: late by a uniform part of a step, and blind only to grazing crossings.
+    k = study.schemes.index("exact")
+    np.testing.assert_allclose(study.mean_error[k] / study.dt, 0.5, atol=0.1)
+    np.testing.assert_allclose(study.bias[k], study.mean_error[k])
+    assert (study.added[k] == 0).all()
+    assert study.lost[k, 0] < 0.01
+    assert study.order[k].order == pytest.approx(1, abs=0.1)
+    with pytest.raises(InputError, match="strongest"):
+        first_spike.first_spike_study(STUDY, [0.1], ["exact"], strongest=1.0)
