@@ -153,7 +153,7 @@ class Traces:
             For an unknown or unrecorded population, trial or neuron, or a window outside the trial.
         """
         population = self._population(layer, "spikes")
-        chosen = self._chosen(trial)
+        chosen = self.chosen(trial)
         window = self._window(window)
         wanted = None if neurons is None else self._wanted(population, neurons)
         with reading(self._file.filename):
@@ -239,7 +239,7 @@ class Traces:
             For an unknown or unrecorded population, variable, trial or neuron, or a window outside the trial.
         """
         population = self._population(layer, variable)
-        chosen = self._chosen(trial)
+        chosen = self.chosen(trial)
         columns = slice(None) if neurons is None else self._columns(population, neurons)
         data, first, step, frames, kept = self._report_grid(variable, layer)
         low, high = self._frame_range(first, step, kept, window)
@@ -310,7 +310,7 @@ class Traces:
         Recording
             Layers that were not recorded are missing from it.
         """
-        chosen = self._chosen(trial)
+        chosen = self.chosen(trial)
         layers = []
         for name, population in self.populations.items():
             if not population.recorded:
@@ -397,7 +397,17 @@ class Traces:
             )
         return population
 
-    def _chosen(self, trial):
+    def chosen_layers(self, layers=None):
+        """Names of the recorded populations, list of str; those in ``layers`` if given, each checked."""
+        if layers is None:
+            return [name for name, p in self.populations.items() if p.recorded]
+        names = [layers] if isinstance(layers, str) else list(layers)
+        for name in names:
+            self._population(name, self.info["record"][0] if name != "input" else "spikes")
+        return names
+
+    def chosen(self, trial=None):
+        """Numbers of the trials that ``trial`` names (int, slice, sequence of int or bool, None: all), (B,) int64."""
         everything = np.arange(len(self))
         if trial is None:
             return everything

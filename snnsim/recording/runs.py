@@ -33,19 +33,40 @@ def write_atomic(path, write):
         If the file cannot be written (no such directory, no permission, disk full); the old file is
         untouched.
     """
+    with replacing(path) as temporary:
+        with open(temporary, "wb") as file:
+            write(file)
+
+
+@contextmanager
+def replacing(path):
+    """Give a path in the same directory to write to; at the end, synced, it takes the name ``path`` in one step.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Yields
+    ------
+    Path
+        With the suffix of ``path``; removed if the block raises.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written; the old one is untouched.
+    """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     with writing(path):
         try:
-            with open(temporary, "wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
+            yield temporary
+            _sync(temporary)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_directory(path.parent)
+        _sync(path.parent)
 
 
 def save_tree(path, tree, kind="tree"):
@@ -166,7 +187,7 @@ def _reason(error):
     known = {
         "truncated file": "truncated: the file is shorter than its own header says",
         "file signature not found": "not an HDF5 file",
-        "already open for": "another program has it open for writing, or was killed while it did",
+        "already open for": "being written, or left by a killed run (then: snnsim inspect --repair)",
         "unable to lock file": "locked by another program",
         f"errno = {errno.ENOSPC}": os.strerror(errno.ENOSPC),
         f"errno = {errno.EFBIG}": os.strerror(errno.EFBIG),
@@ -181,8 +202,8 @@ def _reason(error):
     return f"damaged, or not as expected ({text})"
 
 
-def _sync_directory(directory):
-    handle = os.open(directory, os.O_RDONLY)
+def _sync(path):
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -1,0 +1,79 @@
+"""Recordings to plain text, for spreadsheets and tools that read nothing else."""
+
+from pathlib import Path
+
+import numpy as np
+
+from snnsim.errors import InputError
+from snnsim.recording import layout
+from snnsim.recording.runs import replacing, writing
+
+
+def export_csv(traces, directory, trials=None, layers=None):
+    """Write ``trials.csv``, ``spikes.csv``, and a table each of v and i_syn if recorded, into a directory.
+
+    Times are in ms from the start of the trial; numbers have as many digits as bring them back to the bit.
+
+    Parameters
+    ----------
+    traces : Traces
+    directory : str or Path
+        Made if it does not exist.
+    trials : int, slice, or sequence of int or bool, optional
+    layers : sequence of str, optional
+
+    Raises
+    ------
+    InputError
+        If trials or layers do not exist, or the directory cannot be written.
+    """
+    directory = Path(directory)
+    chosen, names = traces.chosen(trials), traces.chosen_layers(layers)
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"{directory}: must be a directory, since CSV needs one file a table")
+    with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+    columns = list(layout.TRIAL_FIELDS)
+    rows = ([b, *(traces.trials[b][c].item() for c in columns)] for b in chosen.tolist())
+    _table(directory / "trials.csv", ["trial", *(_with_unit(c) for c in columns)], rows)
+    if "spikes" in traces.info["record"]:
+        _table(directory / "spikes.csv", ["trial", "population", "neuron", "time_ms"], _spikes(traces, chosen, names))
+    for variable in layout.REPORTS:
+        if variable in traces.info["record"]:
+            header = ["trial", "population", "neuron", "time_ms", variable]
+            _table(directory / f"{variable}.csv", header, _samples(traces, variable, chosen, names))
+
+
+def _with_unit(column):
+    unit = layout.TRIAL_UNITS.get(column)
+    return f"{column}_{unit}" if unit else column
+
+
+def _table(path, header, rows):
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as out:
+        out.write(",".join(header) + "\n")
+        out.writelines(",".join(map(str, row)) + "\n" for row in rows)
+
+
+def _spikes(traces, chosen, names):
+    factor = traces.info["time_unit_ms"]
+    for b in chosen.tolist():
+        for name in names:
+            spikes = traces.spikes(name, b)
+            for neuron, time in zip(spikes.neurons.tolist(), (spikes.times * factor).tolist(), strict=True):
+                yield b, name, neuron, time
+
+
+def _samples(traces, variable, chosen, names):
+    factor = traces.info["time_unit_ms"]
+    for b in chosen.tolist():
+        for name in names:
+            if name == "input":
+                continue
+            times = (traces.sample_times(variable=variable, layer=name) * factor).tolist()
+            values = traces.report(variable, name, b)
+            ids = traces.populations[name].neuron_ids.tolist()
+            for k, neuron in enumerate(ids):
+                # As NumPy prints a float32: the shortest digits that bring it back.
+                for time, value in zip(times, np.ascontiguousarray(values[:, k]), strict=True):
+                    yield b, name, neuron, time, value
