@@ -1,6 +1,7 @@
 """The exact engine against an independent simulator and adjoint, scipy's integrator, and central differences."""
 
 import math
+from itertools import pairwise
 
 import numba
 import numpy as np
@@ -29,7 +30,7 @@ def parameters(taus=(0.8, 0.6), **changes):
 
 
 def random_weights(rng, sizes, mean=0.4, spread=1.0):
-    return [rng.normal(mean, spread, pair) for pair in zip(sizes, sizes[1:], strict=False)]
+    return [rng.normal(mean, spread, pair) for pair in pairwise(sizes)]
 
 
 def random_spikes(rng, n_neurons, batch=2, n_spikes=25, digits=None):
@@ -100,7 +101,7 @@ def check_differences(make, weights, inputs, loss, coefficients):
         assert reference.relative_error(grad, numeric) < DIFFERENCES, f"grad_w[{layer}]"
 
 
-# --- scalars -----------------------------------------------------------------------------------------------------------
+# --- scalars --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("taus", TAUS)
@@ -173,7 +174,7 @@ def test_grazing_fires_at_the_maximum_and_just_below_it_does_not(taus):
     drive = 1 / events.flow(peak, tau_mem, tau_syn)[2]
 
     def fires(u):
-        a_vv, _, a_vu = events.flow(30.0, tau_mem, tau_syn)
+        a_vu = events.flow(30.0, tau_mem, tau_syn)[2]
         return events.first_crossing(0.0, u, 30.0, a_vu * u, 1.0, tau_mem, tau_syn) >= 0
 
     assert not fires(drive * (1 - 1e-14))
@@ -187,7 +188,7 @@ def test_grazing_fires_at_the_maximum_and_just_below_it_does_not(taus):
     assert abs(events.flow(at, tau_mem, tau_syn)[2] * high - 1) < 1e-14
 
 
-# --- forward -----------------------------------------------------------------------------------------------------------
+# --- forward --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("taus", TAUS)
@@ -335,7 +336,7 @@ def test_the_trace_shows_the_threshold_at_a_spike():
     assert v[0, 1, 0] == pytest.approx(p.reset_value, abs=1e-6)
 
 
-# --- gradient ----------------------------------------------------------------------------------------------------------
+# --- gradient -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("taus", [(0.8, 0.6), (2.0, 1.0), (1.0, 1.0)])
@@ -405,7 +406,7 @@ def test_a_grazing_spike_has_a_clamped_gradient():
     assert engine.forward([np.array([[4.0 - 1e-14]])], once).counts.tolist() == [0]
 
 
-# --- properties --------------------------------------------------------------------------------------------------------
+# --- properties -----------------------------------------------------------------------------------------------------
 
 
 def _wide_case():

@@ -91,6 +91,50 @@ def may_cross(v_end, u, u_end, v_threshold):
 
 
 @register_jitable
+def may_exceed(v, u_most, response, v_threshold):
+    """Whether a membrane can reach the threshold at all within a span; false only if it cannot.
+
+    At the crest of an excursion the drive is at least the membrane, and the membrane is at most what it started from
+    plus the largest response to the whole drive.
+
+    Parameters
+    ----------
+    v : float
+        Membrane at the start.
+    u_most : float
+        Positive part of the drive at the start, plus all its upward jumps.
+    response : float
+        Largest ``a_vu(t)`` within the span.
+    v_threshold : float
+    """
+    return (u_most >= v_threshold) & (max(v, 0 * v) + response * u_most >= v_threshold)
+
+
+@register_jitable
+def may_hide(v_end, u_least, u_lost, crest, response, v_threshold):
+    """Whether a membrane that ends a span below threshold can have been above it inside; false only if it cannot.
+
+    It comes down only while the drive is below the threshold. At a crest, membrane and drive are at least the
+    threshold, and from there the membrane ends no lower than the flow and the response to all downward jumps bring it.
+
+    Parameters
+    ----------
+    v_end : float
+        Membrane at the end, below threshold.
+    u_least : float
+        A lower bound of the drive within the span.
+    u_lost : float
+        Sum of the drive's downward jumps, at most zero.
+    crest : float
+        ``a_vv + a_vu`` over the span: what is left at its end of membrane and drive 1 at its start.
+    response : float
+        Largest ``a_vu(t)`` within the span.
+    v_threshold : float
+    """
+    return (u_least < v_threshold) & (v_end >= crest * v_threshold + response * u_lost)
+
+
+@register_jitable
 def first_crossing(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
     """First time in [0, span] at which the membrane reaches the threshold; negative if it does not.
 

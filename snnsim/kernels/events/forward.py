@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from snnsim.dynamics.events import compose_flow, first_crossing, flow, may_cross
+from snnsim.dynamics.events import first_crossing, flow, may_cross
 
 _SHORT = 24  # segments up to this length are sorted in place
 
@@ -136,12 +136,13 @@ def _sample_forward(
                 continue
             for n in range(8 * word, min(8 * word + 8, size)):
                 if flagged[n]:
-                    end, count, ok = _fire(
+                    end, count, ok = cross(
                         float(v[n]),
                         r / tau_syn * charge[n],
                         float(v_end[n]),
                         opened,
                         closed,
+                        opened,
                         neuron,
                         n,
                         m,
@@ -155,7 +156,7 @@ def _sample_forward(
                         return count, n
                     v_end[n] = end
         if count > first:
-            _sort_segment(times, neurons, marks, first, min(count, room))
+            sort_segment(times, neurons, intervals, marks, first, min(count, room))
         v, v_end = v_end, v
         for n in range(size):
             charge[n] *= a_ii
@@ -163,12 +164,37 @@ def _sample_forward(
 
 
 @njit(cache=True, error_model="numpy")
-def _fire(v, drive, v_end, opened, closed, neuron, n, m, neurons, times, intervals, marks, count):
-    # All spikes of neuron n in an interval; returns its membrane at the end, the count, and whether time advanced.
+def cross(v, drive, v_end, opened, closed, start, neuron, n, m, neurons, times, intervals, marks, count):
+    """All spikes of one neuron in a span without input.
+
+    Parameters
+    ----------
+    v, drive : float
+        State at ``opened``.
+    v_end : float
+        Membrane at ``closed`` if there is no spike.
+    opened, closed : float
+    start : float
+        Time of instant m, at or before ``opened``; the marks are counted from it.
+    neuron : tuple of float
+    n, m : int
+        Neuron, and the instant that opens the interval.
+    neurons, times, intervals, marks : ndarray
+        Spikes are appended, as far as there is room.
+    count : int
+        Spikes so far.
+
+    Returns
+    -------
+    v : float
+        Membrane at ``closed``.
+    count : int
+    ok : bool
+        False if a spike's time cannot be told from that of the one before.
+    """
     v_threshold, v_reset, _, tau_mem, tau_syn = neuron
     span = closed - opened
-    offset, last = 0.0, -math.inf
-    a_vv, a_ii, a_vu = 1.0, 1.0, 0.0
+    before, offset, last = opened - start, 0.0, -math.inf
     while True:
         wait = first_crossing(v, drive, span - offset, v_end, v_threshold, tau_mem, tau_syn)
         if wait < 0:
@@ -178,10 +204,9 @@ def _fire(v, drive, v_end, opened, closed, neuron, n, m, neurons, times, interva
         if t <= last:
             return v_end, count, False
         last = t
-        b_vv, b_ii, b_vu = flow(wait, tau_mem, tau_syn)
-        a_vv, a_ii, a_vu = compose_flow(a_vv, a_ii, a_vu, b_vv, b_ii, b_vu)
-        drive *= b_ii
+        drive *= math.exp(-wait / tau_syn)
         if count < len(times):
+            a_vv, _, a_vu = flow(before + offset, tau_mem, tau_syn)
             neurons[count] = n
             times[count] = t
             intervals[count] = m
@@ -192,26 +217,31 @@ def _fire(v, drive, v_end, opened, closed, neuron, n, m, neurons, times, interva
         v = v_reset
         if offset >= span:
             return v, count, True
-        b_vv, b_ii, b_vu = flow(span - offset, tau_mem, tau_syn)
+        b_vv, _, b_vu = flow(span - offset, tau_mem, tau_syn)
         v_end = b_vv * v + b_vu * drive
 
 
 @njit(cache=True, error_model="numpy")
-def _sort_segment(times, neurons, marks, first, stop):
-    # By time; spikes arrive ordered by neuron, and equal times keep that order.
+def sort_segment(times, neurons, intervals, marks, first, stop):
+    """Sort some spikes by time in place; they come ordered by neuron, and equal times keep that order."""
     if stop - first > _SHORT:
         order = np.argsort(times[first:stop], kind="mergesort") + first
-        sorted_times, sorted_neurons, sorted_marks = times[order], neurons[order], marks[order]
+        sorted_times, sorted_neurons = times[order], neurons[order]
+        sorted_intervals, sorted_marks = intervals[order], marks[order]
         times[first:stop] = sorted_times
         neurons[first:stop] = sorted_neurons
+        intervals[first:stop] = sorted_intervals
         marks[first:stop] = sorted_marks
         return
     for p in range(first + 1, stop):
-        t, n, m0, m1, m2 = times[p], neurons[p], marks[p, 0], marks[p, 1], marks[p, 2]
+        t = times[p]
+        if times[p - 1] <= t:
+            continue
+        n, m, m0, m1, m2 = neurons[p], intervals[p], marks[p, 0], marks[p, 1], marks[p, 2]
         q = p
         while q > first and times[q - 1] > t:
-            times[q], neurons[q] = times[q - 1], neurons[q - 1]
+            times[q], neurons[q], intervals[q] = times[q - 1], neurons[q - 1], intervals[q - 1]
             marks[q, 0], marks[q, 1], marks[q, 2] = marks[q - 1, 0], marks[q - 1, 1], marks[q - 1, 2]
             q -= 1
-        times[q], neurons[q] = t, n
+        times[q], neurons[q], intervals[q] = t, n, m
         marks[q, 0], marks[q, 1], marks[q, 2] = m0, m1, m2
