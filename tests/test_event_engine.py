@@ -127,8 +127,8 @@ def test_quadratic_and_newton_find_the_same_crossing(v, u, tau_syn, span):
     tau_mem = 2 * tau_syn
     a_vv, _, a_vu = events.flow(span, tau_mem, tau_syn)
     v_end = a_vv * v + a_vu * u
-    quadratic = events.first_crossing(v, u, span, v_end, 1.0, tau_mem, tau_syn)
-    newton = events._crossing_general(v, u, span, v_end, 1.0, tau_mem, tau_syn)
+    quadratic, *flow = events.first_crossing(v, u, span, v_end, 1.0, tau_mem, tau_syn)
+    newton, *newton_flow = events._crossing_general(v, u, span, v_end, 1.0, tau_mem, tau_syn)
     peak = events.maximum_time(v, u, tau_mem, tau_syn)
     assume(min(abs(v_end - 1), abs(u * math.exp(-peak / tau_syn) - 1)) > 1e-12)  # else either answer is right
     assert (quadratic < 0) == (newton < 0)
@@ -136,7 +136,9 @@ def test_quadratic_and_newton_find_the_same_crossing(v, u, tau_syn, span):
         a_vv, a_ii, a_vu = events.flow(newton, tau_mem, tau_syn)
         rise = events.slope(1.0, a_ii * u, tau_mem)
         # Rounding of the membrane, 1e-15, over its slope.
-        assert abs(quadratic - newton) <= 1e-14 * newton + 1e-14 / max(rise, 1e-7)
+        tolerance = 1e-14 * newton + 1e-14 / max(rise, 1e-7)
+        assert abs(quadratic - newton) <= tolerance
+        assert flow == pytest.approx(newton_flow, rel=tolerance / tau_syn, abs=1e-15)
 
 
 @given(
@@ -155,15 +157,17 @@ def test_a_crossing_is_found_exactly_if_the_membrane_gets_there(v, u, tau_mem, r
     path = reference.closed_form(v, u, t, p)[0]
     a_vv, _, a_vu = events.flow(span, tau_mem, tau_syn)
     v_end = a_vv * v + a_vu * u
-    found = events.first_crossing(v, u, span, v_end, 1.0, tau_mem, tau_syn)
+    found, *flow = events.first_crossing(v, u, span, v_end, 1.0, tau_mem, tau_syn)
     if found < 0:
         assert path.max() < 1 + 1e-12
     else:
         assert found <= span
+        assert flow == pytest.approx(events.flow(found, tau_mem, tau_syn), rel=1e-13)
         assert reference.closed_form(v, u, found, p)[0] == pytest.approx(1, abs=1e-12)
         assert path[t < found * (1 - 1e-9)].max(initial=-np.inf) < 1
         _, a_ii, _ = events.flow(span, tau_mem, tau_syn)
-        assert events.may_cross(v_end, u, a_ii * u, 1.0)
+        response = events.largest_response(span, a_vu, tau_mem, tau_syn)
+        assert events.may_cross(v, u, v_end, a_ii * u, response, 1.0)
 
 
 @pytest.mark.parametrize("taus", [(2.0, 1.0), (0.8, 0.6), (1.0, 1.0)])
@@ -175,7 +179,7 @@ def test_grazing_fires_at_the_maximum_and_just_below_it_does_not(taus):
 
     def fires(u):
         a_vu = events.flow(30.0, tau_mem, tau_syn)[2]
-        return events.first_crossing(0.0, u, 30.0, a_vu * u, 1.0, tau_mem, tau_syn) >= 0
+        return events.first_crossing(0.0, u, 30.0, a_vu * u, 1.0, tau_mem, tau_syn)[0] >= 0
 
     assert not fires(drive * (1 - 1e-14))
     assert fires(drive * (1 + 1e-14))
@@ -183,7 +187,7 @@ def test_grazing_fires_at_the_maximum_and_just_below_it_does_not(taus):
     while np.nextafter(low, high) < high:
         middle = low + (high - low) / 2
         low, high = (low, middle) if fires(middle) else (middle, high)
-    at = events.first_crossing(0.0, high, 30.0, 0.0, 1.0, tau_mem, tau_syn)
+    at = events.first_crossing(0.0, high, 30.0, 0.0, 1.0, tau_mem, tau_syn)[0]
     assert at == pytest.approx(peak, rel=1e-6)  # a double root: half the digits
     assert abs(events.flow(at, tau_mem, tau_syn)[2] * high - 1) < 1e-14
 

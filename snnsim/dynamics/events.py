@@ -58,6 +58,13 @@ def compose_flow(a_vv, a_ii, a_vu, b_vv, b_ii, b_vu):
 
 
 @register_jitable
+def remaining_flow(a_vv, a_ii, a_vu, b_vv, b_ii, b_vu):
+    """Flow b undone before flow a: the flow over the rest of a span from those over the whole (a) and a part (b)."""
+    c_vv = a_vv / b_vv
+    return c_vv, a_ii / b_ii, (a_vu - c_vv * b_vu) / b_ii
+
+
+@register_jitable
 def slope(v, u, tau_mem):
     """``dv/dt`` (study eq 1) with the drive ``u = r i``."""
     return (u - v) / tau_mem
@@ -81,33 +88,41 @@ def maximum_time(v, u, tau_mem, tau_syn):
 
 
 @register_jitable
-def may_cross(v_end, u, u_end, v_threshold):
-    """Whether a membrane that starts below threshold can have crossed it in an interval; false only if it cannot.
-
-    It has crossed if it ends at or above threshold; else only over a maximum inside: there ``v = u``, and u decays, so
-    that u is above the threshold at the start, and the slope at the end is not positive.
-    """
-    return (v_end >= v_threshold) | ((u >= v_threshold) & (u_end <= v_end))
+def largest_response(t, a_vu, tau_mem, tau_syn):
+    """Largest ``a_vu`` within a time t at whose end it is ``a_vu``; it peaks once."""
+    peak = maximum_time(0 * t, 1 + 0 * t, tau_mem, tau_syn)
+    if t <= peak:
+        return a_vu
+    return flow(peak, tau_mem, tau_syn)[2]
 
 
 @register_jitable
-def may_exceed(v, u_most, response, v_threshold):
-    """Whether a membrane can reach the threshold at all within a span; false only if it cannot.
+def may_exceed(v, u, response, v_threshold):
+    """Whether a membrane can reach the threshold within a span; false only if it cannot.
 
-    At the crest of an excursion the drive is at least the membrane, and the membrane is at most what it started from
-    plus the largest response to the whole drive.
+    At a crest the drive equals the membrane; and the membrane is at most what it started from plus the largest response
+    to the drive.
 
     Parameters
     ----------
     v : float
         Membrane at the start.
-    u_most : float
-        Positive part of the drive at the start, plus all its upward jumps.
+    u : float
+        Drive at the start; with input inside the span, its positive part plus all upward jumps.
     response : float
         Largest ``a_vu(t)`` within the span.
     v_threshold : float
     """
-    return (u_most >= v_threshold) & (max(v, 0 * v) + response * u_most >= v_threshold)
+    return (u >= v_threshold) & (max(v, 0 * v) + response * u >= v_threshold)
+
+
+@register_jitable
+def may_cross(v, u, v_end, u_end, response, v_threshold):
+    """Whether a membrane that starts below threshold can have crossed it in a span without input.
+
+    It has if it ends at or above threshold; else it can only have made an excursion, and then comes down at the end.
+    """
+    return (v_end >= v_threshold) | (may_exceed(v, u, response, v_threshold) & (u_end <= v_end))
 
 
 @register_jitable
@@ -136,7 +151,7 @@ def may_hide(v_end, u_least, u_lost, crest, response, v_threshold):
 
 @register_jitable
 def first_crossing(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
-    """First time in [0, span] at which the membrane reaches the threshold; negative if it does not.
+    """First time in [0, span] at which the membrane reaches the threshold, and the flow up to it.
 
     A maximum that touches the threshold counts (``>=``), as the rounded closed form has it. A state already at or
     above threshold crosses at once.
@@ -151,39 +166,51 @@ def first_crossing(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
         Membrane at ``span`` if nothing happens before.
     v_threshold : float
         Above zero.
+
+    Returns
+    -------
+    t, a_vv, a_ii, a_vu : float
+        Time of the crossing, negative if there is none, and the flow over it.
     """
     if v >= v_threshold:
-        return 0 * span
+        return 0 * span, 1 + 0 * span, 1 + 0 * span, 0 * span
     if tau_mem == 2 * tau_syn:
-        t = _crossing_quadratic(v, u, v_threshold, tau_mem)
-        if t > span:
-            t = -1 + 0 * span
+        t, a_vv, a_ii, a_vu = _crossing_quadratic(v, u, span, v_threshold, tau_mem)
     else:
-        t = _crossing_general(v, u, span, v_end, v_threshold, tau_mem, tau_syn)
+        t, a_vv, a_ii, a_vu = _crossing_general(v, u, span, v_end, v_threshold, tau_mem, tau_syn)
     if t < 0 and v_end >= v_threshold:
-        return span
-    return t
+        t = span
+        a_vv, a_ii, a_vu = flow(span, tau_mem, tau_syn)
+    return t, a_vv, a_ii, a_vu
 
 
 @register_jitable
-def _crossing_quadratic(v, u, v_threshold, tau_mem):
-    # With y = 1 - e^{-t/tau_mem}: v(y) = (1 - y)(v + u y), a quadratic; its smaller root, without cancellation.
-    sum_ = u + v
-    discriminant = sum_ * sum_ - 4 * u * v_threshold
+def _crossing_quadratic(v, u, span, v_threshold, tau_mem):
+    # With x = e^{-t/tau_mem}: v(x) = (u + v) x - u x^2. Its larger root x and 1 - x, both without cancellation.
+    total = u + v
+    discriminant = total * total - 4 * u * v_threshold
+    none = -1 + 0 * v
     if discriminant < 0 or u < v_threshold:
-        return -1 + 0 * v
-    return -tau_mem * math.log1p(-2 * (v_threshold - v) / (u - v + math.sqrt(discriminant)))
+        return none, none, none, none
+    root = math.sqrt(discriminant)
+    kept = (total + root) / (2 * u)
+    loss = 2 * (v_threshold - v) / (u - v + root)
+    t = -tau_mem * math.log1p(-loss)
+    if not t <= span:
+        return none, none, none, none
+    return t, kept, kept * kept, kept * loss
 
 
 @register_jitable
 def _crossing_general(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
     # A bracket (low, high] with v(low) < v_threshold <= v(high) and no maximum inside.
+    none = -1 + 0 * span
     high = maximum_time(v, u, tau_mem, tau_syn)
     if high < span:
         if v_end < v_threshold and u * math.exp(-high / tau_syn) < v_threshold:
-            return -1 + 0 * span
+            return none, none, none, none
     elif v_end < v_threshold:
-        return -1 + 0 * span
+        return none, none, none, none
     else:
         high = span
     low = 0 * span
@@ -195,23 +222,29 @@ def _crossing_general(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
         missing = v_threshold - v_t
         root = first + math.sqrt(max(first * first + 2 * second * missing, 0 * span))
         t_new = t + 2 * missing / root if root > 0 else high
-        if not low < t_new < high:
+        done = False
+        if low < t_new < high:
+            # The parabola's error, from the third derivative: once it is below rounding, so is the next step.
+            third = (u_t / (tau_syn * tau_syn) - second) / tau_mem
+            step = t_new - t
+            done = abs(third * step * step * step) <= EPSILON * root * t_new
+        else:
             t_new = low + (high - low) / 2
             if not low < t_new < high:
-                return high
-        if abs(t_new - t) <= 2 * EPSILON * t_new:
-            return t_new
+                t_new = high
+                done = True
         t = t_new
         a_vv, a_ii, a_vu = flow(t, tau_mem, tau_syn)
         v_t = a_vv * v + a_vu * u
         u_t = a_ii * u
-        if abs(v_threshold - v_t) <= EPSILON * v_threshold:
-            return t
+        if done or abs(v_threshold - v_t) <= EPSILON * v_threshold:
+            return t, a_vv, a_ii, a_vu
         if v_t < v_threshold:
             low = t
         else:
             high = t
-    return high
+    a_vv, a_ii, a_vu = flow(high, tau_mem, tau_syn)
+    return high, a_vv, a_ii, a_vu
 
 
 @register_jitable

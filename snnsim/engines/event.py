@@ -234,7 +234,7 @@ class EventEngine:
         state = _Layer(
             self._array((layer, "instants"), (batch, cap + 1), np.int32),
             self._array((layer, "n_instants"), (batch,), np.int32),
-            self._array((layer, "flows"), (batch, cap, 3), np.float64),
+            self._array((layer, "flows"), (batch, cap, 4), np.float64),
         )
         p = self.parameters[layer]
         find_instants(

@@ -5,8 +5,9 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from snnsim.dynamics.events import first_crossing, flow, may_cross
+from snnsim.dynamics.events import compose_flow, first_crossing, flow, maximum_time, may_cross, remaining_flow
 
+NO_FLOW = (1.0, 1.0, 0.0)
 _SHORT = 24  # segments up to this length are sorted in place
 
 
@@ -24,9 +25,11 @@ def find_instants(times_in, counts_in, duration, tau_mem, tau_syn, instants, n_i
         Out: instant m owns the input spikes ``instants[b, m]:instants[b, m + 1]``.
     n_instants : ndarray, (B,) int32
         Out.
-    flows : ndarray, (B, cap_in, 3) float64
-        Out: ``(a_vv, a_ii, a_vu)`` over the interval that instant m opens.
+    flows : ndarray, (B, cap_in, 4) float64
+        Out: ``(a_vv, a_ii, a_vu)`` over the interval that instant m opens, and the largest ``a_vu`` within it.
     """
+    peak = maximum_time(0.0, 1.0, tau_mem, tau_syn)
+    at_peak = flow(peak, tau_mem, tau_syn)[2]
     for b in prange(len(counts_in)):
         count = counts_in[b]
         found = 0
@@ -38,10 +41,12 @@ def find_instants(times_in, counts_in, duration, tau_mem, tau_syn, instants, n_i
         n_instants[b] = found
         for m in range(found):
             end = times_in[b, instants[b, m + 1]] if m + 1 < found else duration
-            a_vv, a_ii, a_vu = flow(end - times_in[b, instants[b, m]], tau_mem, tau_syn)
+            span = end - times_in[b, instants[b, m]]
+            a_vv, a_ii, a_vu = flow(span, tau_mem, tau_syn)
             flows[b, m, 0] = a_vv
             flows[b, m, 1] = a_ii
             flows[b, m, 2] = a_vu
+            flows[b, m, 3] = a_vu if span <= peak else at_peak
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
@@ -125,11 +130,13 @@ def _sample_forward(
             for n in range(size):
                 charge[n] += row[n]
         a_vv, a_ii, a_vu = real(flows[m, 0]), real(flows[m, 1]), real(flows[m, 2] * r / tau_syn)
+        response = real(flows[m, 3])
         for n in range(size):
             end = a_vv * v[n] + a_vu * charge[n]
             drive = to_drive * charge[n]
             v_end[n] = end
-            flagged[n] = may_cross(end, drive, a_ii * drive, threshold)
+            flagged[n] = may_cross(v[n], drive, end, a_ii * drive, response, threshold)
+        over = (flows[m, 0], flows[m, 1], flows[m, 2], flows[m, 3])
         first = count
         for word in range(len(flagged_words)):
             if flagged_words[word] == 0:
@@ -142,7 +149,8 @@ def _sample_forward(
                         float(v_end[n]),
                         opened,
                         closed,
-                        opened,
+                        NO_FLOW,
+                        over,
                         neuron,
                         n,
                         m,
@@ -163,9 +171,9 @@ def _sample_forward(
     return count, -1
 
 
-@njit(cache=True, error_model="numpy")
-def cross(v, drive, v_end, opened, closed, start, neuron, n, m, neurons, times, intervals, marks, count):
-    """All spikes of one neuron in a span without input.
+@njit(cache=True, error_model="numpy", inline="always")
+def cross(v, drive, v_end, opened, closed, before, over, neuron, n, m, neurons, times, intervals, marks, count):
+    """List all spikes of one neuron in a span without input.
 
     Parameters
     ----------
@@ -174,8 +182,9 @@ def cross(v, drive, v_end, opened, closed, start, neuron, n, m, neurons, times, 
     v_end : float
         Membrane at ``closed`` if there is no spike.
     opened, closed : float
-    start : float
-        Time of instant m, at or before ``opened``; the marks are counted from it.
+    before, over : tuple of float
+        Flow ``(a_vv, a_ii, a_vu)`` from instant m to ``opened``; and from there to ``closed``, with the largest
+        ``a_vu`` on the way.
     neuron : tuple of float
     n, m : int
         Neuron, and the instant that opens the interval.
@@ -194,31 +203,35 @@ def cross(v, drive, v_end, opened, closed, start, neuron, n, m, neurons, times, 
     """
     v_threshold, v_reset, _, tau_mem, tau_syn = neuron
     span = closed - opened
-    before, offset, last = opened - start, 0.0, -math.inf
-    while True:
-        wait = first_crossing(v, drive, span - offset, v_end, v_threshold, tau_mem, tau_syn)
+    offset, last = 0.0, -math.inf
+    a_vv, a_ii, a_vu = 1.0, 1.0, 0.0
+    response, end_drive = over[3], over[1] * drive
+    while may_cross(v, drive, v_end, end_drive, response, v_threshold):
+        wait, b_vv, b_ii, b_vu = first_crossing(v, drive, span - offset, v_end, v_threshold, tau_mem, tau_syn)
         if wait < 0:
-            return v_end, count, True
+            break
         offset += wait
         t = min(opened + offset, closed)
         if t <= last:
             return v_end, count, False
         last = t
-        drive *= math.exp(-wait / tau_syn)
+        a_vv, a_ii, a_vu = compose_flow(a_vv, a_ii, a_vu, b_vv, b_ii, b_vu)
+        drive *= b_ii
         if count < len(times):
-            a_vv, _, a_vu = flow(before + offset, tau_mem, tau_syn)
+            m_vv, _, m_vu = compose_flow(before[0], before[1], before[2], a_vv, a_ii, a_vu)
             neurons[count] = n
             times[count] = t
             intervals[count] = m
-            marks[count, 0] = a_vv
-            marks[count, 1] = a_vu
+            marks[count, 0] = m_vv
+            marks[count, 1] = m_vu
             marks[count, 2] = drive
         count += 1
         v = v_reset
         if offset >= span:
             return v, count, True
-        b_vv, _, b_vu = flow(span - offset, tau_mem, tau_syn)
-        v_end = b_vv * v + b_vu * drive
+        c_vv, _, c_vu = remaining_flow(over[0], over[1], over[2], a_vv, a_ii, a_vu)
+        v_end = c_vv * v + c_vu * drive
+    return v_end, count, True
 
 
 @njit(cache=True, error_model="numpy")

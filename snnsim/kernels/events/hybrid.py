@@ -3,8 +3,8 @@
 import numpy as np
 from numba import njit, prange
 
-from snnsim.dynamics.events import flow, maximum_time, may_exceed, may_hide
-from snnsim.kernels.events.forward import cross, sort_segment
+from snnsim.dynamics.events import flow, largest_response, may_exceed, may_hide
+from snnsim.kernels.events.forward import NO_FLOW, cross, sort_segment
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
@@ -80,8 +80,7 @@ def _sample_forward(
     over_dt = flow(dt, tau_mem, tau_syn)
     a_vv, a_ii, a_vq = real(over_dt[0]), real(over_dt[1]), real(over_dt[2] * r / tau_syn)
     crest = real(over_dt[0] + over_dt[2])
-    peak = min(dt, maximum_time(0.0, 1.0, tau_mem, tau_syn))
-    response = real(flow(peak, tau_mem, tau_syn)[2])
+    response = real(largest_response(dt, over_dt[2], tau_mem, tau_syn))
     count, unseen = 0, 0
     last = 0
     for k in range(n_bins):
@@ -119,7 +118,8 @@ def _sample_forward(
                 & may_hide(end, least, to_drive * lost[n], crest, response, threshold)
             )
         unseen += hidden
-        before = count
+        before = flow(opened - times_in[instants[first - 1]], tau_mem, tau_syn) if first else NO_FLOW
+        begun = count
         for word in range(len(flagged_words)):
             if flagged_words[word] == 0:
                 continue
@@ -130,6 +130,7 @@ def _sample_forward(
                         float(charge[n]),
                         opened,
                         closed,
+                        before,
                         first,
                         last,
                         neurons_in,
@@ -148,8 +149,8 @@ def _sample_forward(
                     if not ok:
                         return count, n, unseen
                     v_end[n] = end
-        if count > before:
-            sort_segment(times, neurons, intervals, marks, before, min(count, len(times)))
+        if count > begun:
+            sort_segment(times, neurons, intervals, marks, begun, min(count, len(times)))
         v, v_end = v_end, v
         charge, charge_end = charge_end, charge
         if not quiet:
@@ -166,6 +167,7 @@ def _replay(
     charge,
     opened,
     closed,
+    before,
     first,
     last,
     neurons_in,
@@ -191,19 +193,20 @@ def _replay(
                 charge += w[neurons_in[j], n]
         until = times_in[instants[m + 1]] if m + 1 < last else closed
         if m >= first and m + 1 < last:
-            a_vv, a_ii, a_vu = flows[m, 0], flows[m, 1], flows[m, 2]
+            a_vv, a_ii, a_vu, response = flows[m, 0], flows[m, 1], flows[m, 2], flows[m, 3]
         else:
             a_vv, a_ii, a_vu = flow(until - opened, tau_mem, tau_syn)
+            response = largest_response(until - opened, a_vu, tau_mem, tau_syn)
         drive = to_drive * charge
         v_end = a_vv * v + a_vu * drive
-        start = times_in[instants[m]] if m >= 0 else 0.0
         v, count, ok = cross(
             v,
             drive,
             v_end,
             opened,
             until,
-            start,
+            before if m < first else NO_FLOW,
+            (a_vv, a_ii, a_vu, response),
             neuron,
             n,
             m,
