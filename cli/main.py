@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from . import data
+from . import data, export, import_spikes, inspect
 
 app = typer.Typer(
     name="snnsim",
@@ -14,6 +14,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
+app.command("inspect")(inspect.inspect_file)
+app.command("export")(export.export_file)
+app.command("import-spikes")(import_spikes.import_spikes)
 
 
 # Typer 0.26 and later carry a click of their own; this is the base of its usage errors in either case.

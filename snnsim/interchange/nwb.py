@@ -7,7 +7,7 @@ import numpy as np
 
 from snnsim.errors import InputError
 from snnsim.recording import layout
-from snnsim.recording.runs import replacing
+from snnsim.recording.runs import new_hdf5
 
 _SCALE = {"v": ("V", {"V": 1.0, "mV": 1e-3, "uV": 1e-6}), "i_syn": ("A", {"A": 1.0, "nA": 1e-9, "pA": 1e-12})}
 _TRIAL_COLUMNS = {
@@ -70,7 +70,7 @@ def export_nwb(traces, path, trials=None, layers=None):
         for name in names:
             if variable in info["record"] and name != "input":
                 file.add_acquisition(_series(pynwb, traces, variable, name, chosen))
-    with replacing(path) as temporary, pynwb.NWBHDF5IO(str(temporary), "w") as out:
+    with new_hdf5(path) as target, pynwb.NWBHDF5IO(file=target, mode="w") as out:
         out.write(file)
 
 

@@ -3,7 +3,14 @@
 import numpy as np
 
 from snnsim.errors import InputError
-from snnsim.recording.events import layout_of, read_events, read_sonata, sonata_populations, write_events
+from snnsim.recording.events import (
+    chosen_samples,
+    layout_of,
+    read_events,
+    read_sonata,
+    sonata_populations,
+    write_events,
+)
 from snnsim.recording.reader import open_traces
 from snnsim.spikes import Spikes
 
@@ -68,7 +75,7 @@ def read_spikes(
     duration : float, optional
         Length of each sample in network units; later spikes are refused. None: what the file says, or the latest spike
         of all samples.
-    samples : slice, optional
+    samples : slice or sequence of int, optional
         Which samples to read; all if None.
     population : str, optional
         Which population of a SONATA file; may be left out if there is only one.
@@ -107,7 +114,8 @@ def read_spikes(
         population = _one_population(path, population)
         stamps, nodes = read_sonata(path, population)
         times, units, known_duration = _cut(stamps * scale, nodes, trial_length)
-        times, units = (x[samples] if samples is not None else x for x in (times, units))
+        kept = chosen_samples(samples, len(times), path)
+        times, units = [times[b] for b in kept], [units[b] for b in kept]
         labels, known_n = np.full(len(times), -1, np.int64), None
     highest = max((int(u.max()) for u in units if u.size), default=-1)
     latest = max((float(t.max()) for t in times if t.size), default=0.0)

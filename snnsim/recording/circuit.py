@@ -10,7 +10,7 @@ from snnsim.recording.runs import write_atomic
 NODES, CIRCUIT, SIMULATION = "nodes.h5", "circuit_config.json", "simulation_config.json"
 
 
-def write_circuit(directory, sizes, reports, step_ms):
+def write_circuit(directory, sizes, reports, step_ms, stop_ms):
     """Write ``nodes.h5``, ``circuit_config.json`` and ``simulation_config.json``.
 
     Parameters
@@ -18,9 +18,12 @@ def write_circuit(directory, sizes, reports, step_ms):
     directory : Path
     sizes : dict of str to int
         Neurons of each population.
-    reports : sequence of {"v", "i_syn"}
+    reports : dict of {"v", "i_syn"} to str
+        Unit of each report.
     step_ms : float
         Time between frames of the reports.
+    stop_ms : float
+        End of the last trial; 0 while the recording grows.
     """
     with h5py.File("nodes", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
         for name, size in sizes.items():
@@ -34,7 +37,7 @@ def write_circuit(directory, sizes, reports, step_ms):
     circuit = {"networks": {"nodes": [{"nodes_file": f"./{NODES}", "populations": populations}], "edges": []}}
     simulation = {
         "network": f"./{CIRCUIT}",
-        "run": {"tstart": 0.0, "tstop": 0.0, "dt": step_ms, "random_seed": 0},
+        "run": {"tstart": 0.0, "tstop": stop_ms, "dt": step_ms, "random_seed": 0},
         "output": {"output_dir": ".", "spikes_file": "spikes.h5", "spikes_sort_order": "by_time"},
         "reports": {
             name: {
@@ -43,12 +46,12 @@ def write_circuit(directory, sizes, reports, step_ms):
                 "variable_name": name,
                 "cells": "all",
                 "sections": "soma",
-                "unit": "mV" if name == "v" else "nA",
+                "unit": unit,
                 "dt": step_ms,
                 "start_time": 0.0,
-                "end_time": 0.0,
+                "end_time": stop_ms,
             }
-            for name in reports
+            for name, unit in reports.items()
         },
     }
     for name, content in ((CIRCUIT, circuit), (SIMULATION, simulation)):

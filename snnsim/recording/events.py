@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 
 from snnsim.errors import InputError
-from snnsim.recording.runs import open_hdf5, reading, replacing
+from snnsim.recording.runs import new_hdf5, open_hdf5, reading
 
 # Sources: Cramer et al. 2020, doi 10.1109/TNNLS.2020.3044364 (layout of shd_train.h5); SONATA developer guide.
 
@@ -32,7 +32,7 @@ def write_events(path, samples, n_units, duration):
     """
     kind = np.uint16 if n_units <= 2**16 else np.uint32
     n = 0
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+    with new_hdf5(path) as file:
         file.attrs["n_units"], file.attrs["duration"] = n_units, float(duration)
         spikes = file.create_group("spikes")
         options = {"shape": (0,), "maxshape": (None,), "chunks": (1024,)}
@@ -82,7 +82,7 @@ def read_events(path, samples=None):
     Parameters
     ----------
     path : str or Path
-    samples : slice, optional
+    samples : slice or sequence of int, optional
         Which samples; all if None.
 
     Returns
@@ -102,17 +102,27 @@ def read_events(path, samples=None):
         times, units, labels = file["spikes/times"], file["spikes/units"], file["labels"]
         if not len(times) == len(units) == len(labels):
             raise InputError(f"{path}: {len(times)} times, {len(units)} units and {len(labels)} labels: must be equal")
-        chosen = slice(None) if samples is None else samples
-        t = [np.asarray(row, np.float64) for row in times[chosen]]
-        u = [np.asarray(row, np.int64) for row in units[chosen]]
-        for b, (row, ids) in enumerate(zip(t, u, strict=True)):
+        chosen = chosen_samples(samples, len(labels), path)
+        t = [np.asarray(times[b], np.float64) for b in chosen]
+        u = [np.asarray(units[b], np.int64) for b in chosen]
+        for b, row, ids in zip(chosen, t, u, strict=True):
             if row.shape != ids.shape:
                 raise InputError(f"{path}: sample {b}: {row.size} times and {ids.size} units")
             if row.size and not (np.isfinite(row).all() and row.min() >= 0 and ids.min() >= 0):
                 raise InputError(f"{path}: sample {b}: times and units must not be negative")
         n_units = int(file.attrs["n_units"]) if "n_units" in file.attrs else None
         duration = float(file.attrs["duration"]) if "duration" in file.attrs else None
-        return t, u, labels[chosen].astype(np.int64), n_units, duration
+        return t, u, labels[:].astype(np.int64)[chosen], n_units, duration
+
+
+def chosen_samples(samples, count, path):
+    """Numbers of the samples that a slice, a sequence of int, or None (all) names among ``count``; list of int."""
+    if samples is None or isinstance(samples, slice):
+        return list(range(count))[samples or slice(None)]
+    for b in samples:
+        if not 0 <= b < count:
+            raise InputError(f"{path}: sample {b}: the file has {count} samples")
+    return [int(b) for b in samples]
 
 
 def sonata_populations(path):

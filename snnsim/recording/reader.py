@@ -83,7 +83,7 @@ class Traces:
     """
 
     def __init__(self, path):
-        self.directory = _directory(path)
+        self.directory = recording_directory(path)
         self._files = {}
         self._file = open_index(self.directory)
         self.growing = marked(self._file.filename)
@@ -491,7 +491,8 @@ def _open_traces_file(path):
         raise InputError(f"{path}: its run has not committed a trial yet, or was killed before it did") from None
 
 
-def _directory(path):
+def recording_directory(path):
+    """Directory of the recording that ``path`` is, or is a file of; InputError if there is none."""
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or directory")

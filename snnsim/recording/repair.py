@@ -2,11 +2,10 @@
 
 import os
 import socket
-from pathlib import Path
 
 from snnsim.errors import InputError
 from snnsim.recording import layout
-from snnsim.recording.reader import open_index
+from snnsim.recording.reader import open_index, recording_directory
 from snnsim.recording.runs import open_hdf5, writing
 from snnsim.recording.superblock import clear_mark, cut_short, marked
 
@@ -21,6 +20,7 @@ def repair(directory):
     Parameters
     ----------
     directory : str or Path
+        Or one of the files of the recording.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def repair(directory):
     InputError
         If it is no recording, holds no complete trial, or the run that writes it is still alive.
     """
-    directory = Path(directory)
+    directory = recording_directory(directory)
     paths = [directory / name for name in layout.FILES if (directory / name).exists()]
     with open_index(directory) as file:
         about = file["snnsim"]

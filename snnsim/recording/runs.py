@@ -69,6 +69,72 @@ def replacing(path):
         _sync(path.parent)
 
 
+@contextmanager
+def new_hdf5(path):
+    """Open a new `h5py.File` that takes the name ``path`` at the end, atomically.
+
+    HDF5 cannot close a file that the disk refuses to take, and takes the process down with it. So it writes through a
+    Python file that keeps the first refusal to itself until HDF5 has closed.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written; an old one at ``path`` is untouched.
+    """
+    with replacing(path) as temporary, open(temporary, "w+b", buffering=0) as raw:
+        sink = _Sink(raw)
+        try:
+            with h5py.File(sink, "w", libver=("v110", "v110")) as file:
+                yield file
+        finally:
+            if sink.error is not None:
+                raise sink.error
+
+
+class _Sink:
+    """File that swallows everything after the first write that failed, and remembers why."""
+
+    def __init__(self, raw):
+        self._raw = raw
+        self.error = None
+
+    def write(self, data):
+        data = memoryview(data)
+        done = 0
+        while done < len(data) and self.error is None:
+            try:
+                done += self._raw.write(data[done:])
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def read(self, size=-1):
+        return self._raw.read(size)
+
+    def readinto(self, buffer):
+        view = memoryview(buffer)
+        got = self._raw.readinto(view)
+        view[got:] = bytes(len(view) - got)
+        return len(view)
+
+    def truncate(self, size):
+        if self.error is None:
+            try:
+                self._raw.truncate(size)
+            except OSError as error:
+                self.error = error
+        return size
+
+    def seek(self, offset, whence=0):
+        return self._raw.seek(offset, whence)
+
+    def tell(self):
+        return self._raw.tell()
+
+    def flush(self):
+        self._raw.flush()
+
+
 def save_tree(path, tree, kind="tree"):
     """Write a nested dictionary to an HDF5 file, atomically.
 
@@ -128,6 +194,29 @@ def tree_kind(path):
     """Kind of a file that `save_tree` wrote, without reading its contents; raises like `load_tree`."""
     with open_hdf5(path) as file:
         return check_kind(file, path, None)
+
+
+def tree_entries(path):
+    """List what is in a file that `save_tree` wrote, with shapes instead of arrays; raises like `load_tree`.
+
+    Returns
+    -------
+    dict of str to object
+        ``"weights/0"`` to ``{"shape": [784, 400], "dtype": "float32"}``, or to the scalar or string itself.
+    """
+    entries = {}
+
+    def visit(name, item):
+        if isinstance(item, h5py.Dataset):
+            array = item.shape is not None and (item.ndim > 0 and item.attrs.get("type") not in ("str", "bytes", "int"))
+            value = {"shape": list(item.shape), "dtype": str(item.dtype)} if array else _get(item)
+            entries[name] = value.hex() if isinstance(value, bytes) else value
+
+    with open_hdf5(path) as file:
+        check_kind(file, path, None)
+        with reading(path):
+            file.visititems(visit)
+    return entries
 
 
 def check_kind(file, path, kind):

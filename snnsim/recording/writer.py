@@ -156,7 +156,9 @@ class TraceWriter:
                 for variable in self._reports:
                     unit = voltage_unit if variable == "v" else current_unit
                     self._create_report(variable, unit, sizes, selection, np.dtype(report_dtype), attributes)
-                write_circuit(self.directory, sizes, self._reports, self._step * self.factor)
+                units = {"v": voltage_unit, "i_syn": current_unit}
+                self._circuit = sizes, {name: units[name] for name in self._reports}, self._step * self.factor
+                write_circuit(self.directory, *self._circuit, stop_ms=0.0)
                 for file in self._files.values():
                     file.flush()
                     file.swmr_mode = True
@@ -235,6 +237,7 @@ class TraceWriter:
             with writing(self.directory):
                 for file in files.values():
                     file.close()
+                write_circuit(self.directory, *self._circuit, stop_ms=self.trials * self._stride)
 
     # creating
 
@@ -298,6 +301,8 @@ class TraceWriter:
             for field, kind in columns.items():
                 self._columns[field, name] = Column(_extendible(spikes, field, kind, chunk))
             spikes["timestamps"].attrs["units"] = "ms"
+            # bmtk looks for the order here, as text, before it looks at the enum of the group.
+            spikes["node_ids"].attrs["sorting"] = "by_time"
             if name in exact:
                 spikes["trial_times"].attrs["units"] = f"{self.factor:.17g} ms"
 
@@ -318,12 +323,14 @@ class TraceWriter:
             chunk = layout.report_chunk(len(ids), dtype.itemsize)
             data = _extendible(group, "data", dtype, chunk, len(ids))
             data.attrs["units"] = unit
+            data.attrs["variable"] = variable
             self._columns[variable, name] = Column(data)
             mapping = group.create_group("mapping")
             mapping.create_dataset("node_ids", data=ids.astype(np.uint64)).attrs.create("sorted", 1, dtype=np.uint8)
             mapping.create_dataset("index_pointers", data=np.arange(len(ids) + 1, dtype=np.uint64))
             mapping["index_pointer"] = mapping["index_pointers"]
             mapping.create_dataset("element_ids", data=np.zeros(len(ids), np.uint32))
+            mapping.create_dataset("element_pos", data=np.zeros(len(ids)))
             step = self._step * self.factor
             clock = mapping.create_dataset("time", data=np.array([step, step, step]))
             clock.attrs["units"] = "ms"

@@ -1,0 +1,58 @@
+"""``snnsim export``: a recording to the formats of other tools."""
+
+from typing import Annotated
+
+import typer
+
+FORMATS = ("nwb", "neo", "shd", "csv")
+
+
+def export_file(
+    path: Annotated[str, typer.Argument(metavar="TRACES", help="Recording: its directory or its spikes.h5.")],
+    to: Annotated[str, typer.Option("--to", metavar="|".join(FORMATS), help="Format.")],
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", metavar="OUT", help="File (neo: .nix, .pkl or .mat), or directory for csv."),
+    ],
+    trials: Annotated[str | None, typer.Option(metavar="0:100", help="Trials to export; all without it.")] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Layers to export; all that were recorded without it (shd: input)."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is at OUT.")] = False,
+):
+    """Export a recording to NWB, Neo, the SHD layout or CSV."""
+    from pathlib import Path
+
+    from snnsim.errors import InputError
+    from snnsim.recording.reader import open_traces
+
+    from .selection import parse_selection
+
+    if to not in FORMATS:
+        raise InputError(f"--to {to}: must be one of {', '.join(FORMATS)}")
+    chosen = parse_selection(trials, "--trials")
+    names = [name.strip() for name in layers.split(",")] if layers else None
+    if Path(output).exists() and not force:
+        raise InputError(f"--output {output}: exists already; --force replaces it")
+    with open_traces(path) as traces:
+        if to == "shd":
+            from snnsim.interchange.shd import export_shd
+
+            if names and len(names) != 1:
+                raise InputError(f"--layers {layers}: the SHD layout holds one layer")
+            export_shd(traces, output, chosen, *(names or ["input"]))
+        elif to == "nwb":
+            from snnsim.interchange.nwb import export_nwb
+
+            export_nwb(traces, output, chosen, names)
+        elif to == "neo":
+            from snnsim.interchange.neo import export_neo
+
+            export_neo(traces, output, chosen, names)
+        else:
+            from snnsim.interchange.csv import export_csv
+
+            export_csv(traces, output, chosen, names)
+        count = len(traces.chosen(chosen))
+    print(f"{output}: {count} trials as {to}")

@@ -1,0 +1,201 @@
+"""What is in a file or directory of snnsim, as a dictionary that JSON takes, without scanning anything large."""
+
+import json
+import math
+import tomllib
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from snnsim.errors import InputError
+from snnsim.recording import layout
+from snnsim.recording.events import layout_of
+from snnsim.recording.reader import open_traces
+from snnsim.recording.runs import open_hdf5, reading, tree_entries, tree_kind
+
+CONFIG, METRICS = "config.toml", "metrics.jsonl"
+
+
+def summarise(path):
+    """Summary of a recording, a run directory, a checkpoint or other tree, or an event file.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    dict
+        ``kind`` says which: ``traces``, ``run``, ``events``, ``sonata``, or the kind of a tree. Not-a-number is None.
+
+    Raises
+    ------
+    InputError
+        If nothing is there, or it is not of snnsim.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or directory")
+    for applies, summary in _SUMMARIES:
+        if applies(path):
+            return _plain({"path": str(path), **summary(path)})
+    if path.is_dir():
+        raise InputError(f"{path}: neither a recording ({layout.INDEX}) nor a run ({CONFIG})")
+    # Not ours: let the reader of event files say what it would need.
+    layout_of(path)
+    return _plain({"path": str(path), **_events(path)})
+
+
+def is_recording(path):
+    """Whether ``path`` is a recording or one of its files, whole or not."""
+    path = Path(path)
+    if path.is_dir():
+        return (path / layout.INDEX).exists()
+    return path.name in layout.FILES and (path.parent / layout.INDEX).exists() and not _is_foreign(path)
+
+
+def _is_foreign(path):
+    """Whether a file by the name of one of ours is a SONATA file of others: then it opens, and lacks /snnsim."""
+    try:
+        with open_hdf5(path) as file:
+            return "snnsim" not in file and "spikes" in file
+    except InputError:
+        return False
+
+
+def _is_run(path):
+    return path.is_dir() and (path / CONFIG).exists()
+
+
+def _is_tree(path):
+    if path.is_dir():
+        return False
+    with open_hdf5(path) as file:
+        return "snnsim_kind" in file.attrs
+
+
+def _traces(path):
+    with open_traces(path) as traces:
+        info, trials = traces.info, traces.trials
+        seconds = len(traces) * info["duration"] * info["time_unit_ms"] / 1000
+        populations = []
+        for name, population in traces.populations.items():
+            row = {
+                "name": name,
+                "neurons": population.n_neurons,
+                "recorded": len(population.neuron_ids) if population.recorded else 0,
+                "spiking": population.spiking,
+                "variables": [v for v in info["record"] if population.recorded and (v == "spikes" or name != "input")],
+                "parameters": population.parameters,
+            }
+            if "spikes" in row["variables"] and population.spiking:
+                counts = traces.spike_counts(name)[population.neuron_ids]
+                rates = counts / seconds if seconds else np.full(counts.shape, math.nan)
+                row |= {
+                    "spikes": int(counts.sum()),
+                    "rate_hz": float(rates.mean()),
+                    "rate_max_hz": float(rates.max()),
+                    "silent": int((counts == 0).sum()),
+                    "spikes_per_trial": float(counts.sum() / len(traces)) if len(traces) else math.nan,
+                }
+            populations.append(row)
+        known = (trials.label != layout.UNKNOWN) & (trials.prediction != layout.UNKNOWN)
+        files = [traces.directory / name for name in layout.FILES if (traces.directory / name).exists()]
+        return {
+            "kind": "traces",
+            "files": {file.name: file.stat().st_size for file in files},
+            "growing": traces.growing,
+            "info": info,
+            "trials": {
+                "count": len(traces),
+                "splits": {str(s): int((trials.split == s).sum()) for s in np.unique(trials.split)},
+                "labels": int(np.unique(trials.label[trials.label != layout.UNKNOWN]).size),
+                "accuracy": float((trials.label == trials.prediction)[known].mean()) if known.any() else math.nan,
+                "first_spike_ms": float(np.nanmean(trials.first_spike))
+                if np.isfinite(trials.first_spike).any()
+                else math.nan,
+                "without_output_spike": int(np.isnan(trials.first_spike).sum()),
+                "clock_ms": float(trials.stop_time[-1]) if len(traces) else 0.0,
+            },
+            "populations": populations,
+            "config": traces.config,
+            "provenance": traces.provenance,
+        }
+
+
+def _run(path):
+    with open(path / CONFIG, "rb") as file:
+        try:
+            config = tomllib.load(file)
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"{path / CONFIG}: not TOML: {error}") from error
+    summary = {"kind": "run", "config": config}
+    if (path / METRICS).exists():
+        summary["metrics"] = _metrics(path / METRICS)
+    parts = {}
+    for child in sorted(path.iterdir()):
+        if child.is_dir() and is_recording(child):
+            parts[child.name] = "traces"
+        elif child.suffix == ".h5" and _is_tree(child):
+            parts[child.name] = tree_kind(child)
+    return {**summary, "contents": parts}
+
+
+def _metrics(path):
+    """First, last and number of the records of a JSON-lines file; a last line that a kill cut short does not count."""
+    records = []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                break
+            raise InputError(f"{path}: line {number}: not JSON") from error
+    return {"records": len(records), "first": records[0] if records else {}, "last": records[-1] if records else {}}
+
+
+def _tree(path):
+    return {"kind": tree_kind(path), "size": path.stat().st_size, "entries": tree_entries(path)}
+
+
+def _events(path):
+    with open_hdf5(path) as file, reading(path):
+        if "times" in file["spikes"]:
+            labels = file["labels"][:]
+            classes, counts = np.unique(labels, return_counts=True)
+            return {
+                "kind": "events",
+                "size": path.stat().st_size,
+                "samples": len(labels),
+                "channels": int(file.attrs["n_units"]) if "n_units" in file.attrs else None,
+                "duration_s": float(file.attrs["duration"]) if "duration" in file.attrs else None,
+                "classes": dict(zip(map(str, classes.tolist()), counts.tolist(), strict=True)),
+            }
+        groups = file["spikes"]
+        groups = {"": groups} if "timestamps" in groups else groups
+        return {
+            "kind": "sonata",
+            "size": path.stat().st_size,
+            "populations": {
+                name: {"spikes": int(group["timestamps"].shape[0])}
+                for name, group in groups.items()
+                if isinstance(group, h5py.Group) and "timestamps" in group
+            },
+        }
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+_SUMMARIES = ((is_recording, _traces), (_is_run, _run), (_is_tree, _tree))
