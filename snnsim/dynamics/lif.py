@@ -41,7 +41,7 @@ def fires(v, v_threshold):
 
 @register_jitable
 def reset_membrane(v, v_threshold, v_reset, reset):
-    """Membrane after a spike, ``~v_k``: ``v_reset`` (hard), ``v - (v_threshold - v_reset)`` (subtract), ``v`` (none)."""
+    """Membrane after a spike, ``~v_k``: ``v_reset`` (hard), lower by ``v_threshold - v_reset`` (subtract), ``v`` (none)."""
     if reset == RESET_HARD:
         return v_reset
     if reset == RESET_SUBTRACT:
@@ -90,13 +90,13 @@ def adjoint_input(g, h, b_v, b_i):
 
 @register_jitable
 def adjoint_trace(z, h, a_ii, b_i, tau_syn):
-    """``Z_k = h_k b_i/tau_syn + a_ii Z_{k+1}``: eq 39 as printed, without its impulse term (``gradient = literal``)."""
+    """``Z_k = h_k b_i/tau_syn + a_ii Z_{k+1}``: eq 39 as printed, without its impulse term (``literal``)."""
     return h * b_i / tau_syn + a_ii * z
 
 
 @register_jitable
 def inverse_difference(v, v_before, max_inverse):
-    """``min(1/(v_k - ~v_{k-1}), max_inverse)``, TSSL-BP's slope (Zhang & Li 2020); the bound where it is not positive."""
+    """``min(1/(v_k - ~v_{k-1}), max_inverse)``: TSSL-BP's slope (Zhang & Li 2020); the bound where not positive."""
     difference = v - v_before
     if difference * max_inverse <= 1:
         return max_inverse
@@ -105,7 +105,7 @@ def inverse_difference(v, v_before, max_inverse):
 
 @register_jitable
 def reset_gain(reset):
-    """Derivative of ``~v_k`` by ``v_k`` at a spike, the spike itself held fixed: 0 for a hard reset, 1 otherwise."""
+    """``d~v_k/dv_k`` at a spike, the spike itself held fixed: 0 for a hard reset, 1 otherwise."""
     return 0 if reset == RESET_HARD else 1
 
 
@@ -117,14 +117,14 @@ def adjoint_spike_amplitude(p, e, jump, inverse, reset):
 
 @register_jitable
 def fast_sigmoid_derivative(v, v_threshold, steepness):
-    """Derivative of the fast sigmoid, ``1/(1 + steepness |v - v_threshold|)^2`` (SuperSpike, Zenke & Ganguli 2018)."""
+    """``1/(1 + steepness |v - v_threshold|)^2``, of the fast sigmoid (SuperSpike, Zenke & Ganguli 2018)."""
     d = 1 + steepness * abs(v - v_threshold)
     return 1 / (d * d)
 
 
 @register_jitable
 def sigmoid_derivative(v, v_threshold, width):
-    """Derivative of the logistic function of ``(v - v_threshold)/width`` (TSSL-BP for silent neurons)."""
+    """Slope of the logistic function of ``(v - v_threshold)/width`` in v (TSSL-BP for silent neurons)."""
     z = abs(v - v_threshold) / width
     e = math.exp(-z)
     d = 1 + e

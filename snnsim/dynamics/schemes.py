@@ -44,7 +44,7 @@ def exact(dt, tau_mem, tau_syn, r):
 
 @register_jitable
 def bilinear(dt, tau_mem, tau_syn, r):
-    """Trapezoidal rule (Tustin): ``M (I + h A)`` with ``M = (I - h A)^-1``, ``h = dt/2``; input ``M (0, 1/tau_syn)``."""
+    """Trapezoidal rule: ``M (I + h A)`` with ``M = (I - h A)^-1``, ``h = dt/2``; input ``M (0, 1/tau_syn)``."""
     h = dt / 2
     p = 1 + h / tau_mem
     q = 1 + h / tau_syn

@@ -31,8 +31,9 @@ GRADIENT_EXACT, GRADIENT_LITERAL, GRADIENT_TSSL = 0, 1, 2
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def lif_forward(
-    x, coefficients, neuron, reset, gradient, k0, k1, v, i_syn, neurons, spike_ptr, inverse, slope, v_trace, i_trace, every
-):
+    x, coefficients, neuron, reset, gradient, k0, k1, v, i_syn, neurons, spike_ptr, inverse, slope, v_trace, i_trace,
+    every,
+):  # fmt: skip
     """Advance a layer and list its spikes.
 
     Parameters
@@ -170,8 +171,8 @@ def lif_backward(
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def surrogate_backward(
-    coefficients, neuron, reset, width, fallback, continuous, k0, k1, neurons, spike_ptr, inverse, slope, v_trace, error,
-    dloss_dv, g, h, adjoint,
+    coefficients, neuron, reset, width, fallback, continuous, k0, k1, neurons, spike_ptr, inverse, slope, v_trace,
+    error, dloss_dv, g, h, adjoint,
 ):  # fmt: skip
     """Backpropagation through time with a derivative of the spike at every step, from ``k1 - 1`` down to ``k0``.
 

@@ -7,10 +7,12 @@ of ``pattern``, a row of the table that :func:`fold_patterns` makes; one row add
 """
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import njit, prange
 
 GROUP = 4
 PATTERNS = 16
+STRANDS = 64
+"""Portions into which the weight gradient's owners are dealt out, for balance; no result depends on it."""
 
 
 @njit(cache=True, error_model="numpy")
@@ -36,7 +38,7 @@ def add_rows(out, table, rows, start, stop):
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def synaptic_input(table, rows, row_ptr, k0, k1, x):
-    """Summed weight ``x[b, k - k0]`` of the spikes that arrive in the steps ``k0 <= k < k1``.
+    """Sum the weights ``x[b, k - k0]`` of the spikes that arrive in the steps ``k0 <= k < k1``.
 
     Parameters
     ----------
@@ -151,7 +153,7 @@ def weight_gradient(adjoint, entries, entry_ptr, group, grad_w):
     """
     n_in, n_out = grad_w.shape
     n_owners = n_in if group == 1 else (n_in + GROUP - 1) // GROUP
-    n_strands = 8 * get_num_threads()
+    n_strands = STRANDS
     for strand in prange(n_strands):
         # Strided ownership: neighbouring inputs are alike in activity, so each thread gets its share of busy ones.
         total = np.empty(n_out, grad_w.dtype)
@@ -183,7 +185,7 @@ def dot(a, b):
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def spike_error(weights, spike_adjoint, neurons, spike_ptr, k0, k1, error):
-    """Derivative of the loss by each presynaptic spike: ``(W^T d_k)[i]`` for a spike of neuron i in step k.
+    """Differentiate the loss by each presynaptic spike: ``(W^T d_k)[i]`` for a spike of neuron i in step k.
 
     Parameters
     ----------
