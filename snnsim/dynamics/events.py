@@ -215,20 +215,25 @@ def _crossing_general(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
         high = span
     low = 0 * span
     t, v_t, u_t = low, v, u
+    rate_mem, rate_syn = 1 / tau_mem, 1 / tau_syn
     for _ in range(MAX_ITERATIONS):
-        # The root of the local parabola, which stays well defined where the slope vanishes.
-        first = slope(v_t, u_t, tau_mem)
-        second = (-u_t / tau_syn - first) / tau_mem
+        # The root of the local parabola, which stays well defined where the slope vanishes, and its correction by the
+        # third derivative.
+        first = (u_t - v_t) * rate_mem
+        second = (-u_t * rate_syn - first) * rate_mem
+        third = (u_t * (rate_syn * rate_syn) - second) * rate_mem
         missing = v_threshold - v_t
-        root = first + math.sqrt(max(first * first + 2 * second * missing, 0 * span))
-        t_new = t + 2 * missing / root if root > 0 else high
-        done = False
-        if low < t_new < high:
-            # The parabola's error, from the third derivative: once it is below rounding, so is the next step.
-            third = (u_t / (tau_syn * tau_syn) - second) / tau_mem
-            step = t_new - t
-            done = abs(third * step * step * step) <= EPSILON * root * t_new
-        else:
+        end_slope = math.sqrt(max(first * first + 2 * second * missing, 0 * span))
+        step = 2 * missing / (first + end_slope) if first + end_slope > 0 else high
+        cubic = step * step * step * third / 6
+        correction = 0 * span
+        if 4 * abs(cubic) < abs(step) * end_slope:
+            correction = -cubic / end_slope
+        t_new = t + (step + correction)
+        # What is left is smaller than the correction by the step over the time constants: at last below rounding.
+        done = abs(correction * step) * (rate_mem + rate_syn) <= EPSILON * t_new and correction != 0
+        if not low < t_new < high:
+            done = False
             t_new = low + (high - low) / 2
             if not low < t_new < high:
                 t_new = high

@@ -8,7 +8,7 @@ from numba import njit, prange
 from snnsim.dynamics.events import compose_flow, first_crossing, flow, maximum_time, may_cross, remaining_flow
 
 NO_FLOW = (1.0, 1.0, 0.0)
-_SHORT = 24  # segments up to this length are sorted in place
+_SHORT = 8  # segments up to this length are sorted in place
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
@@ -238,7 +238,7 @@ def cross(v, drive, v_end, opened, closed, before, over, neuron, n, m, neurons, 
 def sort_segment(times, neurons, intervals, marks, first, stop):
     """Sort some spikes by time in place; they come ordered by neuron, and equal times keep that order."""
     if stop - first > _SHORT:
-        order = np.argsort(times[first:stop], kind="mergesort") + first
+        order = _ascending(times[first:stop]) + first
         sorted_times, sorted_neurons = times[order], neurons[order]
         sorted_intervals, sorted_marks = intervals[order], marks[order]
         times[first:stop] = sorted_times
@@ -258,3 +258,37 @@ def sort_segment(times, neurons, intervals, marks, first, stop):
             q -= 1
         times[q], neurons[q], intervals[q] = t, n, m
         marks[q, 0], marks[q, 1], marks[q, 2] = m0, m1, m2
+
+
+@njit(cache=True, error_model="numpy")
+def _ascending(times):
+    # A stable argsort: equally wide buckets, then insertion; a merge sort if the times crowd into few of them.
+    size = len(times)
+    low, high = times[0], times[0]
+    for p in range(size):
+        low, high = min(low, times[p]), max(high, times[p])
+    if not high > low:
+        return np.arange(size)
+    scale = (size - 1) / (high - low)
+    place = np.zeros(size + 1, np.int64)
+    for p in range(size):
+        place[int((times[p] - low) * scale) + 1] += 1
+    for k in range(size):
+        place[k + 1] += place[k]
+    order = np.empty(size, np.int64)
+    for p in range(size):
+        k = int((times[p] - low) * scale)
+        order[place[k]] = p
+        place[k] += 1
+    moves = 0
+    for p in range(1, size):
+        s = order[p]
+        q = p
+        while q > 0 and times[order[q - 1]] > times[s]:
+            order[q] = order[q - 1]
+            q -= 1
+        order[q] = s
+        moves += p - q
+        if moves > 16 * size:
+            return np.argsort(times, kind="mergesort")
+    return order
