@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from . import data, export, import_spikes, inspect
+from . import data, export, import_spikes, inspect, plot
 
 app = typer.Typer(
     name="snnsim",
@@ -14,6 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
+app.add_typer(plot.app, name="plot")
 app.command("inspect")(inspect.inspect_file)
 app.command("export")(export.export_file)
 app.command("import-spikes")(import_spikes.import_spikes)
