@@ -1,8 +1,8 @@
 """Spike encoders on the grid: intensities to spike lists, 32 steps at a time.
 
 Each encoder fills, per sample and block of 32 steps, one 32-bit word a neuron (bit j: a spike in step
-``32 * block + j``) and hands it to :func:`_list_spikes`, which appends the spikes in order of step, then neuron, as neurons (``group = 1``)
-or as patterns of four neurons (``group = 4``, see :mod:`snnsim.kernels.cpu.synapse`).
+``32 * block + j``) and hands it to :func:`_list_spikes`, which appends the spikes in order of step, then neuron, as
+neurons (``group = 1``) or as patterns of four neurons (``group = 4``, see :mod:`snnsim.kernels.cpu.synapse`).
 """
 
 import numpy as np

@@ -172,7 +172,7 @@ def lif_backward(
 @njit(parallel=True, cache=True, error_model="numpy")
 def surrogate_backward(
     coefficients, neuron, reset, width, fallback, continuous, k0, k1, neurons, spike_ptr, inverse, slope, v_trace,
-    error, dloss_dv, g, h, adjoint,
+    error, dloss_dv, g, h, adjoint, spike_adjoint,
 ):  # fmt: skip
     """Backpropagation through time with a derivative of the spike at every step, from ``k1 - 1`` down to ``k0``.
 
@@ -185,10 +185,12 @@ def surrogate_backward(
         silent in a sample use a sigmoid's derivative and all others the rule of :func:`lif_backward`.
     v_trace : ndarray, (B, T, N) float
         Membrane before reset.
-    error : ndarray, (B, >= k1 - k0, N) float
-        dL/ds of the steps ``k0 <= k < k1``.
+    error : ndarray, (B, T, N) float
+        dL/ds of every step.
     coefficients, neuron, reset, continuous, k0, k1, neurons, spike_ptr, inverse, slope, dloss_dv, g, h, adjoint
-        As in :func:`lif_backward`; the presynaptic error is ``W^T X_k``.
+        As in :func:`lif_backward`.
+    spike_adjoint : ndarray, (B, >= k1 - k0, N) float, or empty
+        Output for the presynaptic error: ``X_k``.
     """
     a_ii, b_i, a_vv, a_vi, b_v = coefficients
     v_threshold, tau_syn = neuron[0], neuron[4]
@@ -202,7 +204,7 @@ def surrogate_backward(
             for j in range(spike_ptr[b, spike_ptr.shape[1] - 1]):
                 silent[neurons[b, j]] = 0
         for k in range(k1 - 1, k0 - 1, -1):
-            vk, ek = v_trace[b, k], error[b, k - k0]
+            vk, ek = v_trace[b, k], error[b, k]
             for n in range(n_neurons):
                 hb[n] = adjoint_synapse(hb[n], gb[n], a_ii, a_vi)
                 p[n] = a_vv * gb[n]
@@ -223,4 +225,9 @@ def surrogate_backward(
                     gb[n] += dloss_dv[b, k, n]
             out = adjoint[b, k - k0]
             for n in range(n_neurons):
-                out[n] = hb[n] / tau_syn if continuous else adjoint_input(gb[n], hb[n], b_v, b_i)
+                out[n] = adjoint_input(gb[n], hb[n], b_v, b_i)
+            if spike_adjoint.size:
+                spike_adjoint[b, k - k0, :] = out
+            if continuous:
+                for n in range(n_neurons):
+                    out[n] = hb[n] / tau_syn

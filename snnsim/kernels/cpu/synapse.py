@@ -96,6 +96,22 @@ def group_spikes(neurons, spike_ptr, rows, row_ptr):
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
+def ungroup_spikes(rows, row_ptr, neurons, spike_ptr):
+    """Spike lists by pattern back to lists by neuron; ``neurons`` has room for four a row."""
+    for b in prange(row_ptr.shape[0]):
+        m = 0
+        spike_ptr[b, 0] = 0
+        for k in range(row_ptr.shape[1] - 1):
+            for j in range(row_ptr[b, k], row_ptr[b, k + 1]):
+                g = rows[b, j] // PATTERNS
+                for i in range(GROUP):
+                    if (rows[b, j] >> i) & 1:
+                        neurons[b, m] = GROUP * g + i
+                        m += 1
+            spike_ptr[b, k + 1] = m
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
 def transpose_rows(rows, row_ptr, k0, k1, span, counts, entries, entry_ptr):
     """Spike lists of the steps ``k0 <= k < k1`` ordered by row instead of by step.
 
@@ -214,3 +230,22 @@ def dense_spikes(rows, row_ptr, k0, k1, dense):
             line[:] = 0
             for j in range(row_ptr[b, k], row_ptr[b, k + 1]):
                 line[rows[b, j]] += 1
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def dense_spikes_by_neuron(rows, row_ptr, k0, k1, span, dense):
+    """As :func:`dense_spikes`, a line a neuron: (N_in, B * span), step k of sample b in column ``b * span + k - k0``."""
+    for b in prange(row_ptr.shape[0]):
+        dense[:, b * span : (b + 1) * span] = 0
+        for k in range(k0, k1):
+            for j in range(row_ptr[b, k], row_ptr[b, k + 1]):
+                dense[rows[b, j], b * span + k - k0] += 1
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def at_spikes(dense, neurons, spike_ptr, values):
+    """Pick ``dense[b, k, n]`` (B, T, N) at every spike: ``values`` (B, cap)."""
+    for b in prange(spike_ptr.shape[0]):
+        for k in range(spike_ptr.shape[1] - 1):
+            for j in range(spike_ptr[b, k], spike_ptr[b, k + 1]):
+                values[b, j] = dense[b, k, neurons[b, j]]

@@ -1,0 +1,439 @@
+"""The clock engine: time in steps of dt, spikes as lists, and the gradient of SCIENCE's folded recursion.
+
+Forward and backward run layer by layer, each over the whole trial in chunks of :data:`CHUNK` steps, so that the only
+arrays with a time axis longer than a chunk are lists of spikes: memory grows with the number of spikes, not with
+``B * T * N``. Only the methods with a derivative at every step (``surrogate``, TSSL's fallback) keep every membrane.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnsim.engines.blas import dense_kernels, one_thread
+from snnsim.engines.outputs import SpikeOutput, VoltageOutput
+from snnsim.errors import InputError
+from snnsim.kernels import cpu
+from snnsim.parameters import scheme_coefficients
+
+CHUNK = 64
+GRADIENTS = ("exact", "literal", "tssl", "surrogate")
+WEIGHT_GRADIENTS = ("discrete", "continuous")
+SYNAPSES = ("auto", "gather", "pattern", "dense")
+PRECISIONS = {"float32": np.float32, "float64": np.float64}
+DENSE_COST = 0.4
+PATTERN_COST = 1.2
+"""Time of one input's row in a dense product, and of one row of the larger pattern table, in rows of a gather."""
+
+
+@dataclass(frozen=True)
+class GridSpikes:
+    """Spikes on the grid of a batch, ordered by step.
+
+    Parameters
+    ----------
+    rows : ndarray, (B, cap) int32
+        Neurons (``group = 1``) or patterns of four neurons (``group = 4``, see :mod:`snnsim.kernels.cpu.synapse`).
+    row_ptr : ndarray, (B, T + 1) int32
+    n_neurons : int
+    group : {1, 4}
+    """
+
+    rows: np.ndarray
+    row_ptr: np.ndarray
+    n_neurons: int
+    group: int = 1
+
+    @property
+    def total(self):
+        """Number of entries."""
+        return int(self.row_ptr[:, -1].sum())
+
+
+@dataclass
+class _Layer:
+    """Constants of a layer and what its forward pass leaves for the backward pass."""
+
+    coefficients: tuple
+    neuron: tuple
+    reset: int
+    spiking: bool
+    cap: int = 0
+    given: GridSpikes | None = None
+    inputs: GridSpikes | None = None
+    n_neurons: int = 0
+    neurons: np.ndarray | None = None
+    spike_ptr: np.ndarray | None = None
+    inverse: np.ndarray | None = None
+    slope: np.ndarray | None = None
+    v_trace: np.ndarray | None = None
+    i_trace: np.ndarray | None = None
+
+
+class ClockEngine:
+    """Forward and backward pass of a feed-forward network on a clock.
+
+    Parameters
+    ----------
+    parameters : sequence of LIFParameters
+        One a layer.
+    readout : {"spiking", "leaky"}
+    dt : float
+    n_steps : int
+    scheme : {"backward_euler", "forward_euler", "exact", "bilinear"}
+    impulse : {"unit-area", "unit-height"}
+    gradient : {"exact", "literal", "tssl", "surrogate"}
+        SCIENCE section 3. The first two take derivatives by spike time, the others by spike amplitude.
+    weight_gradient : {"discrete", "continuous"}
+        Eq 40 with the scheme's own or the continuous model's coefficient.
+    max_inverse_slope : float
+        Bound of 1/slope at a spike.
+    tssl_max_inverse : float
+        Bound of TSSL-BP's ``1/(v_k - ~v_{k-1})``.
+    tssl_fallback : bool
+        Whether neurons that are silent in a sample use TSSL-BP's sigmoid of width ``tssl_width``.
+    surrogate_slope : float
+        Steepness of the surrogate's fast sigmoid.
+    precision : {"float32", "float64"}
+    synapse : {"auto", "gather", "pattern", "dense"}
+        How synaptic input is summed: rows of single inputs, rows of patterns of four inputs, or a dense product.
+        ``auto`` decides a layer's way at the first batch it sees, from its measured activity (:attr:`plan`).
+
+    Attributes
+    ----------
+    plan : list of str or None
+        Way of each layer, None while undecided. Part of a checkpoint: it decides the order of sums.
+    """
+
+    name = "clock"
+
+    def __init__(
+        self,
+        parameters,
+        readout="spiking",
+        *,
+        dt,
+        n_steps,
+        scheme="backward_euler",
+        impulse="unit-area",
+        gradient="exact",
+        weight_gradient="discrete",
+        max_inverse_slope=1e4,
+        tssl_max_inverse=8.0,
+        tssl_fallback=False,
+        tssl_width=0.2,
+        surrogate_slope=10.0,
+        precision="float32",
+        synapse="auto",
+    ):
+        _one_of("gradient", gradient, GRADIENTS)
+        _one_of("weight_gradient", weight_gradient, WEIGHT_GRADIENTS)
+        _one_of("precision", precision, PRECISIONS)
+        _one_of("synapse", synapse, SYNAPSES)
+        _one_of("readout", readout, ("spiking", "leaky"))
+        if n_steps < 1:
+            raise InputError(f"n_steps = {n_steps}: must be at least 1")
+        self.parameters, self.readout = tuple(parameters), readout
+        self.dt, self.n_steps, self.duration = float(dt), int(n_steps), float(dt) * int(n_steps)
+        self.gradient = gradient
+        self.dtype = np.dtype(PRECISIONS[precision])
+        self.continuous = weight_gradient == "continuous"
+        self.every_step = gradient == "surrogate" or (gradient == "tssl" and tssl_fallback)
+        self.fallback = gradient == "tssl"
+        self.width = self.dtype.type(tssl_width if self.fallback else surrogate_slope)
+        self.kept = cpu.GRADIENT_TSSL if gradient in ("tssl", "surrogate") else GRADIENTS.index(gradient)
+        self._layers = []
+        for layer, p in enumerate(self.parameters):
+            spiking = layer < len(self.parameters) - 1 or readout == "spiking"
+            bound = tssl_max_inverse if self.kept == cpu.GRADIENT_TSSL else max_inverse_slope
+            neuron = (p.threshold if spiking else np.inf, p.reset_value, p.r, p.tau_mem, p.tau_syn, dt, bound)
+            self._layers.append(
+                _Layer(
+                    tuple(self.dtype.type(c) for c in scheme_coefficients(p, dt, scheme, impulse)),
+                    tuple(self.dtype.type(c) for c in neuron),
+                    p.reset_mode,
+                    spiking,
+                )
+            )
+        # The continuous model's coefficient of a unit-height pulse is dt times that of an impulse.
+        self._area = self.dtype.type(dt if impulse == "unit-height" else 1)
+        self.plan = [None if synapse == "auto" else synapse] * len(self.parameters)
+        self._arrays = {}
+
+    @property
+    def takes_amplitude(self):
+        """Whether :meth:`backward` takes dL/ds of every step rather than dL/d(spike time) of the output spikes."""
+        return self.gradient in ("tssl", "surrogate")
+
+    def forward(self, weights, inputs, trace=(), every=1):
+        """Simulate a batch.
+
+        Parameters
+        ----------
+        weights : sequence of ndarray, each (N_in, N_out) of the engine's dtype, C-contiguous
+        inputs : GridSpikes
+        trace : collection of int
+            Layers whose membrane and current are kept, for :meth:`traces`.
+        every : int
+            Keep them after every ``every``-th step.
+
+        Returns
+        -------
+        SpikeOutput or VoltageOutput
+            Its arrays belong to the engine and hold until the next forward pass.
+
+        Raises
+        ------
+        InputError
+            If the input does not fit the network.
+        """
+        if inputs.n_neurons != weights[0].shape[0]:
+            raise InputError(f"input: {inputs.n_neurons} neurons; the first layer has {weights[0].shape[0]} inputs")
+        if inputs.row_ptr.shape[1] != self.n_steps + 1:
+            raise InputError(f"input: {inputs.row_ptr.shape[1] - 1} steps; the engine has {self.n_steps}")
+        for index, (layer, w) in enumerate(zip(self._layers, weights, strict=True)):
+            layer.given, layer.inputs = inputs, self._arranged(index, inputs)
+            self._run_layer(index, layer, w, index in trace, every)
+            inputs = GridSpikes(layer.neurons, layer.spike_ptr, w.shape[1])
+        last = self._layers[-1]
+        if not last.spiking:
+            return VoltageOutput(last.v_trace, self.duration)
+        return self._slab(last.neurons, last.spike_ptr, weights[-1].shape[1])
+
+    def spikes(self):
+        """Slabs of the last forward pass, from the input to the last spiking layer."""
+        given = self._by_neuron(0, self._layers[0].given)
+        slabs = [self._slab(given.rows, given.row_ptr, given.n_neurons)]
+        for layer in self._layers:
+            if layer.spiking:
+                slabs.append(self._slab(layer.neurons, layer.spike_ptr, layer.n_neurons))
+        return tuple(slabs)
+
+    def spike_totals(self):
+        """Spikes of each spiking layer in the last batch."""
+        return [int(layer.spike_ptr[:, -1].sum()) for layer in self._layers if layer.spiking]
+
+    def traces(self, layer):
+        """``(v, i_syn)`` of a traced layer after a forward pass, (B, T // every, N), relative to rest, before reset."""
+        return self._layers[layer].v_trace, self._layers[layer].i_trace
+
+    def last_presynaptic(self):
+        """Spikes that reached the last layer: ``neurons`` (B, cap) int32 and ``counts`` (B,) int32."""
+        given = self._by_neuron(len(self._layers) - 1, self._layers[-1].given)
+        return given.rows, given.row_ptr[:, -1]
+
+    def backward(self, weights, gradient, on_layer=None):
+        """Differentiate the loss by the weights, for the batch of the last forward pass.
+
+        Parameters
+        ----------
+        weights : sequence of ndarray
+            The same as in the forward pass.
+        gradient : ndarray
+            Leaky readout: (B, T, C) dL/dv. Spiking readout: (B, cap) dL/d(spike time) of the output's slab; if
+            :attr:`takes_amplitude`, (B, T, C) dL/ds.
+        on_layer : callable, optional
+            Called with (layer, grad_w) as soon as a layer's gradient is complete, from the last layer to the first.
+
+        Returns
+        -------
+        list of ndarray
+            One (N_in, N_out) a layer; they belong to the engine and hold until the next backward pass.
+        """
+        grads = [None] * len(weights)
+        signal = np.ascontiguousarray(gradient, self.dtype)
+        for index in range(len(weights) - 1, -1, -1):
+            grads[index], signal = self._differentiate(index, weights[index], signal)
+            if on_layer is not None:
+                on_layer(index, grads[index])
+        return grads
+
+    def _array(self, key, shape, dtype=None):
+        # Workspace kept from call to call: a view of the wanted shape on an array that only grows.
+        dtype = self.dtype if dtype is None else np.dtype(dtype)
+        size = int(np.prod(shape))
+        kept = self._arrays.get(key)
+        if kept is None or kept.size < size or kept.dtype != dtype:
+            kept = self._arrays[key] = np.empty(size, dtype)
+        return kept[:size].reshape(shape)
+
+    def _slab(self, neurons, spike_ptr, n_neurons):
+        steps = np.repeat(
+            np.tile(np.arange(1, self.n_steps + 1), len(spike_ptr)), np.diff(spike_ptr, axis=1).reshape(-1)
+        )
+        counts = np.ascontiguousarray(spike_ptr[:, -1])
+        times = np.zeros(neurons.shape)
+        times[np.arange(neurons.shape[1]) < counts[:, None]] = steps * self.dt
+        return SpikeOutput(neurons, times, counts, n_neurons, self.duration)
+
+    def _chunks(self):
+        return [(k, min(k + CHUNK, self.n_steps)) for k in range(0, self.n_steps, CHUNK)]
+
+    def _arranged(self, index, inputs):
+        """Input of a layer in the form its plan wants; decides the plan if it is open."""
+        if self.plan[index] is None:
+            by_neuron = self._by_neuron(index, inputs)
+            patterns = self._patterns(index, by_neuron)
+            costs = {
+                "gather": by_neuron.total,
+                "pattern": PATTERN_COST * patterns.total + inputs.n_neurons * cpu.PATTERNS / cpu.GROUP,
+                "dense": DENSE_COST * len(inputs.row_ptr) * self.n_steps * inputs.n_neurons,
+            }
+            self.plan[index] = min(costs, key=costs.get)
+        if self.plan[index] == "pattern":
+            return inputs if inputs.group == cpu.GROUP else self._patterns(index, inputs)
+        return self._by_neuron(index, inputs)
+
+    def _by_neuron(self, index, inputs):
+        if inputs.group == 1:
+            return inputs
+        cap = int(cpu.GROUP * inputs.row_ptr[:, -1].max(initial=0))
+        rows = self._array((index, "neurons"), (len(inputs.row_ptr), cap), np.int32)
+        row_ptr = self._array((index, "neuron_ptr"), inputs.row_ptr.shape, np.int32)
+        cpu.ungroup_spikes(inputs.rows, inputs.row_ptr, rows, row_ptr)
+        return GridSpikes(rows, row_ptr, inputs.n_neurons)
+
+    def _patterns(self, index, inputs):
+        rows = self._array((index, "patterns"), inputs.rows.shape, np.int32)
+        row_ptr = self._array((index, "pattern_ptr"), inputs.row_ptr.shape, np.int32)
+        cpu.group_spikes(inputs.rows, inputs.row_ptr, rows, row_ptr)
+        return GridSpikes(rows, row_ptr, inputs.n_neurons, cpu.GROUP)
+
+    def _ungrouped(self, index, inputs):
+        cap = int(cpu.GROUP * inputs.row_ptr[:, -1].max(initial=0))
+        rows = self._array((index, "neurons"), (len(inputs.row_ptr), cap), np.int32)
+        row_ptr = self._array((index, "neuron_ptr"), inputs.row_ptr.shape, np.int32)
+        cpu.ungroup_spikes(inputs.rows, inputs.row_ptr, rows, row_ptr)
+        return GridSpikes(rows, row_ptr, inputs.n_neurons)
+
+    def _run_layer(self, index, layer, w, traced, every):
+        batch, n_out = len(layer.inputs.row_ptr), w.shape[1]
+        layer.n_neurons = n_out
+        table = w
+        if self.plan[index] == "pattern":
+            groups = -(-w.shape[0] // cpu.GROUP)
+            table = self._array((index, "table"), (groups * cpu.PATTERNS, n_out))
+            cpu.fold_patterns(w, table)
+        nothing = self._array("nothing", (0, 0, 0))
+        steps_kept = self.n_steps // every
+        layer.v_trace = layer.i_trace = nothing
+        if traced or not layer.spiking or self.every_step:
+            if not traced:
+                steps_kept, every = self.n_steps, 1
+            layer.v_trace = self._array((index, "v_trace"), (batch, steps_kept, n_out))
+        if traced:
+            layer.i_trace = self._array((index, "i_trace"), (batch, steps_kept, n_out))
+        cap = max(layer.cap, 16, n_out * self.n_steps // 16 if layer.spiking else 0)
+        layer.spike_ptr = self._array((index, "spike_ptr"), (batch, self.n_steps + 1), np.int32)
+        while True:
+            layer.cap = cap
+            layer.neurons = self._array((index, "spikes"), (batch, cap), np.int32)
+            layer.inverse = self._array((index, "inverse"), (batch, cap))
+            layer.slope = self._array((index, "slope"), (batch, cap))
+            self._advance(index, layer, table, every)
+            most = int(layer.spike_ptr[:, -1].max(initial=0))
+            if most <= cap:
+                return
+            cap = most + most // 4
+
+    def _advance(self, index, layer, table, every):
+        batch, n_out = len(layer.spike_ptr), table.shape[1]
+        v, i_syn = self._array("v", (batch, n_out)), self._array("i_syn", (batch, n_out))
+        v[:] = 0
+        i_syn[:] = 0
+        layer.spike_ptr[:, 0] = 0
+        for k0, k1 in self._chunks():
+            x = self._array("x", (batch, min(CHUNK, self.n_steps), n_out))
+            self._sum_input(index, layer, table, k0, k1, x)
+            cpu.lif_forward(
+                x, layer.coefficients, layer.neuron, layer.reset, self.kept, k0, k1, v, i_syn, layer.neurons,
+                layer.spike_ptr, layer.inverse, layer.slope, layer.v_trace, layer.i_trace, every,
+            )  # fmt: skip
+
+    def _sum_input(self, index, layer, table, k0, k1, x):
+        rows, row_ptr = layer.inputs.rows, layer.inputs.row_ptr
+        if self.plan[index] == "dense":
+            spikes = self._array("dense", (x.shape[0], x.shape[1], table.shape[0]))
+            cpu.dense_spikes(rows, row_ptr, k0, k1, spikes)
+            with one_thread():
+                dense_kernels().dense_input(spikes, table, k1 - k0, x)
+        else:
+            cpu.synaptic_input(table, rows, row_ptr, k0, k1, x)
+
+    def _differentiate(self, index, w, signal):
+        """Gradient of a layer's weights, and the signal for the layer below (None for the first)."""
+        layer = self._layers[index]
+        batch, n_out = len(layer.spike_ptr), w.shape[1]
+        grad = self._array((index, "grad"), w.shape)
+        grad[:] = 0
+        g, h, carry = (self._array(key, (batch, n_out)) for key in ("g", "h", "carry"))
+        for state in (g, h, carry):
+            state[:] = 0
+        span = min(CHUNK, self.n_steps)
+        nothing = self._array("nothing", (0, 0, 0))
+        adjoint = self._array("x", (batch, span, n_out))
+        spike_adjoint = self._array("spike_adjoint", (batch, span, n_out)) if index else nothing
+        passed = self._signal_below(index, w)
+        dloss_dv, error = (nothing, signal) if layer.spiking else (signal, self._array("no_error", (0, 0)))
+        if layer.spiking and error.ndim == 3 and not self.every_step:
+            error = self._array((index, "error"), layer.neurons.shape)
+            cpu.at_spikes(signal, layer.neurons, layer.spike_ptr, error)
+        for k0, k1 in reversed(self._chunks()):
+            if layer.spiking and self.every_step:
+                cpu.surrogate_backward(
+                    layer.coefficients, layer.neuron, layer.reset, self.width, self.fallback, self.continuous, k0, k1,
+                    layer.neurons, layer.spike_ptr, layer.inverse, layer.slope, layer.v_trace, error, dloss_dv, g, h,
+                    adjoint, spike_adjoint,
+                )  # fmt: skip
+            else:
+                cpu.lif_backward(
+                    layer.coefficients, layer.neuron, layer.reset, self.kept, self.continuous, k0, k1, layer.neurons,
+                    layer.spike_ptr, layer.inverse, layer.slope, error, dloss_dv, g, h, carry, adjoint, spike_adjoint,
+                )  # fmt: skip
+            self._add_weight_gradient(index, layer, k0, k1, adjoint, grad)
+            if index:
+                self._pass_down(layer, w, k0, k1, spike_adjoint, passed)
+        if self.continuous:
+            grad *= self._area
+        return grad, passed
+
+    def _signal_below(self, index, w):
+        if not index:
+            return None
+        batch = len(self._layers[index].spike_ptr)
+        shape = (batch, self.n_steps, w.shape[0]) if self.every_step else self._layers[index - 1].neurons.shape
+        return self._array((index, "passed"), shape)
+
+    def _add_weight_gradient(self, index, layer, k0, k1, adjoint, grad):
+        batch, span, n_out = adjoint.shape
+        rows, row_ptr = layer.inputs.rows, layer.inputs.row_ptr
+        if self.plan[index] == "dense":
+            spikes = self._array("dense_t", (grad.shape[0], batch * span))
+            cpu.dense_spikes_by_neuron(rows, row_ptr, k0, k1, span, spikes)
+            with one_thread():
+                dense_kernels().dense_weight_gradient(spikes, adjoint.reshape(batch * span, n_out), grad)
+            return
+        n_rows = grad.shape[0]
+        if layer.inputs.group == cpu.GROUP:
+            n_rows = -(-n_rows // cpu.GROUP) * cpu.PATTERNS
+        counts = self._array("row_counts", (batch, n_rows), np.int32)
+        total = int((row_ptr[:, k1] - row_ptr[:, k0]).sum())
+        entries = self._array("entries", (total,), np.int32)
+        entry_ptr = self._array("entry_ptr", (n_rows + 1,), np.int64)
+        cpu.transpose_rows(rows, row_ptr, k0, k1, span, counts, entries, entry_ptr)
+        cpu.weight_gradient(adjoint.reshape(batch * span, n_out), entries, entry_ptr, layer.inputs.group, grad)
+
+    def _pass_down(self, layer, w, k0, k1, spike_adjoint, passed):
+        if self.every_step:
+            w_t = self._array("weights_t", w.shape[::-1])
+            w_t[:] = w.T
+            error = self._array("dense", (*spike_adjoint.shape[:2], w.shape[0]))
+            with one_thread():
+                dense_kernels().dense_error(spike_adjoint, w_t, k1 - k0, error)
+            passed[:, k0:k1] = error[:, : k1 - k0]
+        else:
+            cpu.spike_error(w, spike_adjoint, layer.given.rows, layer.given.row_ptr, k0, k1, passed)
+
+
+def _one_of(name, value, allowed):
+    if value not in allowed:
+        raise InputError(f"{name} = {value!r}: must be one of {', '.join(allowed)}")

@@ -1,0 +1,163 @@
+"""The clock engine, all layers and gradients, against the serial reference."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from snnsim.engines.clock import CHUNK, ClockEngine, GridSpikes
+from snnsim.parameters import LIFParameters
+from tests import reference
+
+# float64 kernels and the reference differ only in the order of sums.
+ROUNDING = 1e-9
+
+
+def grid_spikes(dense):
+    """Dense zeros and ones (B, T, N) as spike lists."""
+    batch, steps, _ = dense.shape
+    ptr = np.zeros((batch, steps + 1), np.int32)
+    ptr[:, 1:] = np.cumsum(dense.sum(axis=2), axis=1)
+    rows = np.zeros((batch, max(int(ptr[:, -1].max()), 1)), np.int32)
+    for b in range(batch):
+        rows[b, : ptr[b, -1]] = np.nonzero(dense[b])[1]
+    return GridSpikes(rows, ptr, dense.shape[2])
+
+
+def problem(reset="hard", readout="spiking", steps=CHUNK + 20, seed=0, layers=(13, 9, 7, 4)):
+    rng = np.random.default_rng(seed)
+    weights = [rng.normal(0.25, 0.6, shape) for shape in itertools.pairwise(layers)]
+    parameters = [
+        LIFParameters(tau_mem=0.8 + 0.1 * k, tau_syn=0.6, r=1.2, v_threshold=1.0, v_reset=0.1, reset=reset)
+        for k in range(len(weights))
+    ]
+    dense = (rng.random((3, steps, layers[0])) < 0.15).astype(np.uint8)
+    return weights, parameters, dense
+
+
+def engine_gradient(engine, weights, dense, signal):
+    output = engine.forward(weights, grid_spikes(dense))
+    return [g.copy() for g in engine.backward(weights, signal(output))]
+
+
+def reference_gradient(weights, parameters, dense, scheme, impulse, readout, dt, **options):
+    grads, kept = None, []
+    for b in range(len(dense)):
+        layers = reference.clock_forward(dense[b], weights, parameters, dt, scheme, impulse, readout)
+        kept.append(layers)
+        chosen = {k: v[b] if isinstance(v, np.ndarray) else v for k, v in options.items()}
+        grad = reference.clock_backward(layers, weights, **chosen)
+        grads = grad.grad_w if grads is None else [x + y for x, y in zip(grads, grad.grad_w, strict=True)]
+    return grads, kept
+
+
+def assert_same_gradients(ours, theirs):
+    for name, a, b in zip(("W0", "W1", "W2"), ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=ROUNDING, atol=ROUNDING * np.abs(b).max(), err_msg=name)
+        assert np.abs(b).max() > 0, name
+
+
+@pytest.mark.parametrize("scheme", ["forward_euler", "backward_euler", "exact", "bilinear"])
+@pytest.mark.parametrize("reset", ["hard", "subtract"])
+@pytest.mark.parametrize("gradient", ["exact", "literal", "tssl", "tssl-fallback", "surrogate"])
+@pytest.mark.parametrize("weight_gradient", ["discrete", "continuous"])
+def test_spiking_gradients_agree_with_the_reference(scheme, reset, gradient, weight_gradient):
+    weights, parameters, dense = problem(reset)
+    dt, impulse = 0.1, "unit-height" if scheme == "exact" else "unit-area"
+    if impulse == "unit-height":
+        weights = [w * 8 for w in weights]
+    kind, _, fallback = gradient.partition("-")
+    rng = np.random.default_rng(1)
+    field = rng.normal(size=(*dense.shape[:2], weights[-1].shape[1]))
+    engine = ClockEngine(
+        parameters, dt=dt, n_steps=dense.shape[1], scheme=scheme, impulse=impulse, gradient=kind,
+        weight_gradient=weight_gradient, tssl_fallback=bool(fallback), precision="float64", synapse="gather",
+        max_inverse_slope=30.0,
+    )  # fmt: skip
+
+    def signal(output):
+        if engine.takes_amplitude:
+            return field
+        e = np.zeros(output.times.shape)
+        for b in range(len(e)):
+            steps = np.rint(output.times[b, : output.counts[b]] / dt).astype(int) - 1
+            e[b, : output.counts[b]] = field[b, steps, output.neurons[b, : output.counts[b]]]
+        return e
+
+    ours = engine_gradient(engine, weights, dense, signal)
+    source = {"amplitude": field} if engine.takes_amplitude else {"e": field}
+    theirs, layers = reference_gradient(
+        weights, parameters, dense, scheme, impulse, "spiking", dt, gradient=kind, weight_gradient=weight_gradient,
+        max_inverse_slope=30.0, sigmoid_fallback=bool(fallback), beta=10.0, **source,
+    )  # fmt: skip
+    assert min(reference.threshold_margin(k) for k in layers) > ROUNDING
+    for index, slab in enumerate(engine.spikes()[1:]):
+        for b in range(len(dense)):
+            step, neuron = np.nonzero(layers[b][index].spikes)
+            np.testing.assert_array_equal(slab.neurons[b, : slab.counts[b]], neuron)
+            np.testing.assert_array_equal(np.rint(slab.times[b, : slab.counts[b]] / dt) - 1, step)
+    assert_same_gradients(ours, theirs)
+
+
+@pytest.mark.parametrize("gradient", ["exact", "literal", "tssl", "surrogate"])
+def test_readout_gradients_agree_with_the_reference(gradient):
+    weights, parameters, dense = problem()
+    dv = np.random.default_rng(2).normal(size=(*dense.shape[:2], weights[-1].shape[1]))
+    engine = ClockEngine(
+        parameters, "leaky", dt=0.1, n_steps=dense.shape[1], gradient=gradient, precision="float64", synapse="gather"
+    )
+    ours = engine_gradient(engine, weights, dense, lambda output: dv)
+    theirs, _ = reference_gradient(
+        weights, parameters, dense, "backward_euler", "unit-area", "leaky", 0.1, gradient=gradient, beta=10.0,
+        dloss_dv=dv,
+    )  # fmt: skip
+    assert_same_gradients(ours, theirs)
+
+
+@pytest.mark.parametrize("gradient", ["exact", "surrogate"])
+@pytest.mark.parametrize("synapse", ["pattern", "dense", "auto"])
+def test_ways_of_summing_agree(synapse, gradient):
+    weights, parameters, dense = problem()
+    dv = np.random.default_rng(2).normal(size=(*dense.shape[:2], weights[-1].shape[1]))
+    results = [
+        engine_gradient(
+            ClockEngine(
+                parameters, "leaky", dt=0.1, n_steps=dense.shape[1], precision="float64", synapse=way, gradient=gradient
+            ),
+            weights, dense, lambda output: dv,
+        )  # fmt: skip
+        for way in ("gather", synapse)
+    ]
+    assert_same_gradients(*results)
+
+
+def test_more_spikes_than_room_are_kept_by_a_second_pass():
+    weights, parameters, dense = problem()
+    weights = [np.abs(w) * 4 for w in weights]
+    engine = ClockEngine(parameters, dt=0.1, n_steps=dense.shape[1], precision="float64")
+    output = engine.forward(weights, grid_spikes(dense))
+    layers = reference.clock_forward(dense[0], weights, parameters, 0.1, "backward_euler")
+    assert output.counts[0] == layers[-1].spikes.sum() > weights[-1].shape[1] * dense.shape[1] // 16
+
+
+def test_float32_agrees_to_its_rounding():
+    weights, parameters, dense = problem(steps=30)
+    grads = []
+    for precision in ("float32", "float64"):
+        engine = ClockEngine(parameters, "leaky", dt=0.1, n_steps=30, precision=precision, synapse="gather")
+        typed = [w.astype(precision) for w in weights]
+        dv = np.full((3, 30, 4), 0.1)
+        grads.append(engine_gradient(engine, typed, dense, lambda output, dv=dv: dv))
+    for a, b in zip(*grads, strict=True):
+        assert a.dtype == np.float32
+        # 30 steps of float32 (6e-8 each), amplified by 1/slope of a few hundred.
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * np.abs(b).max())
+
+
+def test_silent_network_has_no_gradient_and_no_spikes():
+    weights, parameters, dense = problem()
+    engine = ClockEngine(parameters, dt=0.1, n_steps=dense.shape[1], precision="float64")
+    output = engine.forward([w * 0 for w in weights], grid_spikes(dense))
+    assert output.counts.sum() == 0
+    grads = engine.backward(weights, np.zeros(output.times.shape))
+    assert all((g == 0).all() for g in grads)
