@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from snnsim.engines.clock import CHUNK, ClockEngine, GridSpikes
+from snnsim.engines.clock import CHUNK, ClockEngine
+from snnsim.engines.grid import GridSpikes
 from snnsim.parameters import LIFParameters
 from tests import reference
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnsim.engines.blas import dense_kernels, one_thread
-from snnsim.engines.outputs import SpikeOutput, VoltageOutput
+from snnsim.engines.grid import GridSpikes, slab_of_grid
+from snnsim.engines.outputs import VoltageOutput
 from snnsim.errors import InputError
 from snnsim.kernels import cpu
 from snnsim.parameters import scheme_coefficients
@@ -23,30 +24,6 @@ PRECISIONS = {"float32": np.float32, "float64": np.float64}
 DENSE_COST = 0.4
 PATTERN_COST = 1.2
 """Time of one input's row in a dense product, and of one row of the larger pattern table, in rows of a gather."""
-
-
-@dataclass(frozen=True)
-class GridSpikes:
-    """Spikes on the grid of a batch, ordered by step.
-
-    Parameters
-    ----------
-    rows : ndarray, (B, cap) int32
-        Neurons (``group = 1``) or patterns of four neurons (``group = 4``, see :mod:`snnsim.kernels.cpu.synapse`).
-    row_ptr : ndarray, (B, T + 1) int32
-    n_neurons : int
-    group : {1, 4}
-    """
-
-    rows: np.ndarray
-    row_ptr: np.ndarray
-    n_neurons: int
-    group: int = 1
-
-    @property
-    def total(self):
-        """Number of entries."""
-        return int(self.row_ptr[:, -1].sum())
 
 
 @dataclass
@@ -257,13 +234,7 @@ class ClockEngine:
         return kept[:size].reshape(shape)
 
     def _slab(self, neurons, spike_ptr, n_neurons):
-        steps = np.repeat(
-            np.tile(np.arange(1, self.n_steps + 1), len(spike_ptr)), np.diff(spike_ptr, axis=1).reshape(-1)
-        )
-        counts = np.ascontiguousarray(spike_ptr[:, -1])
-        times = np.zeros(neurons.shape)
-        times[np.arange(neurons.shape[1]) < counts[:, None]] = steps * self.dt
-        return SpikeOutput(neurons, times, counts, n_neurons, self.duration)
+        return slab_of_grid(GridSpikes(neurons, spike_ptr, n_neurons), self.dt)
 
     def _chunks(self):
         return [(k, min(k + CHUNK, self.n_steps)) for k in range(0, self.n_steps, CHUNK)]

@@ -1,0 +1,73 @@
+"""Spikes on the grid of a clock, and how they lie in continuous time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnsim.engines.outputs import SpikeOutput
+from snnsim.spikes import grid_steps
+
+
+@dataclass(frozen=True)
+class GridSpikes:
+    """Spikes on the grid of a batch, ordered by step.
+
+    Parameters
+    ----------
+    rows : ndarray, (B, cap) int32
+        Neurons (``group = 1``) or patterns of four neurons (``group = 4``, see :mod:`snnsim.kernels.cpu.synapse`).
+    row_ptr : ndarray, (B, T + 1) int32
+    n_neurons : int
+    group : {1, 4}
+    """
+
+    rows: np.ndarray
+    row_ptr: np.ndarray
+    n_neurons: int
+    group: int = 1
+
+    @property
+    def total(self):
+        """Number of entries."""
+        return int(self.row_ptr[:, -1].sum())
+
+
+def slab_of_grid(grid, dt):
+    """Spikes on the grid (by neuron) as a slab with times at the ends of their steps."""
+    n_steps = grid.row_ptr.shape[1] - 1
+    counts = np.ascontiguousarray(grid.row_ptr[:, -1])
+    times = np.zeros(grid.rows.shape)
+    steps = np.repeat(np.tile(np.arange(1, n_steps + 1), len(counts)), np.diff(grid.row_ptr, axis=1).reshape(-1))
+    times[np.arange(grid.rows.shape[1]) < counts[:, None]] = steps * dt
+    return SpikeOutput(grid.rows, times, counts, grid.n_neurons, dt * n_steps)
+
+
+def grid_of_spikes(spikes, dt, n_steps):
+    """Spike trains on the grid of a clock.
+
+    Parameters
+    ----------
+    spikes : snnsim.spikes.Spikes
+    dt : float
+    n_steps : int
+
+    Returns
+    -------
+    GridSpikes
+
+    Raises
+    ------
+    InputError
+        If a spike lies beyond the last step.
+    """
+    batch = len(spikes)
+    per_trial = np.diff(spikes.offsets)
+    trial = np.repeat(np.arange(batch), per_trial)
+    steps = grid_steps(spikes.times, dt, n_steps)
+    order = np.lexsort((spikes.neurons, steps, trial))
+    rows = np.zeros((batch, max(int(per_trial.max(initial=0)), 1)), np.int32)
+    rows[np.arange(rows.shape[1]) < per_trial[:, None]] = spikes.neurons[order]
+    row_ptr = np.zeros((batch, n_steps + 1), np.int32)
+    counts = np.bincount(trial * n_steps + steps, minlength=batch * n_steps).reshape(batch, n_steps)
+    np.cumsum(counts, axis=1, out=row_ptr[:, 1:])
+    return GridSpikes(rows, row_ptr, spikes.n_neurons)

@@ -1,0 +1,145 @@
+"""Losses: what the output layer did, and the labels, to value, prediction and derivative."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnsim.errors import InputError
+from snnsim.kernels import cpu
+
+SPIKE_LOSSES = ("count-cross-entropy", "count-mse", "first-spike", "van-rossum")
+MEMBRANE_LOSSES = ("membrane-mean", "membrane-max")
+LOSSES = SPIKE_LOSSES + MEMBRANE_LOSSES
+
+
+@dataclass(frozen=True)
+class LossResult:
+    """Loss of a batch.
+
+    Parameters
+    ----------
+    loss : ndarray, (B,) float64
+    prediction : ndarray, (B,) int64
+    gradient : ndarray
+        For the engine's backward pass, of the mean loss: (B, cap) dL/d(spike time), (B, T, C) dL/ds or (B, T, C) dL/dv.
+    silent : ndarray or None, (B,) int64
+        The label where its output was silent though the loss needs a spike of it, else -1.
+    """
+
+    loss: np.ndarray
+    prediction: np.ndarray
+    gradient: np.ndarray
+    silent: np.ndarray | None
+
+
+class Loss:
+    """One of the losses, ready for batches.
+
+    Parameters
+    ----------
+    name : {"count-cross-entropy", "count-mse", "first-spike", "van-rossum", "membrane-mean", "membrane-max"}
+    n_classes : int
+    duration, dt : float
+        Of a trial, and of the grid on which dL/ds is wanted.
+    n_steps : int
+    amplitude : bool
+        Whether the engine takes dL/ds of every step rather than dL/d(spike time).
+    target_true, target_false : float
+        Wanted spike counts of the label and of the others (``count-mse``; ``van-rossum``, as evenly spaced trains).
+    tau : float
+        Time scale of ``first-spike``'s softmax and of ``van-rossum``'s kernel.
+
+    Notes
+    -----
+    An output that stays silent has no spike whose time could move. ``first-spike`` counts it as spiking at the end of the
+    trial, without derivative; :meth:`push` gives silent outputs that should spike one of their own.
+    """
+
+    def __init__(
+        self, name, *, n_classes, duration, dt, n_steps, amplitude=False, target_true=15.0, target_false=3.0, tau=0.2
+    ):
+        if name not in LOSSES:
+            raise InputError(f"loss.name = {name!r}: must be one of {', '.join(LOSSES)}")
+        if not tau > 0:
+            raise InputError(f"loss.tau = {tau}: must be positive")
+        self.name, self.n_classes, self.duration, self.dt, self.n_steps = name, n_classes, duration, dt, n_steps
+        self.amplitude, self.tau = amplitude, float(tau)
+        self._counts = np.array([target_false, target_true], np.float64)
+        self._train_counts = np.rint(self._counts).astype(np.int64)
+        self._trains = np.zeros((2, max(int(self._train_counts.max()), 1)))
+        for which, n in enumerate(self._train_counts):
+            self._trains[which, :n] = (np.arange(n) + 0.5) * duration / max(n, 1)
+
+    def __call__(self, output, labels):
+        """Evaluate a batch.
+
+        Parameters
+        ----------
+        output : SpikeOutput or VoltageOutput
+        labels : ndarray, (B,) int64
+
+        Returns
+        -------
+        LossResult
+        """
+        labels = np.ascontiguousarray(labels, np.int64)
+        loss, prediction = np.empty(len(labels)), np.empty(len(labels), np.int64)
+        if self.name in MEMBRANE_LOSSES:
+            gradient = np.empty_like(output.v)
+            cpu.membrane_loss(output.v, labels, self.name == "membrane-max", loss, prediction, gradient)
+            return LossResult(loss, prediction, gradient, None)
+        neurons, times, counts = output.neurons, output.times, output.counts
+        if self.name == "van-rossum":
+            gradient = np.zeros(times.shape)
+            arguments = (neurons, times, counts, labels, self._trains, self._train_counts)
+            cpu.van_rossum_loss(*arguments, self.n_classes, self.tau, loss, prediction, gradient)
+            if self.amplitude:
+                gradient = self._field(labels)
+                cpu.van_rossum_amplitude(*arguments, self.dt, self.tau, gradient)
+            return LossResult(loss, prediction, gradient, self._silent(output, labels))
+        by_class = np.empty((len(labels), self.n_classes))
+        if self.name == "first-spike":
+            cpu.first_spike_loss(neurons, times, counts, labels, self.duration, self.tau, loss, prediction, by_class)
+            if self.amplitude:
+                gradient = self._field(labels)
+                cpu.first_spike_amplitude(neurons, times, counts, by_class, self.duration, self.dt, gradient)
+            else:
+                gradient = np.zeros(times.shape)
+                cpu.first_spike_error(neurons, counts, by_class, gradient)
+            return LossResult(loss, prediction, gradient, self._silent(output, labels))
+        targets = self._counts if self.name == "count-mse" else np.empty(0)
+        cpu.count_loss(neurons, counts, labels, targets, loss, prediction, by_class)
+        if self.amplitude:
+            gradient = self._field(labels)
+            gradient[:] = by_class[:, None, :]
+        else:
+            gradient = np.zeros(times.shape)
+            cpu.count_error(neurons, counts, by_class, gradient)
+        return LossResult(loss, prediction, gradient, self._silent(output, labels))
+
+    def _field(self, labels):
+        return np.empty((len(labels), self.n_steps, self.n_classes))
+
+    def _silent(self, output, labels):
+        wanted = np.where(np.arange(output.neurons.shape[1]) < output.counts[:, None], output.neurons, -1)
+        spoke = (wanted == labels[:, None]).any(axis=1)
+        return np.where(spoke, -1, labels)
+
+
+def push_silent(result, presynaptic, push, grad_w):
+    """Add to the last layer's gradient what wakes silent outputs (:func:`snnsim.kernels.cpu.losses.silent_drive`).
+
+    Parameters
+    ----------
+    result : LossResult
+    presynaptic : tuple
+        ``(neurons, counts)`` of the layer before the output.
+    push : float
+        Weight of the term ``-push * sum_i w_ic n_i``, averaged over the batch.
+    grad_w : ndarray, (N_in, C) float
+        Added to.
+    """
+    if push and result.silent is not None and (result.silent >= 0).any():
+        neurons, counts = presynaptic
+        share = grad_w.dtype.type(push / len(result.loss))
+        cpu.silent_drive(neurons, counts, result.silent, share, grad_w)
