@@ -47,15 +47,17 @@ def test_any_file_of_the_recording_opens_it(path, batch):
 
 
 @given(
-    trials=st.lists(st.integers(-N_TRIALS, N_TRIALS - 1), max_size=6),
+    trials=st.lists(st.integers(-N_TRIALS, N_TRIALS - 1), max_size=6) | st.just(list(range(N_TRIALS))),
     neurons=st.none() | st.lists(st.integers(0, 19), min_size=1, max_size=5, unique=True),
     window=st.none() | st.tuples(st.integers(0, N_STEPS), st.integers(0, N_STEPS)).map(sorted),
+    piece=st.sampled_from([16, 1000, 5000, 2**25]),
 )
 @settings(max_examples=60, deadline=None)
-def test_a_selection_is_that_of_the_arrays(path, batch, trials, neurons, window):
+def test_a_selection_is_that_of_the_arrays(path, batch, trials, neurons, window, piece):
     layer = batch["hidden0"]
     bounds = None if window is None else (window[0] * DT, window[1] * DT)
-    with open_traces(path) as traces:
+    with open_traces(path) as traces, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("snnsim.recording.reader.PIECE_BYTES", piece)
         spikes = traces.spikes("hidden0", trials, neurons=neurons, window=bounds)
         v = traces.v("hidden0", trials, neurons=neurons, window=bounds)
         i_syn = traces.i_syn("hidden0", trials, neurons=neurons, window=bounds)

@@ -3,17 +3,20 @@
 import itertools
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import h5py
 import numpy as np
 
 from snnsim.errors import InputError
 from snnsim.recording import layout
-from snnsim.recording.runs import open_hdf5, reading
+from snnsim.recording.opening import open_file, open_index, recording_directory
+from snnsim.recording.runs import reading
 from snnsim.recording.superblock import marked
 from snnsim.simulation import LayerRecording, Recording
 from snnsim.spikes import Spikes
+
+PIECE_BYTES = 32 * 2**20
+"""Selections from more than this are read and narrowed piece by piece."""
 
 
 def open_traces(path):
@@ -84,7 +87,7 @@ class Traces:
 
     def __init__(self, path):
         self.directory = recording_directory(path)
-        self._files = {}
+        self._files, self._index = {}, {}
         self._file = open_index(self.directory)
         self.growing = marked(self._file.filename)
         self._files[layout.INDEX] = self._file
@@ -157,13 +160,11 @@ class Traces:
         window = self._window(window)
         wanted = None if neurons is None else self._wanted(population, neurons)
         with reading(self._file.filename):
-            ends = self._file[f"snnsim/populations/{layer}/spike_end"][: len(self)]
-            on_grid = self._file[f"snnsim/populations/{layer}/on_grid"][: len(self)]
-            begins = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+            edges, on_grid = self._spike_index(layer)
             times, ids, counts = [], [], np.zeros(len(chosen), np.int64)
             position = 0
-            for first, last in _runs(chosen):
-                t, n, trials = self._read_spikes(layer, first, last, begins[first], ends[last - 1], on_grid)
+            for first, last in _pieces(chosen, edges, PIECE_BYTES // 16):
+                t, n, trials = self._read_spikes(layer, first, last, edges[first], edges[last], on_grid)
                 keep = np.ones(t.size, bool)
                 if window is not None:
                     keep &= (window[0] <= t) & (t <= window[1])
@@ -183,6 +184,14 @@ class Traces:
             population.n_neurons,
             self.info["duration"],
         )
+
+    def _spike_index(self, layer):
+        """``(edges, on_grid)``: rows at which the trials begin and end, (B + 1,), and whether they lie on the grid."""
+        if layer not in self._index:
+            group = self._file[f"snnsim/populations/{layer}"]
+            ends, on_grid = group["spike_end"][: len(self)], group["on_grid"][: len(self)]
+            self._index[layer] = np.concatenate([[0], ends]).astype(np.int64), on_grid
+        return self._index[layer]
 
     def _read_spikes(self, layer, first, last, begin, end, on_grid):
         group = self._file[f"spikes/{layer}"]
@@ -245,7 +254,8 @@ class Traces:
         low, high = self._frame_range(first, step, kept, window)
         parts = []
         with reading(self._report_file(variable).filename):
-            for begin, end in _runs(chosen):
+            size = frames * data.shape[1] * data.dtype.itemsize
+            for begin, end in _pieces(chosen, np.arange(len(self) + 1) * size, PIECE_BYTES):
                 block = data[begin * frames : end * frames].reshape(end - begin, frames, -1)
                 parts.append(block[:, low:high][:, :, columns])
         width = len(population.neuron_ids) if neurons is None else len(columns)
@@ -269,7 +279,7 @@ class Traces:
         name = layout.REPORTS[variable]
         if name not in self._files:
             path = self.directory / name
-            file = _open_traces_file(path)
+            file = open_file(path)
             about = file.get("snnsim")
             if about is None or about.attrs.get("run_id") != self.info["run_id"]:
                 file.close()
@@ -456,66 +466,17 @@ class Traces:
         return columns
 
 
-def open_index(directory):
-    """Open a recording's ``spikes.h5``, and check that it is of a layout that this version reads."""
-    path = directory / layout.INDEX
-    file = _open_traces_file(path)
-    try:
-        about = file.get("snnsim")
-        if about is None or about.attrs.get("kind") != "traces":
-            raise InputError(f"{path}: an HDF5 file, but no recording of snnsim (no group /snnsim of kind traces)")
-        if about.attrs["layout"] > layout.LAYOUT:
-            raise InputError(
-                f"{path}: layout version {about.attrs['layout']}: this snnsim reads versions up to {layout.LAYOUT}; "
-                "update snnsim"
-            )
-        for name in ("trials", "populations", "complete"):
-            if name not in about:
-                raise InputError(f"{path}: lacks /snnsim/{name}")
-    except BaseException:
-        file.close()
-        raise
-    return file
+def _pieces(chosen, edges, limit):
+    """Cut into runs of consecutive trials, ``(first, last + 1)``, in the order asked for, none much above ``limit``.
 
-
-def _open_traces_file(path):
-    """Open one file of a recording, in SWMR mode if a run has it open or was killed while it had."""
-    try:
-        return open_hdf5(path)
-    except InputError as error:
-        if "already open for" not in str(error.__cause__):
-            raise
-    try:
-        return open_hdf5(path, swmr=True)
-    except InputError:
-        raise InputError(f"{path}: its run has not committed a trial yet, or was killed before it did") from None
-
-
-def recording_directory(path):
-    """Directory of the recording that ``path`` is, or is a file of; InputError if there is none."""
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file or directory")
-    if path.is_dir():
-        if not (path / layout.INDEX).exists():
-            raise InputError(f"{path}: holds no recording ({layout.INDEX})")
-        return path
-    if path.name not in layout.FILES or not (path.parent / layout.INDEX).exists():
-        # Let the file itself say what is wrong with it before its name does.
-        with open_hdf5(path) as file:
-            if "snnsim" in file:
-                raise InputError(f"{path}: needs its name ({', '.join(layout.FILES)}) and {layout.INDEX} beside it")
-        raise InputError(f"{path}: an HDF5 file, but no recording of snnsim")
-    return path.parent
-
-
-def _runs(chosen):
-    """Maximal runs of consecutive trials as ``(first, last + 1)``, in the order asked for."""
+    ``edges``, (B + 1,), says where each trial begins and ends, in the unit of ``limit``.
+    """
     if len(chosen) == 0:
         return []
-    cuts = np.flatnonzero(np.diff(chosen) != 1) + 1
-    edges = np.concatenate([[0], cuts, [len(chosen)]])
-    return [(int(chosen[a]), int(chosen[b - 1]) + 1) for a, b in itertools.pairwise(edges)]
+    group = edges[chosen] // limit
+    cuts = np.flatnonzero((np.diff(chosen) != 1) | (np.diff(group) != 0)) + 1
+    bounds = np.concatenate([[0], cuts, [len(chosen)]])
+    return [(int(chosen[a]), int(chosen[b - 1]) + 1) for a, b in itertools.pairwise(bounds)]
 
 
 def _attribute(value):

@@ -5,7 +5,7 @@ import socket
 
 from snnsim.errors import InputError
 from snnsim.recording import layout
-from snnsim.recording.reader import open_index, recording_directory
+from snnsim.recording.opening import open_index, recording_directory
 from snnsim.recording.runs import open_hdf5, writing
 from snnsim.recording.superblock import clear_mark, cut_short, marked
 

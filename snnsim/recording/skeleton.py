@@ -1,0 +1,188 @@
+"""The groups and datasets of a new recording, all there before its first trial: SWMR lets none be added later."""
+
+import json
+from dataclasses import asdict, dataclass
+
+import h5py
+import numpy as np
+
+from snnsim.recording import layout
+from snnsim.recording.columns import Column
+
+
+@dataclass(frozen=True)
+class Index:
+    """Open ``spikes.h5`` without trials.
+
+    Parameters
+    ----------
+    file : h5py.File
+    columns : dict of (str, str) to Column
+        By ``("trials", field)`` and ``(field, population)``.
+    complete : h5py.Dataset, (1,)
+        Number of trials that readers may trust.
+    slots : dict of str to (h5py.Dataset, h5py.Dataset)
+        ``counts`` (2, N) and ``counts_trials`` (2,) of each population whose spikes are recorded.
+    wanted : dict of str to ndarray, (N,) bool
+        Neurons to record of these populations.
+    """
+
+    file: h5py.File
+    columns: dict
+    complete: h5py.Dataset
+    slots: dict
+    wanted: dict
+
+
+@dataclass(frozen=True)
+class Report:
+    """Open report without frames.
+
+    Parameters
+    ----------
+    file : h5py.File
+    columns : dict of str to Column
+        By population.
+    clocks : list of h5py.Dataset, (3,)
+        Start, stop and step, ms, of each population.
+    """
+
+    file: h5py.File
+    columns: dict
+    clocks: list
+
+
+def create_index(path, network, layers, selection, exact, attributes):
+    """Create ``spikes.h5``.
+
+    Parameters
+    ----------
+    path : Path
+    network : Network
+    layers : sequence of str
+        Populations to record.
+    selection : dict of str to ndarray
+        Neurons to record, where not all.
+    exact : set of str
+        Populations that get ``trial_times``.
+    attributes : dict
+        Of the group ``/snnsim``.
+
+    Returns
+    -------
+    Index
+    """
+    file = _create(path)
+    about = file.create_group("snnsim")
+    for key, value in attributes.items():
+        about.attrs[key] = value
+    columns, slots, wanted = {}, {}, {}
+    table = about.create_group("trials")
+    for name, kind in layout.TRIAL_FIELDS.items():
+        dataset = _extendible(table, name, kind, layout.TRIAL_CHUNK)
+        if name in layout.TRIAL_UNITS:
+            dataset.attrs["units"] = layout.TRIAL_UNITS[name]
+        columns["trials", name] = Column(dataset)
+    complete = about.create_dataset("complete", data=np.zeros(1, np.int64))
+    for k, (name, size) in enumerate(zip(network.populations, network.layers, strict=True)):
+        group = about.create_group(f"populations/{name}")
+        group.attrs["n_neurons"] = size
+        group.attrs["order"] = k
+        group.attrs["recorded"] = name in layers
+        group.attrs["spiking"] = bool(k == 0 or network.spikes_in(k - 1))
+        group.attrs["parameters"] = json.dumps(asdict(network.parameters[k - 1]) if k else {})
+        if name in selection:
+            group.create_dataset("neuron_ids", data=selection[name].astype(np.uint64))
+        if "spikes" not in attributes["record"] or name not in layers:
+            continue
+        wanted[name] = np.zeros(size, bool)
+        wanted[name][selection.get(name, slice(None))] = True
+        slots[name] = (
+            group.create_dataset("counts", data=np.zeros((2, size), np.int64)),
+            group.create_dataset("counts_trials", data=np.zeros(2, np.int64)),
+        )
+        for field, kind in (("spike_end", np.int64), ("on_grid", np.bool_)):
+            columns[field, name] = Column(_extendible(group, field, kind, layout.TRIAL_CHUNK))
+        unit = f"{attributes['time_unit_ms']:.17g} ms"
+        _create_spikes(file.create_group(f"spikes/{name}"), name, size, columns, unit if name in exact else None)
+    return Index(file, columns, complete, slots, wanted)
+
+
+def _create_spikes(group, name, size, columns, exact_unit):
+    group.attrs.create("sorting", 2, dtype=layout.SORTING)
+    kinds = {"timestamps": np.float64, "node_ids": np.uint32, "trial_ids": np.uint32}
+    if exact_unit is not None:
+        kinds["trial_times"] = np.float64
+    for field, kind in kinds.items():
+        columns[field, name] = Column(_extendible(group, field, kind, layout.spike_chunk(size)))
+    group["timestamps"].attrs["units"] = "ms"
+    # bmtk looks for the order here, as text, before it looks at the enum of the group.
+    group["node_ids"].attrs["sorting"] = "by_time"
+    if exact_unit is not None:
+        group["trial_times"].attrs["units"] = exact_unit
+
+
+def create_report(path, variable, unit, elements, dtype, step_ms, attributes):
+    """Create ``v.h5`` or ``i_syn.h5``.
+
+    Parameters
+    ----------
+    path : Path
+    variable, unit : str
+    elements : dict of str to ndarray
+        Neurons to record of each population.
+    dtype : dtype
+    step_ms : float
+        Time between frames.
+    attributes : dict
+        Those of the index, of which a few are repeated to tie the files together.
+
+    Returns
+    -------
+    Report
+    """
+    file = _create(path)
+    about = file.create_group("snnsim")
+    about.attrs["kind"] = "report"
+    for key in ("layout", "run_id", "pid", "host"):
+        about.attrs[key] = attributes[key]
+    columns, clocks = {}, []
+    for name, ids in elements.items():
+        group = file.create_group(f"report/{name}")
+        data = _extendible(group, "data", dtype, layout.report_chunk(len(ids), dtype.itemsize), len(ids))
+        data.attrs["units"] = unit
+        data.attrs["variable"] = variable
+        columns[name] = Column(data)
+        mapping = group.create_group("mapping")
+        mapping.create_dataset("node_ids", data=ids.astype(np.uint64)).attrs.create("sorted", 1, dtype=np.uint8)
+        mapping.create_dataset("index_pointers", data=np.arange(len(ids) + 1, dtype=np.uint64))
+        mapping["index_pointer"] = mapping["index_pointers"]
+        mapping.create_dataset("element_ids", data=np.zeros(len(ids), np.uint32))
+        mapping.create_dataset("element_pos", data=np.zeros(len(ids)))
+        clock = mapping.create_dataset("time", data=np.array([step_ms, step_ms, step_ms]))
+        clock.attrs["units"] = "ms"
+        clocks.append(clock)
+    return Report(file, columns, clocks)
+
+
+def _create(path):
+    file = h5py.File(
+        path,
+        "w",
+        libver=("v110", "v110"),
+        alignment_threshold=layout.ALIGN_FROM,
+        alignment_interval=layout.ALIGN,
+    )
+    file.attrs["magic"] = np.uint32(layout.SONATA_MAGIC)
+    file.attrs["version"] = np.array(layout.SONATA_VERSION, np.uint32)
+    return file
+
+
+def _extendible(group, name, dtype, chunk, width=None):
+    tail = () if width is None else (width,)
+    # SPACE_ALLOC and fill are left to the direct chunk writes: HDF5 must not write fill values first.
+    dcpl = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    dcpl.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    return group.create_dataset(
+        name, shape=(0, *tail), maxshape=(None, *tail), dtype=dtype, chunks=(chunk, *tail), dcpl=dcpl
+    )
