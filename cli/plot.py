@@ -1,0 +1,204 @@
+"""``snnsim plot``: pictures of recordings, models and runs."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Draw recordings, weights and learning curves as PNG, SVG or PDF.", no_args_is_help=True)
+
+Recording = Annotated[str, typer.Argument(metavar="TRACES", help="Recording: its directory or its spikes.h5.")]
+Output = Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="Picture: .png, .svg or .pdf.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")]
+Dpi = Annotated[int, typer.Option(metavar="N", min=30, max=1200, help="Dots per inch.")]
+Trial = Annotated[int, typer.Option(metavar="N", help="Trial, from 0.")]
+Window = Annotated[str | None, typer.Option(metavar="A:B", help="Part of the trial, in ms; all of it without.")]
+Layers = Annotated[str | None, typer.Option(metavar="A,B", help="Layers; all that were recorded without it.")]
+
+
+@app.command("raster")
+def raster(
+    path: Recording,
+    output: Output,
+    trial: Trial = 0,
+    layers: Layers = None,
+    window: Window = None,
+    dpi: Dpi = 300,
+    force: Force = False,
+):
+    """Spikes of a trial, layers stacked from input to output."""
+    check_output(output, force)
+    from snnsim.plotting import plot_raster
+    from snnsim.recording.reader import open_traces
+
+    with open_traces(path) as traces:
+        _save(plot_raster(traces, trial, _names(layers), _window(window, traces)), output, dpi)
+
+
+@app.command("trace")
+def trace(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="TRACES...", help="Recordings, laid over each other (several dt).")
+    ],
+    output: Output,
+    trial: Trial = 0,
+    layer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Layer; the first after the input without it.")
+    ] = None,
+    neurons: Annotated[
+        str | None, typer.Option(metavar="3,5,8", help="Neurons, a panel each; the most active one without it.")
+    ] = None,
+    variables: Annotated[str, typer.Option(metavar="v,i_syn", help="What to draw, a panel each.")] = "v",
+    window: Window = None,
+    dpi: Dpi = 300,
+    force: Force = False,
+):
+    """Membrane (and current) of neurons, with threshold, reset and spikes."""
+    check_output(output, force)
+    from contextlib import ExitStack
+
+    from snnsim.plotting import plot_trace
+    from snnsim.recording.reader import open_traces
+
+    with ExitStack() as stack:
+        recordings = [stack.enter_context(open_traces(path)) for path in paths]
+        names = tuple(_names(variables) or ())
+        figure = plot_trace(
+            recordings, trial, layer, _numbers(neurons, "--neurons"), _window(window, recordings[-1]), names
+        )
+        _save(figure, output, dpi)
+
+
+@app.command("rates")
+def rates(
+    path: Recording,
+    output: Output,
+    layers: Layers = None,
+    trials: Annotated[str | None, typer.Option(metavar="0:100", help="Trials to average; all without it.")] = None,
+    dpi: Dpi = 300,
+    force: Force = False,
+):
+    """Histograms of firing rates, a panel a layer."""
+    check_output(output, force)
+    from snnsim.plotting import plot_rates
+    from snnsim.recording.reader import open_traces
+
+    from .selection import parse_selection
+
+    with open_traces(path) as traces:
+        _save(plot_rates(traces, _names(layers), parse_selection(trials, "--trials")), output, dpi)
+
+
+@app.command("weights")
+def weights(
+    path: Annotated[str, typer.Argument(metavar="RUN", help="Run directory, or its model.h5.")],
+    output: Output,
+    layer: Annotated[int, typer.Option(metavar="N", min=0, help="Layer; 0 is the first after the input.")] = 0,
+    neurons: Annotated[
+        str | None, typer.Option(metavar="3,5,8", help="Neurons; those with the largest weights without it.")
+    ] = None,
+    count: Annotated[int, typer.Option(metavar="N", min=1, help="How many neurons.")] = 40,
+    shape: Annotated[
+        str | None, typer.Option(metavar="28x28", help="Rows x columns of the inputs; square without it.")
+    ] = None,
+    dpi: Dpi = 300,
+    force: Force = False,
+):
+    """Weights into single neurons, as pictures of their inputs."""
+    check_output(output, force)
+    from snnsim.errors import InputError
+    from snnsim.plotting import plot_weights
+    from snnsim.recording.model import load_model
+
+    network, _ = load_model(path)
+    if layer >= len(network.weights):
+        raise InputError(f"--layer {layer}: {path} has layers 0..{len(network.weights) - 1}")
+    figure = plot_weights(network.weights[layer], _numbers(neurons, "--neurons"), count, _shape(shape))
+    _save(figure, output, dpi)
+
+
+@app.command("training")
+def training(
+    paths: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run directories, or their metrics.jsonl.")],
+    output: Output,
+    dpi: Dpi = 300,
+    force: Force = False,
+):
+    """Learning curves: loss, accuracy, and how active the layers are."""
+    check_output(output, force)
+    from pathlib import Path
+
+    from snnsim.errors import InputError
+    from snnsim.plotting import plot_training
+    from snnsim.recording.metrics import read_metrics
+
+    runs = {}
+    for path in paths:
+        directory = Path(path) if Path(path).is_dir() else Path(path).parent
+        name = directory.resolve().name
+        if name in runs:
+            name = str(path)
+        if name in runs:
+            raise InputError(f"{path}: given twice")
+        runs[name] = read_metrics(path)
+    _save(plot_training(runs), output, dpi)
+
+
+def check_output(output, force):
+    """Refuse a picture of another format, or one that exists, before anything is read."""
+    from pathlib import Path
+
+    from snnsim.errors import InputError
+
+    if Path(output).suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise InputError(f"--output {output}: must end in .png, .svg or .pdf")
+    if Path(output).exists() and not force:
+        raise InputError(f"--output {output}: exists already; --force replaces it")
+
+
+def _save(figure, output, dpi):
+    from snnsim.plotting import save_figure
+
+    save_figure(figure, output, dpi)
+    print(output)
+
+
+def _names(text):
+    return [name.strip() for name in text.split(",")] if text else None
+
+
+def _numbers(text, option):
+    from snnsim.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"{option} {text}: must be whole numbers, such as 3,5,8") from None
+
+
+def _window(text, traces):
+    from snnsim.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise InputError(f"--window {text}: must be two times in ms, such as 0:10") from None
+    factor = traces.info["time_unit_ms"]
+    return low / factor, high / factor
+
+
+def _shape(text):
+    from snnsim.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        rows, columns = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        rows = columns = 0
+    if rows < 1 or columns < 1:
+        raise InputError(f"--shape {text}: must be rows x columns, such as 28x28")
+    return rows, columns

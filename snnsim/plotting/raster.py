@@ -1,0 +1,95 @@
+"""Raster of the spikes of a trial, layers stacked from input to output."""
+
+import numpy as np
+
+from snnsim.errors import InputError
+from snnsim.plotting.style import PAGE, TEXT, TITLE, layer_colours, new_figure
+
+_TICKS = 60
+"""Layers of at most so many neurons show each spike as a tick as high as its row."""
+
+
+def plot_raster(traces, trial=0, layers=None, window=None):
+    """Draw the spikes of one trial.
+
+    Parameters
+    ----------
+    traces : snnsim.recording.reader.Traces
+    trial : int
+    layers : sequence of str, optional
+        All that spike and were recorded if None.
+    window : (float, float), optional
+        Part of the trial, in network units.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If no spikes were recorded, or trial, layers or window do not exist.
+    """
+    if "spikes" not in traces.info["record"]:
+        raise InputError(f"{traces.directory}: records no spikes, only {', '.join(traces.info['record'])}")
+    names = traces.chosen_layers(layers)
+    silent = [name for name in names if not traces.populations[name].spiking]
+    if layers is not None and silent:
+        raise InputError(f"layer {silent[0]}: has no threshold, so no spikes")
+    names = [name for name in names if name not in silent]
+    factor, duration = traces.info["time_unit_ms"], traces.info["duration"]
+    sizes = [len(traces.populations[name].neuron_ids) for name in names]
+    heights = [0.45 + 0.085 * min(n, 400) ** 0.5 if n > _TICKS else 0.45 + 0.03 * n for n in sizes]
+    total = sum(heights) + 0.75
+    figure, axes = new_figure(PAGE, total, len(names), 1, sharex=True, height_ratios=heights)
+    colours = layer_colours(traces.populations)
+    for axis, name in zip(axes[:, 0], names, strict=True):
+        population = traces.populations[name]
+        ids = population.neuron_ids
+        row = np.full(population.n_neurons, -1)
+        row[ids] = np.arange(ids.size)
+        spikes = traces.spikes(name, [int(trial)], window=window)
+        times, rows = spikes.times * factor, row[spikes.neurons]
+        if ids.size <= _TICKS:
+            axis.vlines(times, rows - 0.42, rows + 0.42, color=colours[name], linewidth=0.9)
+        else:
+            # A picture inside vector formats: ten thousand paths would make them slow to open.
+            size = max(0.6, min(6.0, 6 * 150 / ids.size))
+            axis.scatter(times, rows, s=size, color=colours[name], marker="o", linewidths=0, rasterized=True)
+        axis.set_ylim(ids.size - 0.4, -0.6)
+        axis.grid(False)
+        _label_rows(axis, ids, 4 if ids.size < 10 else 6)
+        axis.set_ylabel(f"{name}\nneuron", color=colours[name])
+        text = f"{times.size:,} spikes\n{np.unique(rows).size} of {ids.size} active"
+        axis.text(1.005, 0.5, text, transform=axis.transAxes, va="center", fontsize=7, color=colours[name])
+        if axis is not axes[-1, 0]:
+            axis.tick_params(bottom=False)
+            axis.spines["bottom"].set_visible(False)
+    low, high = (0, duration) if window is None else window
+    margin = 0.01 * (high - low)
+    axes[-1, 0].set_xlim((low - margin) * factor, (high + margin) * factor)
+    axes[-1, 0].set_xlabel("time (ms)", fontsize=TEXT)
+    figure.suptitle(_title(traces, int(trial)), fontsize=TITLE, x=0.01, ha="left")
+    figure.align_ylabels(axes[:, 0])
+    return figure
+
+
+def _label_rows(axis, ids, most):
+    """Few row labels, at neuron numbers that exist."""
+    n = ids.size
+    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10**6) if n / s <= most)
+    rows = np.arange(0, n, step)
+    axis.set_yticks(rows, [str(ids[r]) for r in rows])
+
+
+def _title(traces, trial):
+    record = traces.trials[trial]
+    parts = [f"trial {trial % len(traces)}"]
+    if record.label >= 0:
+        parts.append(f"label {record.label}")
+    if record.prediction >= 0:
+        parts.append(f"prediction {record.prediction}")
+    parts.append(f"{traces.info['engine']} engine")
+    if traces.info["dt"] == traces.info["dt"]:
+        parts.append(f"dt = {traces.info['dt'] * traces.info['time_unit_ms']:g} ms")
+    return ", ".join(parts)

@@ -1,0 +1,83 @@
+"""Learning curves of one or more runs."""
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from snnsim.errors import InputError
+from snnsim.plotting.style import CYCLE, PAGE, TITLE, layer_colours, legend_below, new_figure
+
+
+def plot_training(runs):
+    """Draw loss and accuracy over the epochs, and for a single run how active its layers are.
+
+    Parameters
+    ----------
+    runs : dict of str to list of dict
+        Records of each run by its name, one an epoch, as in ``metrics.jsonl``: ``epoch``, ``train_loss``,
+        ``train_accuracy``, ``val_loss``, ``val_accuracy`` (fractions; None where not measured) and
+        ``spikes_per_neuron`` (one number a layer).
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If a run has no record.
+    """
+    for name, records in runs.items():
+        if not records:
+            raise InputError(f"{name}: no epoch has been completed yet")
+    alone = len(runs) == 1
+    activity = alone and any(r.get("spikes_per_neuron") for r in next(iter(runs.values())))
+    figure, axes = new_figure(PAGE, 2.7, 1, 3 if activity else 2)
+    loss, accuracy = axes[0, :2]
+    for k, (name, records) in enumerate(runs.items()):
+        epochs = np.array([r["epoch"] for r in records])
+        colours = (CYCLE[0], CYCLE[1]) if alone else (CYCLE[k % len(CYCLE)],) * 2
+        for part, colour, look in (("train", colours[0], "--"), ("val", colours[1], "-")):
+            label = {"train": "training", "val": "validation"}[part]
+            label = label if alone else f"{name}, {label}"
+            values = 100 * _column(records, f"{part}_accuracy")
+            if part == "val" and np.isfinite(values).any():
+                best = int(np.nanargmax(values))
+                label += f" (best {values[best]:.2f} %)"
+                accuracy.plot(epochs[best], values[best], "o", ms=6, mfc="none", mec=colour, mew=1.2)
+            _curve(accuracy, epochs, values, colour, look, label)
+            _curve(loss, epochs, _column(records, f"{part}_loss"), colour, look, label)
+    loss.set_ylabel("loss")
+    accuracy.set_ylabel("accuracy (%)")
+    loss.set_title("Loss", fontsize=TITLE, loc="left")
+    accuracy.set_title("Accuracy", fontsize=TITLE, loc="left")
+    if activity:
+        _activity(axes[0, 2], next(iter(runs.values())))
+    for axis in axes.flat:
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=(1, 2, 5, 10), min_n_ticks=1))
+    labelled = loss if loss.get_legend_handles_labels()[0] else accuracy
+    legend_below(figure, labelled, 2)
+    return figure
+
+
+def _column(records, key):
+    return np.array([np.nan if r.get(key) is None else r[key] for r in records], np.float64)
+
+
+def _curve(axis, epochs, values, colour, look, label):
+    if np.isfinite(values).any():
+        axis.plot(epochs, values, look, color=colour, lw=1.3, marker="o", ms=2.5, label=label)
+
+
+def _activity(axis, records):
+    spikes = [r["spikes_per_neuron"] for r in records if r.get("spikes_per_neuron")]
+    epochs = [r["epoch"] for r in records if r.get("spikes_per_neuron")]
+    values = np.array(spikes, np.float64)
+    names = (*(f"hidden{k}" for k in range(values.shape[1] - 1)), "output")
+    colours = layer_colours(names)
+    for k, name in enumerate(names):
+        axis.plot(epochs, values[:, k], color=colours[name], lw=1.3, marker="o", ms=2.5, label=name)
+    axis.set_ylim(bottom=0)
+    axis.set_ylabel("spikes per neuron")
+    axis.set_title("Activity", fontsize=TITLE, loc="left")
+    axis.legend(fontsize=7, frameon=False)

@@ -1,0 +1,51 @@
+"""The records of a run: ``metrics.jsonl``, one JSON object a line, one line an epoch."""
+
+import json
+from pathlib import Path
+
+from snnsim.errors import InputError
+
+METRICS = "metrics.jsonl"
+
+
+def read_metrics(path):
+    """Read the records of a run.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, or the directory of the run.
+
+    Returns
+    -------
+    list of dict
+        A last line that a kill cut short is left out.
+
+    Raises
+    ------
+    InputError
+        If there is none, or a line is not a JSON object.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / METRICS
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a text file that can be read ({error})") from error
+    records = []
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                break
+            raise InputError(f"{path}: line {number}: not JSON") from error
+        if not isinstance(record, dict):
+            raise InputError(f"{path}: line {number}: not a JSON object")
+        records.append(record)
+    return records

@@ -1,0 +1,279 @@
+"""Figures show the numbers of their files, with units, in three formats; bad requests end in one line."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from snnsim_cli.main import main
+
+from snnsim.errors import InputError
+from snnsim.plotting import plot_raster, plot_rates, plot_trace, plot_training, plot_weights, save_figure
+from snnsim.plotting.trace import _with_resets
+from snnsim.recording.model import load_model, save_model
+from snnsim.recording.reader import open_traces
+from snnsim.recording.writer import TraceWriter
+from tests.recordings import SIZES, network, recording
+
+STEPS, DT, UNIT = 20, 0.01, 2.0
+
+
+def write(directory, record=("spikes", "v", "i_syn"), readout="spiking", **options):
+    made = recording(**options)
+    writer = TraceWriter(
+        directory, network(SIZES, readout), duration=made.duration, dt=made.dt, scheme=made.scheme,
+        engine=made.engine, record=record, time_unit_ms=UNIT, sample_step=DT,
+    )  # fmt: skip
+    with writer:
+        writer.append(made, label=np.arange(len(made["input"].spikes)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def traces(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("plots") / "traces"
+    made = write(directory)
+    with open_traces(directory) as opened:
+        yield opened, made
+
+
+def test_raster_shows_every_spike_of_the_trial_and_no_other(traces):
+    opened, made = traces
+    figure = plot_raster(opened, trial=1)
+    assert [axis.get_ylabel().split("\n")[0] for axis in figure.axes] == ["input", "hidden0", "output"]
+    assert figure.axes[-1].get_xlabel() == "time (ms)"
+    for axis, layer in zip(figure.axes, made.layers, strict=True):
+        times, neurons = layer.spikes.trial(1)
+        segments = np.array(axis.collections[0].get_segments())
+        np.testing.assert_allclose(segments[:, :, 0].mean(axis=1), times * UNIT)
+        np.testing.assert_allclose(segments[:, :, 1].mean(axis=1), neurons)
+    colours = {axis.yaxis.label.get_color() for axis in figure.axes}
+    assert len(colours) == 3
+
+
+def test_raster_of_a_large_layer_and_a_window(tmp_path):
+    sizes = (100, 3)
+    made = recording(sizes=sizes, v=False)
+    with TraceWriter(tmp_path, network(sizes), duration=made.duration, dt=DT, scheme="exact") as writer:
+        writer.append(made)
+    with open_traces(tmp_path) as opened:
+        figure = plot_raster(opened, 0, ["input"], window=(0.05, 0.1))
+    times, neurons = made["input"].spikes.trial(0)
+    inside = (times >= 0.05) & (times <= 0.1)
+    points = figure.axes[0].collections[0]
+    np.testing.assert_allclose(points.get_offsets(), np.stack([times[inside], neurons[inside]], 1), atol=1e-12)
+    assert points.get_rasterized()
+
+
+def test_trace_shows_samples_spikes_threshold_and_reset(traces):
+    opened, made = traces
+    figure = plot_trace([opened], trial=2, layer="hidden0", neurons=[5], variables=("v", "i_syn"))
+    membrane, current = figure.axes
+    times, neurons = made["hidden0"].spikes.trial(2)
+    own = times[neurons == 5]
+    drawn = {tuple(p) for p in np.round(membrane.lines[0].get_xydata(), 6).tolist()}
+    for k, v in enumerate(made["hidden0"].v[2, :, 5].astype(float)):
+        assert (round((k + 1) * DT * UNIT, 6), round(v, 6)) in drawn
+    for time in own:
+        assert (round(time * UNIT, 6), 1.0) in drawn  # the reset of these parameters
+    np.testing.assert_allclose(membrane.lines[1].get_xdata(), own * UNIT)
+    labels = [line.get_label() for line in membrane.lines]
+    heights = {name: membrane.lines[labels.index(name)].get_ydata()[0] for name in ("threshold", "reset")}
+    assert heights == {"threshold": 1.5, "reset": 1.0}
+    np.testing.assert_allclose(current.lines[0].get_ydata()[1:], made["hidden0"].i_syn[2, :, 5])
+    assert membrane.get_ylabel() == "v (mV)"
+    assert "nA" in current.get_ylabel()
+
+
+def test_trace_lays_several_dt_over_each_other_and_names_them(traces, tmp_path):
+    opened, _ = traces
+    made = recording(n_steps=40, dt=DT / 2)
+    writer = TraceWriter(
+        tmp_path,
+        network(),
+        duration=made.duration,
+        dt=DT / 2,
+        scheme="exact",
+        record=("spikes", "v"),
+        time_unit_ms=UNIT,
+    )
+    with writer:
+        writer.append(made)
+    with open_traces(tmp_path) as fine:
+        figure = plot_trace([opened, fine])
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "dt = 0.02 ms" in labels
+    assert "dt = 0.01 ms" in labels
+    assert "threshold" in labels
+
+
+def test_reset_is_drawn_off_the_grid_from_threshold():
+    parameters = network().parameters[0]
+    times, v, tops = _with_resets(np.array([1.0, 2.0, 3.0]), np.array([0.5, 1.2, 1.1]), np.array([1.5]), parameters)
+    np.testing.assert_array_equal(times, [1.0, 1.5, 1.5, 2.0, 3.0])
+    np.testing.assert_array_equal(v, [0.5, 1.5, 1.0, 1.2, 1.1])
+    np.testing.assert_array_equal(tops, [1.5])
+
+
+def test_trace_picks_the_neuron_with_the_most_spikes(traces):
+    opened, made = traces
+    figure = plot_trace([opened], trial=0)
+    busiest = int(made["hidden0"].spikes.counts()[0].argmax())
+    assert figure.axes[0].get_title(loc="left") == f"hidden0, neuron {busiest}"
+
+
+@pytest.mark.parametrize("trials", [None, [0, 2]])
+def test_rates_count_every_neuron_that_fires(traces, trials):
+    opened, made = traces
+    figure = plot_rates(opened, trials=trials)
+    for axis, layer in zip(figure.axes, made.layers, strict=False):
+        counts = layer.spikes.counts()[slice(None) if trials is None else trials].mean(axis=0)
+        assert sum(bar.get_height() for bar in axis.patches) == (counts > 0).sum()
+        dashed = next(line for line in axis.lines if line.get_linestyle() == "--")
+        assert dashed.get_xdata()[0] == pytest.approx(counts.mean())
+        assert axis.get_xlabel() == "spikes per trial"
+        # 20 steps of 0.01 at 2 ms a unit: one spike a trial is 2500 Hz.
+        rate = axis.child_axes[0]
+        assert rate.get_xlabel() == "firing rate (kHz)"
+        figure.draw_without_rendering()
+        assert rate.get_xlim()[1] == pytest.approx(axis.get_xlim()[1] * 2.5)
+
+
+def test_rates_of_a_layer_that_never_fires_and_of_a_leaky_readout(tmp_path):
+    write(tmp_path / "silent", rate=0.0)
+    with open_traces(tmp_path / "silent") as opened:
+        figure = plot_rates(opened)
+    assert all(any("no spikes" in text.get_text() for text in axis.texts) for axis in figure.axes)
+    write(tmp_path / "leaky", readout="leaky")
+    with open_traces(tmp_path / "leaky") as opened:
+        assert len(plot_raster(opened).axes) == 2
+        labels = [line.get_label() for line in plot_trace([opened], layer="output", neurons=[0]).axes[0].lines]
+        assert "threshold" not in labels
+        with pytest.raises(InputError, match="layer output: has no threshold"):
+            plot_rates(opened, layers=["output"])
+
+
+def test_weight_maps_are_the_columns(tmp_path):
+    weights = np.random.default_rng(0).standard_normal((25, 8)).astype(np.float32)
+    figure = plot_weights(weights, neurons=[6, 1])
+    for axis, neuron in zip(figure.axes[:2], (6, 1), strict=True):
+        np.testing.assert_array_equal(axis.images[0].get_array(), weights[:, neuron].reshape(5, 5))
+        assert axis.get_title() == str(neuron)
+    low, high = figure.axes[0].images[0].get_clim()
+    assert low == -high
+    assert figure.axes[-1].get_ylabel() == "weight"
+    strongest = plot_weights(weights, count=3)
+    shown = {axis.get_title() for axis in strongest.axes[:3]}
+    assert shown == {str(n) for n in np.argsort(-np.linalg.norm(weights, axis=0))[:3]}
+    oblong = plot_weights(weights[:24], neurons=[0], shape=(4, 6))
+    assert oblong.axes[0].images[0].get_array().shape == (4, 6)
+    matrix = plot_weights(weights[:7])
+    assert matrix.axes[0].images[0].get_array().shape == (7, 8)
+
+
+def test_learning_curves(tmp_path):
+    records = [
+        {"epoch": e, "train_loss": 2.0 / e, "train_accuracy": 0.5 + e / 10, "val_loss": None, "val_accuracy": a,
+         "spikes_per_neuron": [1.0, e]}
+        for e, a in ((1, 0.5), (2, 0.75), (3, 0.7))
+    ]  # fmt: skip
+    figure = plot_training({"run": records})
+    loss, accuracy, activity = figure.axes
+    assert [line.get_label() for line in loss.lines] == ["training"]
+    np.testing.assert_allclose(loss.lines[0].get_ydata(), [2.0, 1.0, 2 / 3])
+    curves = {line.get_label(): line.get_ydata() for line in accuracy.lines}
+    np.testing.assert_allclose(curves["validation (best 75.00 %)"], [50, 75, 70])
+    np.testing.assert_allclose(activity.lines[1].get_ydata(), [1, 2, 3])
+    assert len(plot_training({"a": records, "b": records[:1]}).axes) == 2
+
+
+@pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_same_figure_same_bytes(traces, tmp_path, suffix, magic):
+    opened, _ = traces
+    for name in ("a", "b"):
+        save_figure(plot_raster(opened), tmp_path / f"{name}.{suffix}", dpi=80)
+    first = (tmp_path / f"a.{suffix}").read_bytes()
+    assert first.startswith(magic)
+    assert first == (tmp_path / f"b.{suffix}").read_bytes()
+
+
+def test_nothing_leaves_the_picture(traces, tmp_path):
+    """The outermost pixels stay white: no label is cut off."""
+    opened, _ = traces
+    figures = {
+        "raster": plot_raster(opened),
+        "trace": plot_trace([opened, opened]),
+        "rates": plot_rates(opened),
+        "weights": plot_weights(np.eye(16)),
+    }
+    for name, figure in figures.items():
+        save_figure(figure, tmp_path / f"{name}.png", dpi=100)
+        pixels = imread(tmp_path / f"{name}.png")[:, :, :3]
+        border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        assert (border == 1).all(), name
+
+
+@pytest.fixture
+def snnsim(monkeypatch, capsys):
+    """The command, in this process: ``(exit code, standard error)``."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["snnsim", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code, capsys.readouterr().err
+
+    return run
+
+
+def test_command_draws_each_kind(traces, tmp_path, snnsim):
+    opened, _ = traces
+    save_model(tmp_path / "model.h5", network())
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"epoch": 1, "train_loss": 1.0, "train_accuracy": 0.5}) + "\n{")
+    for arguments in (
+        ("raster", opened.directory, "--layers", "hidden0,output", "--window", "0:0.2"),
+        ("trace", opened.directory, "--neurons", "1,2", "--variables", "v,i_syn"),
+        ("rates", opened.directory, "--trials", "0:2"),
+        ("weights", tmp_path, "--shape", "5x6"),
+        ("training", tmp_path),
+    ):
+        output = tmp_path / f"{arguments[0]}.svg"
+        assert snnsim("plot", *arguments, "-o", output) == (0, "")
+        assert output.stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("raster", "{}", "-o", "x.gif"), "--output x.gif: must end in .png, .svg or .pdf"),
+        (("raster", "{}", "-o", "x.png", "--trial", "9"), "trial 9"),
+        (("raster", "{}", "-o", "x.png", "--layers", "hidden7"), "layer 'hidden7'"),
+        (("raster", "{}", "-o", "x.png", "--window", "0:9"), "window 0..4.5: must lie within a trial"),
+        (("trace", "{}", "-o", "x.png", "--neurons", "99"), "neuron 99 of hidden0: does not exist"),
+        (("trace", "{}", "-o", "x.png", "--variables", "u"), "variable 'u': must be one of"),
+        (("weights", "{}", "-o", "x.png"), "holds no model"),
+        (("training", "{}", "-o", "x.png"), "metrics.jsonl: no such file"),
+    ],
+)
+def test_bad_requests_end_in_one_line(traces, tmp_path, monkeypatch, snnsim, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, error = snnsim("plot", *(a.format(traces[0].directory) for a in arguments))
+    assert code == 2
+    assert error.startswith("snnsim: error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_model_files_come_back(tmp_path):
+    net = network()
+    save_model(tmp_path / "model.h5", net, {"train": {"epochs": 3}})
+    for path in (tmp_path, tmp_path / "model.h5"):
+        back, config = load_model(path)
+        assert back.parameters == net.parameters
+        assert back.readout == net.readout
+        assert all(np.array_equal(a, b) for a, b in zip(back.weights, net.weights, strict=True))
+        assert config == {"train": {"epochs": 3}}
+    with pytest.raises(InputError, match="no such file"):
+        load_model(tmp_path / "other.h5")
