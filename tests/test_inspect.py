@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import resource
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -199,6 +202,20 @@ def test_event_files_of_others(snnsim, tmp_path):
     assert_bad_input(
         snnsim("import-spikes", tmp_path / "spikes.h5", "-o", tmp_path / "out.h5"), "out.h5: exists already; --force"
     )
+
+
+def test_the_commands_of_the_documentation_run(snnsim, path, tmp_path, monkeypatch):
+    for module in ("neo", "nixio", "pynwb"):
+        pytest.importorskip(module)
+    text = (Path(__file__).parents[1] / "docs" / "traces.md").read_text()
+    commands = re.findall(r"(?:`|^    )snnsim ((?:export|import-spikes|inspect) [^`\n]*)", text, re.MULTILINE)
+    assert len(commands) == 6
+    shutil.copytree(path, tmp_path / "traces")
+    monkeypatch.chdir(tmp_path)
+    assert snnsim("export", "traces", "--to", "shd", "-o", "file.h5")[0] == 0
+    for command in commands:
+        code, _, err = snnsim(*command.split(), *(["--force"] if "-o" in command else []))
+        assert (code, err) == (0, ""), command
 
 
 @pytest.mark.parametrize(("to", "name"), [("csv", "out"), ("shd", "out.h5"), ("neo", "out.pkl"), ("nwb", "out.nwb")])

@@ -1,6 +1,7 @@
 """Writing traces: what is written comes back to the bit, files grow, survive a kill and a full disk."""
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 import tracemalloc
 from pathlib import Path
 
+import h5py
 import libsonata
 import numpy as np
 import pytest
@@ -225,6 +227,7 @@ def test_libsonata_sees_what_was_simulated(tmp_path):
     ("options", "message"),
     [
         ({"record": ("spikes", "u")}, r"record = 'u': must be one of spikes, v, i_syn"),
+        ({"layers": ()}, r"layers = \(\): must name at least one"),
         ({"layers": ("hidden1",)}, r"layers = 'hidden1': must be one of input, hidden0, output"),
         ({"neurons": {"hidden0": [20]}}, r"neurons of hidden0: must be some of 0\.\.19"),
         ({"neurons": {"hidden9": [0]}}, r"neurons of 'hidden9': must be one of"),
@@ -288,8 +291,10 @@ def test_labels_that_do_not_fit(tmp_path):
             writer.append(recording(), prediction=0.5)
         with pytest.raises(InputError, match="split = 'much"):
             writer.append(recording(), split="much too long a name")
-    with pytest.raises(InputError, match="closed"):
-        writer.append(recording())
+    for late in (lambda: writer.append(recording()), writer.flush):
+        with pytest.raises(InputError, match="closed"):
+            late()
+    writer.close()
 
 
 def test_an_older_recording_is_kept_unless_told(tmp_path):
@@ -462,6 +467,73 @@ def test_lookup3_agrees_with_published_values():
     # The driver of Bob Jenkins' lookup3.c: hashlittle of "" and of "Four score and seven years ago", initval 0.
     assert lookup3(b"") == 0xDEADBEEF
     assert lookup3(b"Four score and seven years ago") == 0x17770551
+
+
+def test_a_configuration_larger_than_an_hdf5_attribute_may_once_be(tmp_path):
+    config = {"text": "x" * 200_000}
+    write(tmp_path, [recording()], config=config)
+    with open_traces(tmp_path) as traces:
+        assert traces.config == config
+
+
+def _documented(text):
+    """``{file: {path: dtype}}`` of the tables of docs/traces.md."""
+    tables, file = {}, None
+    for line in text.splitlines():
+        if line.startswith("## `"):
+            file = line.split("`")[1]
+            tables[file] = {}
+        elif file and line.startswith("| `/"):
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            tables[file][cells[0].strip("`")] = cells[1]
+    return tables
+
+
+def test_the_documentation_lists_every_dataset_with_its_dtype(tmp_path):
+    tables = _documented((Path(__file__).parents[1] / "docs" / "traces.md").read_text())
+    write(tmp_path, [recording()], off_grid=("hidden0",), neurons={"hidden0": [1, 2]})
+    for name, table in {"spikes.h5": "spikes.h5", "v.h5": "v.h5", "i_syn.h5": "v.h5"}.items():
+        with h5py.File(tmp_path / name) as file:
+            assert dict(_datasets(file)) == tables[table]
+            for path, attributes in ATTRIBUTES[table].items():
+                assert set(attributes) <= set(file[path].attrs)
+
+
+KINDS = {"f8": "float64", "f4": "float32", "i8": "int64", "u4": "uint32", "u8": "uint64", "S16": "16-byte text"}
+
+
+def _datasets(group):
+    for name, item in group.items():
+        if isinstance(item, h5py.Group):
+            yield from _datasets(item)
+        else:
+            path = re.sub(r"/(input|hidden0|output)\b", "/<population>", f"{group.name}/{name}")
+            yield path, "bool" if item.dtype == bool else KINDS[item.dtype.str[1:]]
+
+
+ATTRIBUTES = {
+    "spikes.h5": {"spikes/input": ["sorting"], "spikes/input/timestamps": ["units"], "/": ["magic", "version"]},
+    "v.h5": {"report/output/data": ["units", "variable"], "report/output/mapping/time": ["units"]},
+}
+
+
+def test_the_code_of_the_documentation_runs(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[1] / "docs" / "traces.md").read_text()
+    batch = recording(10)
+    options = {"duration": 0.2, "dt": 0.01, "time_unit_ms": 100.0, "record": ALL}
+    with TraceWriter(tmp_path / "traces", network(), **options) as writer:
+        writer.append(batch, label=np.arange(10) % 8)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    names = {}
+    # Trials here are shorter than the documentation's window.
+    exec(blocks[0].replace("window=(0, 10)", "window=(0, 0.1)"), names)
+    exec(blocks[1], names)
+    assert len(names["block"].segments) == 10
+    np.testing.assert_array_equal(names["v"], batch["hidden0"].v[3][:, [0, 5]])
+    np.testing.assert_array_equal(names["frames"].data, batch["hidden0"].v[3])
+    np.testing.assert_array_equal(names["t"], batch["hidden0"].sample_times)
 
 
 def test_nothing_is_left_open(tmp_path):

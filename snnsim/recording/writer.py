@@ -102,6 +102,8 @@ class TraceWriter:
         self.duration, self.dt, self.factor = float(duration), dt, float(time_unit_ms)
         self.record = checked_names("record", record, layout.VARIABLES)
         self.layers = checked_names("layers", network.populations if layers is None else layers, network.populations)
+        if not self.record or not self.layers:
+            raise InputError(f"record = {record!r}, layers = {layers!r}: must name at least one each")
         self.trials = self._committed = 0
         check_positive("duration", self.duration)
         check_positive("time_unit_ms", self.factor)
@@ -218,6 +220,8 @@ class TraceWriter:
 
     def flush(self):
         """Commit what has been appended: from now on it survives this process."""
+        if not self._files:
+            raise InputError(f"{self.directory}: this recording is closed")
         try:
             with writing(self.directory):
                 self._commit()
