@@ -61,6 +61,12 @@ def test_discrete_moments_tend_to_the_continuous_ones():
     assert table.relative[k, 1, 3] == pytest.approx(1e-3 / (2 * STUDY.tau_syn), rel=1e-2)
 
 
+def test_bilinear_scheme_keeps_the_stationary_moments_at_any_step():
+    # (1 - hA) P (1 - hA)^T = (1 + hA) P (1 + hA)^T + dt rate w^2 b b^T  if and only if  A P + P A^T = -rate w^2 b b^T.
+    relative = moments.moment_table(STUDY, RATE, WEIGHT, [0.01, 0.5, 5.0], ["bilinear"]).relative
+    np.testing.assert_allclose(relative, 0, atol=1e-10)
+
+
 def test_unstable_scheme_has_no_moments():
     table = moments.moment_table(STUDY, RATE, WEIGHT, [1.3], ["forward_euler", "exact"])
     assert np.isnan(table.discrete[0]).all()
@@ -171,6 +177,19 @@ def test_densities_agree_with_monte_carlo():
     assert diffusion.moments[-1, 2] > 1.1 * value[2]
 
 
+def test_firing_rate_converges_in_second_order():
+    rates = []
+    for n in (30, 60, 120):
+        grid = population.make_grid(STUDY, 3.0, 0.5, n_v=n, n_i=n, n_sigma=5.0)
+        e = population.evolve_density(STUDY, 3.0, 0.5, 4.0, grid=grid)
+        rates.append(e.firing_rate[e.times > 3.0].mean())
+    # A first-order method would halve the difference, a second-order one quarter it.
+    assert abs(rates[2] - rates[1]) < abs(rates[1] - rates[0]) / 3
+    sample = monte_carlo.sample_events(STUDY, 3.0, 0.5, 4.0, n_neurons=200_000, seed=2)
+    rate, error = sample.mean_rate(3.0)
+    assert rates[2] == pytest.approx(rate, abs=SIGMAS * error)
+
+
 def test_rate_that_varies_in_time():
     grid = coarse(FREE)
     e = population.evolve_density(FREE, lambda t: RATE * (1 + 0.0 * t), WEIGHT, 1.0, grid=grid)
@@ -187,7 +206,7 @@ def test_rate_that_varies_in_time():
 def test_grid_is_fitted_to_jump_threshold_and_reset():
     grid = population.make_grid(STUDY, RATE, WEIGHT)
     assert grid.v_edges[-1] == STUDY.threshold
-    assert grid.v[grid.reset_cell] == pytest.approx(STUDY.reset_value, abs=1e-12)
+    assert grid.v_edges[grid.reset_cell] == pytest.approx(STUDY.reset_value, abs=1e-12)
     assert grid.shift * grid.h_i == pytest.approx(WEIGHT / STUDY.tau_syn, rel=1e-12)
     assert np.abs(grid.i).min() < 1e-12
     p = population.point_density(grid, 0.31, 0.77)

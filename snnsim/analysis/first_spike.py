@@ -10,8 +10,6 @@ from snnsim.dynamics.events import first_crossing
 from snnsim.errors import InputError
 from snnsim.parameters import scheme_coefficients
 
-_first_crossing = np.vectorize(first_crossing, otypes=[np.float64], excluded=[2, 4, 5, 6])
-
 
 def exact_first_spikes(parameters, i0, span):
     """Time of the first spike from ``v = 0`` and a current ``i0``, in closed form; infinite if none within ``span``.
@@ -28,7 +26,8 @@ def exact_first_spikes(parameters, i0, span):
     """
     p = parameters
     v_end, _ = closed_form(span, 0.0, i0, p)
-    t = _first_crossing(0.0, p.r * i0, float(span), v_end, float(p.threshold), float(p.tau_mem), float(p.tau_syn))
+    neuron = float(p.threshold), float(p.tau_mem), float(p.tau_syn)
+    t = np.array([first_crossing(0.0, p.r * i, float(span), v, *neuron)[0] for i, v in zip(i0, v_end, strict=True)])
     return np.where(t >= 0, t, np.inf)
 
 

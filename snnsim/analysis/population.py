@@ -39,13 +39,13 @@ class Grid:
     Parameters
     ----------
     v_edges : ndarray, (n_v + 1,) float64
-        Membrane relative to rest; with a threshold, the last edge is the threshold and a cell is centred on the reset
-        value.
+        Membrane relative to rest; with a threshold, the last edge is the threshold and another one the reset value.
     i_edges : ndarray, (n_i + 1,) float64
     shift : int
         Rows of a jump, negative for a negative weight; 0 in the diffusion approximation.
     reset_cell : int
-        Column of the reset value; -1 without a threshold.
+        Column just above the reset value, where what fires re-enters (its drive exceeds the threshold, so it moves up);
+        -1 without a threshold.
     """
 
     v_edges: np.ndarray
@@ -148,10 +148,10 @@ def make_grid(parameters, rate, weight, n_v=120, n_i=120, model="master", n_sigm
         raise InputError(f"initial v = {initial[0]:g}: must lie below the threshold {p.threshold:g}")
     v_low = min(v_low, p.reset_value)
     distance = p.threshold - p.reset_value
-    n_above = max(round(distance / (p.threshold - v_low) * n_v - 0.5), 1)
-    h_v = distance / (n_above + 0.5)
-    n_below = int(np.ceil((p.reset_value - v_low) / h_v - 0.5))
-    v_edges = p.reset_value + (np.arange(-n_below, n_above + 2) - 0.5) * h_v
+    n_above = max(round(distance / (p.threshold - v_low) * n_v), 1)
+    h_v = distance / n_above
+    n_below = max(int(np.ceil((p.reset_value - v_low) / h_v - 1e-9)), 1)
+    v_edges = p.reset_value + np.arange(-n_below, n_above + 1) * h_v
     v_edges[-1] = p.threshold
     return Grid(v_edges, i_edges, shift, n_below)
 

@@ -255,7 +255,7 @@ def truncation_study(parameters, dt, schemes=tuple(SCHEMES), v0=0.0, i0=1.0, t_e
                 drive_v[s, d] = np.abs(constant_drive_error(step, t_end, scheme, parameters, 1.0)[1]).max()
     small = dt <= fit_below
     fits = [
-        tuple(fit_order(dt[small], row[small], floor=1e-14) for row in e) for e in (local_norm, global_norm, drive_v)
+        tuple(fit_order(dt[small], row[small], floor=1e-12) for row in e) for e in (local_norm, global_norm, drive_v)
     ]
     return TruncationStudy(
         tuple(schemes),

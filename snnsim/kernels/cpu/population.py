@@ -308,12 +308,11 @@ def monte_carlo_events(
                 drive = r * i_t
                 a_vv, a_ii, a_vu = flow(stop - t, tau_mem, tau_syn)
                 v_end = a_vv * v_t + a_vu * drive
-                crossing = -1.0
+                crossing, kept = -1.0, a_ii
                 if spiking and may_cross(v_end, drive, a_ii * drive, v_threshold):
-                    crossing = first_crossing(v_t, drive, stop - t, v_end, v_threshold, tau_mem, tau_syn)
+                    crossing, _, kept, _ = first_crossing(v_t, drive, stop - t, v_end, v_threshold, tau_mem, tau_syn)
                 if crossing >= 0:
-                    a_vv, a_ii, a_vu = flow(crossing, tau_mem, tau_syn)
-                    i_t = a_ii * i_t
+                    i_t = kept * i_t
                     v_t = v_reset
                     t += crossing
                     counts[block, min(int(t / bin_width), last_bin)] += 1
