@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from . import data, export, import_spikes, inspect, plot
+from . import config, data, evaluate, export, import_spikes, info, inspect, plot, train, reproduce
 
 app = typer.Typer(
     name="snnsim",
@@ -13,11 +13,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("info")(info.info)
+app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
 app.add_typer(plot.app, name="plot")
 app.command("inspect")(inspect.inspect_file)
 app.command("export")(export.export_file)
 app.command("import-spikes")(import_spikes.import_spikes)
+app.command("reproduce")(reproduce.reproduce)
 
 
 # Typer 0.26 and later carry a click of their own; this is the base of its usage errors in either case.

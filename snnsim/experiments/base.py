@@ -1,0 +1,134 @@
+"""What the experiments share: claims, the running context, configurations."""
+
+import tomllib
+from dataclasses import asdict, dataclass, is_dataclass
+from importlib import resources
+from pathlib import Path
+
+from snnsim.errors import InputError
+from snnsim.parameters import LIFParameters
+from snnsim.recording.runs import load_tree, save_tree
+
+HOLDS, PARTLY, FAILS, ANSWER = "holds", "holds in part", "does not hold", "answered"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of the study (or a question that it leaves open) and what was measured.
+
+    Parameters
+    ----------
+    statement : str
+    source : str
+        Where the study makes it, such as ``section 2.2, eq 10``.
+    measured : str
+        One or two sentences with numbers.
+    verdict : str
+        ``HOLDS``, ``PARTLY``, ``FAILS``, or ``ANSWER`` for an open question.
+    """
+
+    statement: str
+    source: str
+    measured: str
+    verdict: str
+
+    def __post_init__(self):
+        if self.verdict not in (HOLDS, PARTLY, FAILS, ANSWER):
+            raise ValueError(f"verdict {self.verdict!r}")
+
+
+def verdict(full, part=False):
+    """Choose ``HOLDS`` if ``full``, else ``PARTLY`` if ``part``, else ``FAILS``."""
+    return HOLDS if full else PARTLY if part else FAILS
+
+
+def tree(value):
+    """Dataclasses inside ``value`` as nested dictionaries, ready for :func:`snnsim.recording.runs.save_tree`."""
+    if is_dataclass(value):
+        return {key: tree(item) for key, item in asdict(value).items()}
+    if isinstance(value, dict):
+        return {key: tree(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [tree(item) for item in value]
+    return value
+
+
+def neuron(config):
+    """Parameters of the ``[neuron]`` table of a configuration."""
+    return LIFParameters(**config["neuron"])
+
+
+def load_config(name, quick):
+    """Shipped configuration of an experiment; with ``quick``, its ``[quick]`` table replaces values.
+
+    Returns
+    -------
+    config : dict
+        Without the tables ``quick`` and ``seconds``.
+    seconds : float
+        Expected duration on two cores, for the progress bar.
+
+    Raises
+    ------
+    InputError
+        If there is no such experiment.
+    """
+    file = resources.files("snnsim.configs") / f"reproduce-{name}.toml"
+    if not file.is_file():
+        raise InputError(f"experiment {name!r}: has no shipped configuration")
+    config = tomllib.loads(file.read_text(encoding="utf-8"))
+    changes, seconds = config.pop("quick", {}), config.pop("seconds")
+    if quick:
+        _merge(config, changes)
+    return config, float(seconds["quick" if quick else "full"])
+
+
+def _merge(config, changes):
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            _merge(config[key], value)
+        else:
+            if key not in config:
+                raise KeyError(f"quick.{key}: changes nothing")
+            config[key] = value
+
+
+class Context:
+    """A running experiment: keeps finished parts on disk, so that it can go on after a stop, and reports progress.
+
+    Parameters
+    ----------
+    folder : Path
+        For the parts.
+    config : dict
+        A part is used again only if it was computed with the same configuration.
+    report : callable
+        Called with the fraction done, in [0, 1].
+    """
+
+    def __init__(self, folder, config, report=lambda fraction: None):
+        self._folder, self._config, self._report = Path(folder), config, report
+        self._done = self._total = 0
+
+    def expect(self, n):
+        """Announce that progress will be counted in ``n`` equal portions."""
+        self._total, self._done = n, 0
+
+    def advance(self, n=1):
+        """Count ``n`` portions as done."""
+        self._done += n
+        self._report(min(self._done / max(self._total, 1), 1.0))
+
+    def part(self, key, compute):
+        """Return the tree of ``compute()``, from disk if an earlier run with this configuration finished it.
+
+        Counts as one portion of the progress.
+        """
+        path = self._folder / f"{key}.h5"
+        stored = load_tree(path, "experiment-part") if path.exists() else None
+        if stored is None or stored["config"] != self._config:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            save_tree(path, {"config": self._config, "result": tree(compute())}, "experiment-part")
+            stored = load_tree(path, "experiment-part")
+        self.advance()
+        return stored["result"]

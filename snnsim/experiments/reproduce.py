@@ -1,0 +1,117 @@
+"""Run experiments: results files, figures, and the report."""
+
+import shutil
+import time
+from pathlib import Path
+
+from snnsim.errors import InputError
+from snnsim.experiments.base import Context, load_config
+from snnsim.experiments.catalogue import CATALOGUE, select
+from snnsim.experiments.report import write_report
+from snnsim.recording.provenance import provenance
+from snnsim.recording.runs import load_tree, save_tree
+
+KIND = "experiment"
+FORMATS = ("png", "svg", "pdf")
+
+
+class Silent:
+    """Progress that nobody watches; the interface that :func:`reproduce` calls."""
+
+    def start(self, plan):
+        """Take the list of ``(entry, expected seconds, whether its results file will be used again)``."""
+
+    def experiment(self, entry, fraction):
+        """Take the fraction done of the running experiment."""
+
+    def message(self, text):
+        """Take one line to show."""
+
+
+def reproduce(names, folder, *, quick=False, force=False, figure_format="png", progress=None):
+    """Run experiments that have no results yet, draw all their figures, and write the report.
+
+    An experiment whose results file in ``folder`` was made with the same configuration is not run again, and one that
+    was stopped goes on with the parts that it had finished.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Experiments, or ``all``.
+    folder : str or Path
+        Made if it does not exist. Receives ``NAME.h5``, ``NAME-*.png`` and ``report.md``.
+    quick : bool
+        Smaller sizes.
+    force : bool
+        Run even what has results.
+    figure_format : {"png", "svg", "pdf"}
+    progress : Silent, optional
+
+    Returns
+    -------
+    Path
+        The report.
+
+    Raises
+    ------
+    InputError
+        For an unknown name or format, or a folder that cannot be used.
+    """
+    progress = Silent() if progress is None else progress
+    if figure_format not in FORMATS:
+        raise InputError(f"figure format {figure_format!r}: must be one of {', '.join(FORMATS)}")
+    entries = select(names)
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made a folder: {error.strerror}") from error
+    plan = []
+    for entry in entries:
+        config, seconds = load_config(entry.name, quick)
+        plan.append((entry, config, seconds, not force and _matches(folder / f"{entry.name}.h5", config)))
+    progress.start([(entry, seconds, done) for entry, _, seconds, done in plan])
+    for entry, config, _, done in plan:
+        if not done:
+            _run(entry, config, folder, quick, force, progress)
+        progress.experiment(entry, 1.0)
+        draw(entry, folder, figure_format)
+        progress.message(f"{entry.name}: {'results used again' if done else 'done'}")
+    return write_report(folder, [entry for entry in CATALOGUE if (folder / f"{entry.name}.h5").exists()], figure_format)
+
+
+def _matches(path, config):
+    return path.exists() and load_tree(path, KIND)["config"] == config
+
+
+def _run(entry, config, folder, quick, force, progress):
+    parts = folder / "parts" / entry.name
+    if force:
+        shutil.rmtree(parts, ignore_errors=True)
+    started = time.perf_counter()
+    context = Context(parts, config, lambda fraction: progress.experiment(entry, fraction))
+    results = entry.module().run(config, context)
+    seconds = time.perf_counter() - started
+    document = {
+        "name": entry.name,
+        "quick": quick,
+        "config": config,
+        "seconds": seconds,
+        "provenance": provenance(),
+        "results": results,
+    }
+    save_tree(folder / f"{entry.name}.h5", document, KIND)
+    shutil.rmtree(parts, ignore_errors=True)
+
+
+def draw(entry, folder, figure_format):
+    """Draw the figures of a results file next to it; returns their paths."""
+    from snnsim.plotting.style import save_figure
+
+    document = load_tree(Path(folder) / f"{entry.name}.h5", KIND)
+    paths = []
+    for stem, figure in entry.figures(document["results"]).items():
+        path = Path(folder) / f"{entry.name}-{stem}.{figure_format}"
+        save_figure(figure, path, dpi=110)
+        paths.append(path)
+    return paths

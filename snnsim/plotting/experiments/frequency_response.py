@@ -1,0 +1,91 @@
+"""Gain and phase, aliasing and warping."""
+
+import numpy as np
+
+from snnsim.plotting.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    SCHEME_COLOURS,
+    TITLE,
+    legend_below,
+    new_figure,
+    scheme_line,
+)
+
+
+def figures(results):
+    """Draw ``response`` and ``aliasing-and-warping`` from the results of the experiment ``frequency-response``."""
+    return {"response": _response(results), "aliasing-and-warping": _aliasing(results)}
+
+
+def _response(results):
+    theory = results["theory"]
+    omega, dts = theory["omega"], theory["dt"]
+    figure, axes = new_figure(3.3 * len(dts), 5.6, 2, len(dts), sharex="col", sharey="row")
+    for d, dt in enumerate(dts):
+        gain, phase = axes[:, d]
+        limit = np.pi / dt
+        show = omega <= limit * 1.3
+        gain.loglog(
+            omega[show], np.abs(theory["continuous"][show]), color=BLACK, lw=2.4, alpha=0.35, label="continuous H"
+        )
+        phase.semilogx(omega[show], _degrees(theory["continuous"][show]), color=BLACK, lw=2.4, alpha=0.35)
+        for s, scheme in enumerate(theory["schemes"]):
+            h = theory["discrete"][d, s]
+            inside = np.isfinite(h)
+            scheme_line(gain, scheme, omega[inside], np.abs(h[inside]), marker="")
+            scheme_line(phase, scheme, omega[inside], _degrees(h[inside]), marker="")
+            dots = {"linestyle": "", "label": None}
+            probe, measured = results["sinusoid"]["omega"][d, s], results["sinusoid"]["response"][d, s]
+            scheme_line(gain, scheme, probe, np.abs(measured), **dots)
+            scheme_line(phase, scheme, probe, _degrees(measured), **dots)
+            noise, found = results["poisson"]["omega"][d, s], results["poisson"]["response"][d, s]
+            pick = np.unique(np.geomspace(3, noise.size - 1, 24).astype(int))
+            style = {"marker": ".", "ms": 3, "ls": "", "color": SCHEME_COLOURS[scheme], "alpha": 0.6}
+            gain.plot(noise[pick], np.abs(found[pick]), **style)
+            phase.plot(noise[pick], _degrees(found)[pick], **style)
+        for axis in (gain, phase):
+            axis.axvline(limit, color=BLACK, lw=0.8, ls=":")
+        gain.text(
+            limit, 0.98, "Nyquist ", rotation=90, ha="right", va="top", fontsize=7, transform=gain.get_xaxis_transform()
+        )
+        gain.set_title(f"dt = {dt:g}", fontsize=TITLE)
+        phase.set_xlabel("angular frequency Ω (rad per unit of time)")
+    axes[0, 0].set_ylabel("gain |v/x|")
+    axes[1, 0].set_ylabel("phase (degrees)")
+    # The zero of the bilinear scheme at Nyquist would else set the scale.
+    axes[0, 0].set_ylim(0.3 * np.abs(theory["continuous"]).min(), 2 * np.abs(theory["continuous"]).max())
+    figure.suptitle("Lines: theory. Markers: clock kernel driven by sinusoids; dots: by Poisson trains.", fontsize=9.5)
+    legend_below(figure, axes[0, 0], 5)
+    return figure
+
+
+def _degrees(response):
+    return np.degrees(np.unwrap(np.angle(response)))
+
+
+def _aliasing(results):
+    theory = results["theory"]
+    omega, dts = theory["omega"], theory["dt"]
+    figure, axes = new_figure(9.0, 3.6, 1, 2)
+    left, right = axes[0]
+    for dt, colour, folded in zip(dts, (GREEN, BLUE, ORANGE), theory["aliasing"], strict=False):
+        left.loglog(omega, 100 * folded, color=colour, label=f"dt = {dt:g}")
+    left.set_xlabel("angular frequency Ω")
+    left.set_ylabel("folded onto the response (%)")
+    left.set_title("Aliasing of impulse invariance (exact scheme)", fontsize=TITLE)
+    left.legend(fontsize=8, frameon=False)
+    grid = np.linspace(0, 8, 400)
+    right.plot(grid, 2 * np.arctan(grid / 2), color=BLACK, label="ω = 2 arctan(Ω dt/2)")
+    right.plot([0, np.pi], [0, np.pi], color=BLACK, lw=0.8, ls=":", label="no warping")
+    for d, (dt, colour) in enumerate(zip(dts, (GREEN, BLUE, ORANGE), strict=False)):
+        probe, apparent = results["warping"]["probe"][d], results["warping"]["apparent"][d]
+        right.plot(apparent * dt, probe * dt, "s", color=colour, ms=4, label=f"measured, dt = {dt:g}")
+    right.set_xlim(0, 8)
+    right.set_xlabel("Ω dt of the continuous neuron")
+    right.set_ylabel("ω of the bilinear scheme (rad per step)")
+    right.set_title("Warping of the bilinear scheme", fontsize=TITLE)
+    right.legend(fontsize=8, frameon=False)
+    return figure
