@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from snnsim.dynamics.events import first_crossing, flow, may_cross
+from snnsim.dynamics.events import first_crossing, flow
 from snnsim.dynamics.lif import fires, reset_membrane, step_membrane, step_synapse
 from snnsim.dynamics.philox import philox4x32
 from snnsim.dynamics.transport import (
@@ -309,7 +309,8 @@ def monte_carlo_events(
                 a_vv, a_ii, a_vu = flow(stop - t, tau_mem, tau_syn)
                 v_end = a_vv * v_t + a_vu * drive
                 crossing, kept = -1.0, a_ii
-                if spiking and may_cross(v_end, drive, a_ii * drive, v_threshold):
+                # Where a membrane comes up to the threshold its drive, which only decays, exceeds it.
+                if spiking and drive >= v_threshold:
                     crossing, _, kept, _ = first_crossing(v_t, drive, stop - t, v_end, v_threshold, tau_mem, tau_syn)
                 if crossing >= 0:
                     i_t = kept * i_t
