@@ -41,7 +41,7 @@ def fires(v, v_threshold):
 
 @register_jitable
 def reset_membrane(v, v_threshold, v_reset, reset):
-    """Membrane after a spike, ``~v_k``: ``v_reset`` (hard), lower by ``v_threshold - v_reset`` (subtract), ``v`` (none)."""
+    """Membrane after a spike, ``~v_k``: ``v_reset``; lower by ``v_threshold - v_reset`` (subtract); ``v`` (none)."""
     if reset == RESET_HARD:
         return v_reset
     if reset == RESET_SUBTRACT:
@@ -63,11 +63,11 @@ def inverse_slope(v, v_before, i, dt, r, tau_mem, max_inverse_slope):
     reset) the secant can fail to be positive; then the slope of the membrane equation stands in.
     """
     slope = (v - v_before) / dt
-    if slope <= 0:
+    if slope <= type(slope)(0):
         slope = membrane_slope(v, i, r, tau_mem)
-    if slope * max_inverse_slope <= 1:
+    if slope * max_inverse_slope <= type(slope)(1):
         return max_inverse_slope
-    return 1 / slope
+    return type(slope)(1) / slope
 
 
 @register_jitable
@@ -98,9 +98,9 @@ def adjoint_trace(z, h, a_ii, b_i, tau_syn):
 def inverse_difference(v, v_before, max_inverse):
     """``min(1/(v_k - ~v_{k-1}), max_inverse)``: TSSL-BP's slope (Zhang & Li 2020); the bound where not positive."""
     difference = v - v_before
-    if difference * max_inverse <= 1:
+    if difference * max_inverse <= type(difference)(1):
         return max_inverse
-    return 1 / difference
+    return type(difference)(1) / difference
 
 
 @register_jitable
@@ -111,15 +111,15 @@ def reset_gain(reset):
 
 @register_jitable
 def adjoint_spike_amplitude(p, e, jump, inverse, reset):
-    """``g_k`` at a spike when e is dL/ds and ``ds/dv = inverse`` (TSSL-BP); ``jump = v_k - ~v_k`` is the reset's size."""
-    return inverse * (e - jump * p) + reset_gain(reset) * p
+    """``g_k`` at a spike when e is dL/ds and ``ds/dv = inverse`` (TSSL-BP); ``jump = v_k - ~v_k``, the reset's size."""
+    return inverse * (e - jump * p) + type(p)(reset_gain(reset)) * p
 
 
 @register_jitable
 def fast_sigmoid_derivative(v, v_threshold, steepness):
     """``1/(1 + steepness |v - v_threshold|)^2``, of the fast sigmoid (SuperSpike, Zenke & Ganguli 2018)."""
-    d = 1 + steepness * abs(v - v_threshold)
-    return 1 / (d * d)
+    d = type(v)(1) + steepness * abs(v - v_threshold)
+    return type(v)(1) / (d * d)
 
 
 @register_jitable
@@ -127,5 +127,5 @@ def sigmoid_derivative(v, v_threshold, width):
     """Slope of the logistic function of ``(v - v_threshold)/width`` in v (TSSL-BP for silent neurons)."""
     z = abs(v - v_threshold) / width
     e = math.exp(-z)
-    d = 1 + e
+    d = type(v)(1) + e
     return e / (d * d * width)

@@ -11,7 +11,7 @@ def log_sum_exp(values):
     top = values[0]
     for c in range(1, len(values)):
         top = max(top, values[c])
-    total = top * 0
+    total = type(top)(0)
     for c in range(len(values)):
         total += math.exp(values[c] - top)
     return top + math.log(total)
@@ -19,8 +19,8 @@ def log_sum_exp(values):
 
 @register_jitable
 def softmax_error(value, log_total, is_label):
-    """Derivative of ``-log softmax`` of the label by one logit: ``p_c - [c is the label]``."""
-    return math.exp(value - log_total) - (1 if is_label else 0)
+    """Differentiate ``-log softmax`` of the label by one logit: ``p_c - [c is the label]``."""
+    return math.exp(value - log_total) - type(value)(1 if is_label else 0)
 
 
 @register_jitable
@@ -31,8 +31,9 @@ def van_rossum_kernel(distance, tau):
 
 @register_jitable
 def van_rossum_kernel_slope(distance, tau):
-    """Derivative of :func:`van_rossum_kernel` by the distance; 0 at coincidence."""
-    if distance == 0:
-        return distance * 0
+    """Differentiate :func:`van_rossum_kernel` by the distance; 0 at coincidence."""
+    zero = type(distance)(0)
+    if distance == zero:
+        return zero
     k = math.exp(-abs(distance) / tau) / tau
-    return -k if distance > 0 else k
+    return -k if distance > zero else k
