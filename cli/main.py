@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from . import config, data, evaluate, export, import_spikes, info, inspect, plot, train, reproduce
+from . import config, data, evaluate, export, import_spikes, info, inspect, plot, reproduce, train
 
 app = typer.Typer(
     name="snnsim",

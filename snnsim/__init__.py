@@ -18,12 +18,17 @@ Public names are imported when first used, so that ``import snnsim`` costs nothi
 
 import importlib
 
+from snnsim.threads import keep_compiled_code
+
+keep_compiled_code()
+
 _PUBLIC = {
     "InputError": "snnsim.errors",
     "LIFParameters": "snnsim.parameters",
     "Network": "snnsim.network",
     "Spikes": "snnsim.spikes",
     "open_traces": "snnsim.recording.reader",
+    "load_model": "snnsim.models",
     "read_spikes": "snnsim.interchange.shd",
 }
 

@@ -57,6 +57,7 @@ class EventEngine:
     """
 
     name = "event"
+    takes_amplitude = False
 
     def __init__(
         self,
@@ -127,7 +128,7 @@ class EventEngine:
         self._slabs = tuple(slabs)
         return slabs[-1]
 
-    def backward(self, weights, gradient):
+    def backward(self, weights, gradient, on_layer=None):
         """Differentiate the loss by the weights, for the batch of the last forward pass.
 
         Parameters
@@ -137,6 +138,8 @@ class EventEngine:
         gradient : ndarray
             Spiking readout: (B, cap) dL/d(spike time) of the output's slab, entries beyond its counts ignored. Leaky
             readout: (B, K, C) dL/dv at the sample times.
+        on_layer : callable, optional
+            Called with (layer, grad_w) as soon as a layer's gradient is complete, from the last layer to the first.
 
         Returns
         -------
@@ -151,11 +154,22 @@ class EventEngine:
                 grads[layer], gradient = self._readout_backward(layer, weights[layer], gradient)
             else:
                 grads[layer], gradient = self._spiking_backward(layer, weights[layer], gradient)
+            if on_layer is not None:
+                on_layer(layer, grads[layer])
         return grads
 
     def spikes(self):
         """Slabs of the last forward pass, from the input to the last spiking layer."""
         return self._slabs
+
+    def spike_totals(self):
+        """Spikes of each spiking layer in the last batch."""
+        return [int(slab.counts.sum()) for slab in self._slabs[1:]]
+
+    def last_presynaptic(self):
+        """Spikes that reached the last layer: ``neurons`` (B, cap) int32 and ``counts`` (B,) int32."""
+        slab = self._slabs[len(self.parameters) - 1]
+        return slab.neurons, slab.counts
 
     def trace(self, weights, layer, sample_times, neuron_ids):
         """Membrane and current in closed form, after a forward pass.

@@ -1,0 +1,32 @@
+"""``snnsim config``: show, check and list configurations."""
+
+import typer
+
+from .options import Settings, Source
+
+app = typer.Typer(no_args_is_help=True, help="Show, check and list configurations.")
+
+
+@app.command()
+def show(source: Source = None, settings: Settings = None):
+    """Print a configuration with every value, ready to be edited."""
+    from snnsim import config
+
+    print(config.to_toml(config.load(source, settings or [])), end="")
+
+
+@app.command()
+def check(source: str = typer.Argument(help="TOML file."), settings: Settings = None):
+    """Say whether a configuration is valid."""
+    from snnsim import config
+
+    config.load(source, settings or [])
+    print(f"{source}: valid")
+
+
+@app.command("list")
+def list_shipped():
+    """List the configurations that come with snnsim."""
+    from snnsim import config
+
+    print("\n".join(config.shipped()))

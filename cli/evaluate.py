@@ -1,0 +1,61 @@
+"""``snnsim evaluate``: accuracy, confusion matrix and firing rates of a trained network."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as o
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run directory, or a model file.")],
+    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+    engine: o.Engine = None,
+    dt: o.Dt = None,
+    steps: o.Steps = None,
+    scheme: o.Scheme = None,
+    encoder: o.EncoderName = None,
+    data_dir: o.DataDir = None,
+    limit: o.Limit = None,
+    seed: o.Seed = None,
+    settings: o.Settings = None,
+    threads: o.Threads = 0,
+    json_output: o.Json = False,
+):
+    """Evaluate a trained network, also with another engine, scheme or step size than it was trained with."""
+    flags = {k: v for k, v in locals().items() if k in o.KEYS}
+    from snnsim.threads import use_threads
+
+    use_threads(threads)
+    from snnsim import training
+    from snnsim.errors import InputError
+
+    from .progress import print_json
+    from .runs import session_of
+
+    if split not in ("test", "validation", "train"):
+        raise InputError(f"--split {split}: must be one of test, validation, train")
+    session = session_of(run, settings, flags)
+    result = training.evaluate(session, getattr(session, split))
+    if json_output:
+        print_json({**vars(result), "confusion": result.confusion.tolist(), "split": split, "run": str(run)})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(
+        f"{split}: {result.samples} samples, accuracy {100 * result.accuracy:.2f} %, loss {result.loss:.4f}, spikes per "
+        f"neuron {', '.join(f'{r:.2f}' for r in result.spikes_per_neuron)}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = Table(title="samples of class (row) taken for class (column)", title_justify="left")
+    table.add_column("class", justify="right")
+    for c in range(session.n_classes):
+        table.add_column(str(c), justify="right")
+    table.add_column("recall", justify="right")
+    for c, row in enumerate(result.confusion):
+        table.add_row(str(c), *map(str, row), f"{100 * row[c] / max(row.sum(), 1):.1f} %")
+    console.print(table, highlight=False)

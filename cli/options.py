@@ -1,0 +1,86 @@
+"""Options that several commands share, and how a configuration is put together from them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Source = Annotated[str | None, typer.Argument(help="TOML file, or name of a shipped configuration (config list).")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="table.key=value for anything else; may be repeated.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Threads = Annotated[int, typer.Option(help="Threads; 0 for all cores. Results do not depend on it.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder with the data set's files.")]
+Dataset = Annotated[str | None, typer.Option(help="mnist, fashion-mnist or yin-yang.")]
+Layers = Annotated[str | None, typer.Option(help="Sizes from input to output, such as 784-400-10.")]
+Engine = Annotated[str | None, typer.Option(help="clock, hybrid or event.")]
+Dt = Annotated[float | None, typer.Option("--dt", help="Step size, in the unit of the time constants.")]
+Steps = Annotated[int | None, typer.Option(help="Steps of a trial.")]
+Scheme = Annotated[str | None, typer.Option(help="backward_euler, forward_euler, exact or bilinear.")]
+Gradient = Annotated[str | None, typer.Option(help="exact, literal, tssl or surrogate.")]
+LossName = Annotated[
+    str | None,
+    typer.Option(
+        "--loss", help="membrane-mean, membrane-max, count-cross-entropy, count-mse, first-spike or van-rossum."
+    ),
+]
+EncoderName = Annotated[str | None, typer.Option("--encoder", help="poisson, poisson-rate, regular or latency.")]
+OptimizerName = Annotated[str | None, typer.Option("--optimizer", help="adam, adamw or sgd.")]
+LearningRate = Annotated[float | None, typer.Option("--lr", help="Learning rate.")]
+BatchSize = Annotated[int | None, typer.Option(help="Samples of a batch.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training samples.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+Precision = Annotated[str | None, typer.Option(help="float32 or float64.")]
+Limit = Annotated[int | None, typer.Option(help="Use only so many samples.")]
+
+KEYS = {
+    "dataset": "data.dataset",
+    "data_dir": "data.data_dir",
+    "limit": "data.limit",
+    "layers": "network.layers",
+    "engine": "simulation.engine",
+    "dt": "simulation.dt",
+    "steps": "simulation.n_steps",
+    "scheme": "simulation.scheme",
+    "precision": "simulation.precision",
+    "gradient": "gradient.method",
+    "loss": "loss.name",
+    "encoder": "encoder.name",
+    "optimizer": "optimizer.name",
+    "lr": "optimizer.lr",
+    "batch_size": "training.batch_size",
+    "epochs": "training.epochs",
+    "seed": "training.seed",
+}
+"""Configuration key of each flag."""
+
+
+def configuration(source, settings, flags):
+    """Configuration of a file, the flags that were given, and ``--set``; a later one wins.
+
+    Parameters
+    ----------
+    source : str or None
+    settings : list of str or None
+    flags : dict
+        Values by flag name, None where a flag was not given.
+    """
+    import json
+
+    from snnsim import config
+    from snnsim.errors import InputError
+
+    chosen = []
+    for flag, key in KEYS.items():
+        value = flags.get(flag)
+        if value is None:
+            continue
+        if flag == "layers":
+            sizes = value.split("-")
+            if not all(s.isdecimal() for s in sizes):
+                raise InputError(f"--layers {value}: must be sizes joined by '-', such as 784-400-10")
+            value = [int(s) for s in sizes]
+        text = str(value) if isinstance(value, Path) else value
+        chosen.append(f"{key}={json.dumps(text)}")
+    return config.load(source, [*chosen, *(settings or [])])

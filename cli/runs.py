@@ -1,0 +1,46 @@
+"""Find the network of a run directory or model file, with the configuration it was trained with."""
+
+from pathlib import Path
+
+
+def model_path(run):
+    """File of the model in a run directory, or the file itself."""
+    from snnsim.errors import InputError
+
+    path = Path(run)
+    if path.is_dir():
+        path = path / "model.h5"
+        if not path.exists():
+            raise InputError(f"{run}: no model.h5; the run has not finished an epoch, or this is no run directory")
+    return path
+
+
+def session_of(run, settings=None, flags=None):
+    """Session with the network of a run, and the run's configuration changed by flags and ``--set``.
+
+    Parameters
+    ----------
+    run : str or Path
+    settings : list of str, optional
+    flags : dict, optional
+
+    Returns
+    -------
+    snnsim.training.Session
+    """
+    import tempfile
+
+    from snnsim import config
+    from snnsim.models import load_model
+    from snnsim.training import Session
+    from snnsim.training.session import with_network
+
+    from . import options
+
+    network, trained = load_model(model_path(run))
+    base = with_network(trained or config.load(), network)
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(config.to_toml(base))
+        file.flush()
+        chosen = options.configuration(file.name, settings, flags or {})
+    return Session(chosen, list(network.astype(config.precision(chosen)).weights))

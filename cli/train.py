@@ -1,0 +1,71 @@
+"""``snnsim train``: train a network, show how it goes, leave a run directory."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as o
+
+
+def train(
+    source: o.Source = None,
+    dataset: o.Dataset = None,
+    layers: o.Layers = None,
+    engine: o.Engine = None,
+    dt: o.Dt = None,
+    steps: o.Steps = None,
+    scheme: o.Scheme = None,
+    gradient: o.Gradient = None,
+    loss: o.LossName = None,
+    encoder: o.EncoderName = None,
+    optimizer: o.OptimizerName = None,
+    lr: o.LearningRate = None,
+    batch_size: o.BatchSize = None,
+    epochs: o.Epochs = None,
+    seed: o.Seed = None,
+    precision: o.Precision = None,
+    limit: o.Limit = None,
+    data_dir: o.DataDir = None,
+    settings: o.Settings = None,
+    threads: o.Threads = 0,
+    run_dir: Annotated[Path | None, typer.Option(help="Directory of the run; runs/NAME-SEED by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing run.")] = False,
+    resume: Annotated[Path | None, typer.Option(help="Continue this run; only --epochs and --threads apply.")] = None,
+    json_output: o.Json = False,
+):
+    """Train a network: by default 784-400-10 on the shipped MNIST, four epochs, in about a minute."""
+    flags = {k: v for k, v in locals().items() if k in o.KEYS}
+    from snnsim.errors import InputError
+    from snnsim.threads import use_threads
+
+    use_threads(threads)
+    from snnsim import training
+
+    from .progress import TrainingProgress, print_json, result_table
+
+    if resume is not None:
+        given = sorted(k for k, v in flags.items() if v is not None and k != "epochs")
+        if given or source or settings or run_dir or force:
+            raise InputError(
+                f"--resume {resume}: continues with the run's own configuration; only --epochs, --threads and --json may "
+                "stand beside it"
+            )
+    config = o.configuration(source, settings, flags) if resume is None else None
+    directory = (
+        resume or run_dir or Path("runs") / f"{Path(source).stem if source else 'default'}-{config.training.seed}"
+    )
+    listener = TrainingProgress(directory)
+    try:
+        with listener:
+            if resume is not None:
+                result = training.resume(resume, listener, epochs)
+            else:
+                result = training.train(config, directory, force, listener)
+    except KeyboardInterrupt:
+        listener.note(f"interrupted; continue with: snnsim train --resume {directory}")
+        raise typer.Exit(130) from None
+    if json_output:
+        print_json(result)
+    else:
+        result_table(result)

@@ -1,0 +1,400 @@
+"""Configuration of a run: one frozen dataclass a TOML table, unknown keys refused with the nearest known one."""
+
+import dataclasses
+import difflib
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+from snnsim.errors import InputError
+from snnsim.parameters import LIFParameters
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """``[network]``: sizes, neurons, initial weights. Neuron parameters are one number, or a list with one a layer."""
+
+    layers: tuple[int, ...] = (784, 400, 10)
+    readout: str = "auto"  # auto (leaky for membrane losses, else spiking) | leaky | spiking
+    tau_mem: float | tuple[float, ...] = 0.8
+    tau_syn: float | tuple[float, ...] = 0.6
+    r: float | tuple[float, ...] = 1.2
+    v_threshold: float | tuple[float, ...] = 1.0
+    v_reset: float | tuple[float, ...] = 0.0
+    v_leak: float | tuple[float, ...] = 0.0
+    reset: str = "hard"  # hard | subtract | none
+    init: str = "kaiming"  # kaiming | uniform
+    init_scale: float = 1.0
+    init_mean: float = 0.0  # added to every weight, in units of the initial standard deviation
+    target_rate: float = 0.0  # spikes per neuron and trial that the initial weights are scaled to; 0: not scaled
+
+
+@dataclass(frozen=True)
+class SimulationConfig:
+    """``[simulation]``: how time passes."""
+
+    engine: str = "clock"  # clock | hybrid | event
+    scheme: str = "backward_euler"  # backward_euler | forward_euler | exact | bilinear
+    dt: float = 0.1
+    n_steps: int = 50
+    impulse: str = "unit-area"  # unit-area | unit-height
+    precision: str = "auto"  # auto (float32 on the clock, float64 otherwise) | float32 | float64
+    synapse: str = "auto"  # auto | gather | pattern | dense
+
+
+@dataclass(frozen=True)
+class GradientConfig:
+    """``[gradient]``: how the loss is differentiated."""
+
+    method: str = "exact"  # exact | literal | tssl | surrogate
+    weight_gradient: str = "discrete"  # discrete | continuous
+    max_inverse_slope: float = 1e4
+    surrogate_slope: float = 10.0
+    tssl_max_inverse: float = 8.0
+    tssl_fallback: bool = False
+    tssl_width: float = 0.2
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """``[encoder]``: intensities to input spikes."""
+
+    name: str = "poisson"  # poisson | poisson-rate | regular | latency
+    max_probability: float = 1.0
+    max_rate: float = 1.0
+    t_latest: float = 0.0
+    latency_floor: float = 0.0
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """``[loss]``."""
+
+    name: str = "membrane-mean"
+    target_true: float = 15.0
+    target_false: float = 3.0
+    tau: float = 0.2
+    silent_push: float = 0.0  # weight of the term that wakes silent outputs that should spike
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """``[optimizer]``."""
+
+    name: str = "adam"  # sgd | adam | adamw
+    lr: float = 2e-3
+    schedule: str = "cosine"  # constant | step | cosine
+    decay: float = 0.1  # of step: factor after each interval
+    interval: float = 0.5  # of step: share of the run
+    final: float = 0.0  # of cosine: final share of lr
+    momentum: float = 0.9
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """``[data]``: what is learnt."""
+
+    dataset: str = "mnist"
+    data_dir: str = ""
+    validation: int = 5000  # training samples held out to choose the best epoch
+    limit: int = 0  # use at most so many training (and test) samples; 0: all
+    shift: float = 0.0  # augmentation: largest shift, in pixels
+    rotation: float = 0.0  # largest rotation, in degrees
+    elastic_alpha: float = 0.0  # strength of the elastic distortion, in pixels
+    elastic_sigma: float = 4.0
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """``[training]``."""
+
+    epochs: int = 4
+    batch_size: int = 50
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run; :func:`load` and :func:`resolve` make valid ones."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    simulation: SimulationConfig = field(default_factory=SimulationConfig)
+    gradient: GradientConfig = field(default_factory=GradientConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+TABLES = {f.name: f.default_factory for f in dataclasses.fields(Config)}
+CHOICES = {
+    "network.readout": ("auto", "leaky", "spiking"),
+    "network.init": ("kaiming", "uniform"),
+    "network.reset": ("hard", "subtract", "none"),
+    "simulation.engine": ("clock", "hybrid", "event"),
+    "simulation.scheme": ("backward_euler", "forward_euler", "exact", "bilinear"),
+    "simulation.impulse": ("unit-area", "unit-height"),
+    "simulation.precision": ("auto", "float32", "float64"),
+    "simulation.synapse": ("auto", "gather", "pattern", "dense"),
+    "gradient.method": ("exact", "literal", "tssl", "surrogate"),
+    "gradient.weight_gradient": ("discrete", "continuous"),
+    "encoder.name": ("poisson", "poisson-rate", "regular", "latency"),
+    "loss.name": (
+        "membrane-mean",
+        "membrane-max",
+        "count-cross-entropy",
+        "count-mse",
+        "first-spike",
+        "van-rossum",
+    ),
+    "optimizer.name": ("sgd", "adam", "adamw"),
+    "optimizer.schedule": ("constant", "step", "cosine"),
+}
+POSITIVE = (
+    "simulation.dt",
+    "simulation.n_steps",
+    "gradient.max_inverse_slope",
+    "gradient.surrogate_slope",
+    "gradient.tssl_max_inverse",
+    "gradient.tssl_width",
+    "loss.tau",
+    "optimizer.lr",
+    "optimizer.interval",
+    "network.init_scale",
+    "training.batch_size",
+)
+NOT_NEGATIVE = (
+    "network.target_rate",
+    "encoder.max_rate",
+    "encoder.t_latest",
+    "loss.silent_push",
+    "optimizer.weight_decay",
+    "optimizer.clip_norm",
+    "data.validation",
+    "data.limit",
+    "training.epochs",
+    "training.seed",
+)
+
+
+def shipped():
+    """Names of the training configurations that come with the package."""
+    folder = resources.files("snnsim.configs")
+    names = (p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+    return sorted(n for n in names if not n.startswith("reproduce-"))
+
+
+def load(source=None, settings=()):
+    """Read a configuration and check it.
+
+    Parameters
+    ----------
+    source : str or Path, optional
+        A TOML file, or the name of a shipped configuration (:func:`shipped`); the defaults if None.
+    settings : iterable of str
+        ``table.key=value`` in TOML notation (a bare word is a string), applied after the file.
+
+    Returns
+    -------
+    Config
+
+    Raises
+    ------
+    InputError
+        For a missing or malformed file, an unknown table or key, or a value of the wrong type or out of range.
+    """
+    tree, origin = {}, "configuration"
+    if source is not None:
+        origin = str(source)
+        tree = parse(_text(source), origin)
+    tree = {table: dict(values) if isinstance(values, dict) else values for table, values in tree.items()}
+    for setting in settings:
+        key, sign, value = setting.partition("=")
+        table, dot, name = key.strip().partition(".")
+        if not sign or not dot:
+            raise InputError(f"--set {setting}: must read table.key=value, such as simulation.dt=0.05")
+        tree.setdefault(table, {})[name] = _value(value.strip())
+    return from_tree(tree, origin)
+
+
+def from_tree(tree, origin="configuration"):
+    """Build a checked :class:`Config` of nested dictionaries; ``origin`` begins every message."""
+    tables = {}
+    for table, values in tree.items():
+        if table not in TABLES:
+            raise InputError(f"{origin}: unknown table [{table}]{_nearest(table, TABLES)}")
+        if not isinstance(values, dict):
+            raise InputError(f"{origin}: {table} = {values!r}: must be a table")
+        tables[table] = _table(TABLES[table], table, values, origin)
+    config = Config(**tables)
+    check(config, origin)
+    return config
+
+
+def to_tree(config):
+    """Nested dictionaries of a :class:`Config`, tuples as lists."""
+    tree = dataclasses.asdict(config)
+    return {
+        table: {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()} for table, values in tree.items()
+    }
+
+
+def to_toml(config):
+    """Text of a :class:`Config` as TOML; :func:`load` reads the same configuration back."""
+    lines = []
+    for table, values in to_tree(config).items():
+        lines += [f"[{table}]", *(f"{key} = {_toml(value)}" for key, value in values.items()), ""]
+    return "\n".join(lines)
+
+
+def check(config, origin="configuration"):
+    """Refuse values out of range; every message names the key, the value and what is allowed."""
+    tree = to_tree(config)
+
+    def value(key):
+        table, name = key.split(".")
+        return tree[table][name]
+
+    for key, allowed in CHOICES.items():
+        if value(key) not in allowed:
+            raise InputError(
+                f"{origin}: {key} = {value(key)!r}: must be one of {', '.join(allowed)}"
+                f"{_nearest(str(value(key)), allowed)}"
+            )
+    for key in POSITIVE:
+        if not 0 < value(key) < float("inf"):
+            raise InputError(f"{origin}: {key} = {value(key)}: must be a positive number")
+    for key in NOT_NEGATIVE:
+        if not 0 <= value(key) < float("inf"):
+            raise InputError(f"{origin}: {key} = {value(key)}: must be at least 0")
+    if value("training.seed") >= 2**32:
+        raise InputError(f"{origin}: training.seed = {value('training.seed')}: must be below 2**32")
+    layers = config.network.layers
+    if len(layers) < 2 or min(layers) < 1:
+        raise InputError(f"{origin}: network.layers = {list(layers)}: must be two or more sizes of at least 1")
+    engine, loss = config.simulation.engine, config.loss.name
+    if readout(config) == "leaky" and not loss.startswith("membrane"):
+        raise InputError(f"{origin}: loss.name = {loss!r}: needs network.readout = spiking")
+    if readout(config) == "spiking" and loss.startswith("membrane"):
+        raise InputError(f"{origin}: loss.name = {loss!r}: needs network.readout = leaky")
+    if engine != "clock" and config.gradient.method != "exact":
+        raise InputError(
+            f"{origin}: gradient.method = {config.gradient.method!r}: engine {engine} has only exact; the others belong "
+            "to the clock engine"
+        )
+    neurons(config)
+
+
+def readout(config):
+    """``leaky`` or ``spiking``, with ``auto`` decided by the loss."""
+    if config.network.readout != "auto":
+        return config.network.readout
+    return "leaky" if config.loss.name.startswith("membrane") else "spiking"
+
+
+def precision(config):
+    """``float32`` or ``float64``, with ``auto`` decided by the engine."""
+    if config.simulation.precision != "auto":
+        return config.simulation.precision
+    return "float32" if config.simulation.engine == "clock" else "float64"
+
+
+def neurons(config):
+    """Neuron parameters of every layer, a tuple of LIFParameters."""
+    n_layers = len(config.network.layers) - 1
+    columns = {}
+    for name in ("tau_mem", "tau_syn", "r", "v_threshold", "v_reset", "v_leak"):
+        value = getattr(config.network, name)
+        if isinstance(value, tuple) and len(value) != n_layers:
+            raise InputError(
+                f"network.{name} = {list(value)}: must be one number, or one for each of the {n_layers} layers"
+            )
+        columns[name] = value if isinstance(value, tuple) else (value,) * n_layers
+    return tuple(
+        LIFParameters(**{k: float(v[layer]) for k, v in columns.items()}, reset=config.network.reset)
+        for layer in range(n_layers)
+    )
+
+
+def _text(source):
+    path = Path(source)
+    if path.suffix != ".toml" and str(source) in shipped():
+        return (resources.files("snnsim.configs") / f"{source}.toml").read_text()
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise InputError(f"{source}: {reason}; a TOML file, or one of {', '.join(shipped())}") from error
+
+
+def parse(text, origin):
+    """Read TOML text to nested dictionaries; ``origin`` begins the message when it is malformed."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{origin}: not valid TOML: {error}") from error
+
+
+def _value(text):
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _nearest(name, known):
+    close = difflib.get_close_matches(name, list(known), 1, 0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _table(factory, table, values, origin):
+    known = typing.get_type_hints(factory)
+    converted = {}
+    for key, value in values.items():
+        if key not in known:
+            elsewhere = [f"{t}.{key}" for t, f in TABLES.items() if key in typing.get_type_hints(f)]
+            hint = f"; did you mean {elsewhere[0]}?" if elsewhere else _nearest(key, known)
+            raise InputError(f"{origin}: unknown key {table}.{key}{hint}")
+        converted[key] = _convert(value, known[key], f"{origin}: {table}.{key}")
+    return factory(**converted)
+
+
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
+
+
+def _convert(value, wanted, name):
+    for kind in typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,):
+        if typing.get_origin(kind) is tuple:
+            item = typing.get_args(kind)[0]
+            if isinstance(value, list | tuple):
+                return tuple(_convert(v, item, name) for v in value)
+        elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        elif isinstance(value, kind) and (kind is bool) == isinstance(value, bool):
+            return value
+    raise InputError(f"{name} = {value!r}: must be {_describe(wanted)}")
+
+
+def _describe(wanted):
+    kinds = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    return " or ".join("a list of numbers" if typing.get_origin(k) is tuple else _NAMES[k] for k in kinds)
+
+
+def _toml(value):
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return repr(value)

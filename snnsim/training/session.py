@@ -1,0 +1,294 @@
+"""One training, in memory: data, network, engine and optimiser, advanced batch by batch."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from snnsim import config as configuration
+from snnsim.datasets import load
+from snnsim.encoders import Encoder
+from snnsim.engines import make_engine
+from snnsim.errors import InputError
+from snnsim.initialisation import initial_weights, scale_to_rate
+from snnsim.losses import Loss, push_silent
+from snnsim.network import Network
+from snnsim.optimizers import Optimizer, learning_rate
+from snnsim.parameters import LIFParameters
+
+EVALUATION_EPOCH = 2**32 - 1
+"""Epoch number that keys the random numbers of every evaluation: the same samples get the same spikes each time."""
+PROBE = 200
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples that are learnt from, or looked at: intensities, labels, and numbers that key their random numbers."""
+
+    values: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+
+    def __len__(self):
+        return len(self.labels)
+
+
+@dataclass
+class Totals:
+    """Sums over the batches of an epoch."""
+
+    samples: int = 0
+    loss: float = 0.0
+    correct: int = 0
+    spikes: tuple = ()
+
+    def add(self, loss, correct, samples, spikes):
+        """Add a batch."""
+        self.samples += samples
+        self.loss += loss
+        self.correct += correct
+        self.spikes = (
+            tuple(spikes) if not self.spikes else tuple(a + b for a, b in zip(self.spikes, spikes, strict=True))
+        )
+
+
+class Session:
+    """A training in memory.
+
+    Parameters
+    ----------
+    config : Config
+    weights : list of ndarray, optional
+        Instead of initial weights drawn from the configuration.
+
+    Attributes
+    ----------
+    weights : list of ndarray, each (N_in, N_out)
+    engine, encoder, loss, optimizer
+    train, validation, test : Split
+    epoch, batch : int
+        Position: batches of the current epoch that are done.
+    totals : Totals
+        Of the current epoch so far.
+    """
+
+    def __init__(self, config, weights=None):
+        self.config = config
+        self._split(load(config.data.dataset, config.data.data_dir or None))
+        self.dtype = np.dtype(configuration.precision(config))
+        self.readout = configuration.readout(config)
+        self.parameters = configuration.neurons(config)
+        self.encoder = self._encoder()
+        self.engine = engine_of(config, self.parameters, self.readout)
+        self.loss = loss_of(config, self.n_classes, self.engine)
+        if weights is None:
+            n = config.network
+            weights = initial_weights(n.layers, n.init, n.init_scale, n.init_mean, config.training.seed, self.dtype)
+            if n.target_rate:
+                spiking = len(weights) - (self.readout == "leaky")
+                scale_to_rate(weights, n.target_rate, self._probe_rate, spiking)
+        self.weights = weights
+        o = config.optimizer
+        self.optimizer = Optimizer(
+            o.name, self.weights, momentum=o.momentum, beta1=o.beta1, beta2=o.beta2, epsilon=o.epsilon,
+            weight_decay=o.weight_decay, clip_norm=o.clip_norm,
+        )  # fmt: skip
+        self.epoch = self.batch = 0
+        self.totals = Totals()
+
+    @property
+    def batches(self):
+        """Batches of an epoch; the last one may be smaller."""
+        return -(-len(self.train) // self.config.training.batch_size)
+
+    @property
+    def network(self):
+        """The network as it is now."""
+        return Network(tuple(self.weights), self.parameters, self.readout)
+
+    @property
+    def lr(self):
+        """Learning rate of the next batch."""
+        o, epochs = self.config.optimizer, max(self.config.training.epochs, 1)
+        done = (self.epoch * self.batches + self.batch) / (epochs * self.batches)
+        return learning_rate(o.lr, o.schedule, done, o.decay, o.interval, o.final)
+
+    def step(self, on_layer=None):
+        """Train on the next batch of the epoch.
+
+        Returns
+        -------
+        loss, accuracy : float
+            Means over the batch.
+
+        Raises
+        ------
+        InputError
+            If the loss or a gradient is not finite; the weights are then as they were before the batch.
+        """
+        order = self._order()
+        size = self.config.training.batch_size
+        chosen = np.sort(order[self.batch * size : (self.batch + 1) * size])
+        labels = self.train.labels[chosen]
+        ids = self.train.ids[chosen]
+        values = self._augmented(self.train.values[chosen], ids)
+        output = self.engine.forward(self.weights, self.inputs(values, ids, self.epoch))
+        result = self.loss(output, labels)
+        self._check_finite("loss", result.loss)
+        gradients = self.engine.backward(self.weights, result.gradient, on_layer)
+        push_silent(result, self.engine.last_presynaptic(), self.config.loss.silent_push, gradients[-1])
+        if not np.isfinite(self.optimizer.step(gradients, self.lr)):
+            for layer, gradient in enumerate(gradients):
+                self._check_finite(f"gradient of weights[{layer}]", gradient)
+        correct = int((result.prediction == labels).sum())
+        self.totals.add(float(result.loss.sum()), correct, len(chosen), self.engine.spike_totals())
+        self.batch += 1
+        return float(result.loss.mean()), correct / len(chosen)
+
+    def end_epoch(self):
+        """Close the epoch: check the weights, and start counting anew. Returns the epoch's :class:`Totals`."""
+        for layer, w in enumerate(self.weights):
+            self._check_finite(f"weights[{layer}]", w)
+        totals, self.totals = self.totals, Totals()
+        self.epoch, self.batch = self.epoch + 1, 0
+        return totals
+
+    def inputs(self, values, ids, epoch):
+        """Input spikes of a batch in the form that the engine takes."""
+        if self.engine.name != "clock":
+            return self.encoder.in_time(values, ids, epoch)
+        return self.encoder.on_grid(values, ids, epoch, 4 if self.engine.plan[0] == "pattern" else 1)
+
+    def state(self):
+        """Everything that :meth:`load_state` needs to continue bit for bit, as a tree."""
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "totals": {**vars(self.totals), "spikes": list(self.totals.spikes)},
+            "weights": self.weights,
+            "optimizer": self.optimizer.state(),
+            "plan": list(getattr(self.engine, "plan", ())),
+        }
+
+    def load_state(self, state, path):
+        """Continue from :meth:`state`; ``path`` begins the message if it belongs to another network."""
+        shapes = [list(w.shape) for w in state["weights"]]
+        mine = [list(w.shape) for w in self.weights]
+        if shapes != mine:
+            raise InputError(f"{path}: holds weights of shapes {shapes}; the configuration has {mine}")
+        for a, b in zip(self.weights, state["weights"], strict=True):
+            a[:] = b
+        self.optimizer.load_state(state["optimizer"])
+        self.epoch, self.batch = state["epoch"], state["batch"]
+        self.totals = Totals(**{**state["totals"], "spikes": tuple(state["totals"]["spikes"])})
+        if state["plan"]:
+            self.engine.plan[:] = state["plan"]
+
+    def _order(self):
+        key = [self.config.training.seed, 1 + self.epoch]
+        if getattr(self, "_order_key", None) != key:
+            self._order_key = key
+            self._shuffled = np.random.Generator(np.random.Philox(key=key)).permutation(len(self.train))
+        return self._shuffled
+
+    def _split(self, dataset):
+        layers, data = self.config.network.layers, self.config.data
+        if layers[0] != dataset.n_inputs or layers[-1] != dataset.n_classes:
+            raise InputError(
+                f"network.layers = {'-'.join(map(str, layers))}: {dataset.name} has {dataset.n_inputs} inputs and "
+                f"{dataset.n_classes} classes, so it must read {dataset.n_inputs}-...-{dataset.n_classes}"
+            )
+        self.n_classes, self.image_shape = dataset.n_classes, dataset.image_shape
+        n_train = min(data.limit or len(dataset.train_labels), len(dataset.train_labels))
+        n_test = min(data.limit or len(dataset.test_labels), len(dataset.test_labels))
+        n_validation = data.validation if n_train == len(dataset.train_labels) else min(data.validation, n_train // 10)
+        if n_validation >= n_train:
+            raise InputError(f"data.validation = {n_validation}: must be below the {n_train} training samples")
+        # Held-out samples are the last ones, whatever the seed: runs with other seeds are chosen on the same set.
+        ids = np.arange(n_train)
+        cut = n_train - n_validation
+        self.train = Split(dataset.train_images[:cut], dataset.train_labels[:cut], ids[:cut])
+        self.validation = Split(dataset.train_images[cut:n_train], dataset.train_labels[cut:n_train], ids[cut:])
+        # Test samples have numbers of their own: no random number is shared with a training sample.
+        self.test = Split(
+            dataset.test_images[:n_test], dataset.test_labels[:n_test], 2**31 + np.arange(n_test, dtype=np.int64)
+        )
+
+    def _encoder(self):
+        e, s = self.config.encoder, self.config.simulation
+        return Encoder(
+            e.name, dt=s.dt, n_steps=s.n_steps, max_probability=e.max_probability, max_rate=e.max_rate,
+            t_latest=e.t_latest, latency_floor=e.latency_floor, seed=self.config.training.seed,
+        )  # fmt: skip
+
+    def _augmented(self, values, ids):
+        d = self.config.data
+        if not (d.shift or d.rotation or d.elastic_alpha):
+            return values
+        from snnsim.datasets.augment import augment
+
+        if self.image_shape is None:
+            raise InputError(f"data.shift, data.rotation, data.elastic_alpha: {d.dataset} has no images to distort")
+        return augment(
+            values, self.image_shape, ids, self.config.training.seed, self.epoch, d.shift, d.rotation, d.elastic_alpha,
+            d.elastic_sigma,
+        )  # fmt: skip
+
+    def _probe_rate(self, weights, layer):
+        batch = min(PROBE, len(self.train))
+        engine = engine_of(self.config, self.parameters[: layer + 1], "spiking")
+        probe = self.inputs(self.train.values[:batch], self.train.ids[:batch], EVALUATION_EPOCH)
+        engine.forward(weights[: layer + 1], probe)
+        return engine.spike_totals()[-1] / (batch * weights[layer].shape[1])
+
+    def _check_finite(self, name, array):
+        if not np.isfinite(array).all():
+            raise InputError(
+                f"{name} is not finite in epoch {self.epoch + 1}, batch {self.batch + 1}: training stopped; try a "
+                f"smaller optimizer.lr = {self.config.optimizer.lr:g} or gradient.max_inverse_slope = "
+                f"{self.config.gradient.max_inverse_slope:g}, or optimizer.clip_norm"
+            )
+
+
+def engine_of(config, parameters, readout):
+    """Engine of a configuration for the given layers."""
+    s, g = config.simulation, config.gradient
+    options = {}
+    if s.engine == "clock":
+        options = {
+            "scheme": s.scheme,
+            "impulse": s.impulse,
+            "synapse": s.synapse,
+            "gradient": g.method,
+            "weight_gradient": g.weight_gradient,
+            "surrogate_slope": g.surrogate_slope,
+            "tssl_max_inverse": g.tssl_max_inverse,
+            "tssl_fallback": g.tssl_fallback,
+            "tssl_width": g.tssl_width,
+        }
+    return make_engine(
+        s.engine, parameters, readout, dt=s.dt, n_steps=s.n_steps, precision=configuration.precision(config),
+        max_inverse_slope=g.max_inverse_slope, **options,
+    )  # fmt: skip
+
+
+def loss_of(config, n_classes, engine):
+    """Loss of a configuration for an engine."""
+    s, e = config.simulation, config.loss
+    return Loss(
+        e.name, n_classes=n_classes, duration=s.dt * s.n_steps, dt=s.dt, n_steps=s.n_steps,
+        amplitude=getattr(engine, "takes_amplitude", False), target_true=e.target_true, target_false=e.target_false,
+        tau=e.tau,
+    )  # fmt: skip
+
+
+def with_network(config, network):
+    """Change the ``[network]`` table of a configuration to describe the given network."""
+    columns = {
+        name: tuple(getattr(p, name) for p in network.parameters)
+        for name in LIFParameters.__dataclass_fields__
+        if name != "reset"
+    }
+    table = replace(
+        config.network, layers=network.layers, readout=network.readout, reset=network.parameters[0].reset, **columns
+    )
+    return replace(config, network=table)
