@@ -213,8 +213,8 @@ def claims(results):
             + ", ".join(f"{100 * g[1]:+.2f} %" for g in gaps)
             + "; L1 distance of the density of v "
             + ", ".join(f"{g[3]:.3f}" for g in gaps)
-            + " for the regimes in the same order. It has the right mean and covariance, but is symmetric: where only the "
-            "far tail of the density reaches the threshold, the rate shows it.",
+            + " for the regimes in the same order. It has the right mean and covariance, but is symmetric: where only "
+            "the far tail of the density reaches the threshold, the rate shows it.",
             verdict(all(abs(g[1]) < 0.02 and g[3] < 0.02 for g in gaps), any(abs(g[1]) < 0.02 for g in gaps)),
         ),
         Claim(
