@@ -1,0 +1,195 @@
+"""Spike encoders on the grid, one block a sample: the words of :mod:`snnsim.kernels.cpu.encoding`, listed in parallel.
+
+Each thread draws the words of its neurons; the block turns 32 steps at a time into words by step, counts, and each
+thread writes the entries of one (segment of 32 neurons, step) where they belong: no atomics, one order.
+"""
+
+import numpy as np
+from numba import uint32
+
+from snnsim.dynamics.philox import bernoulli32
+from snnsim.errors import InputError
+from snnsim.kernels.cuda.bits import (
+    MASK,
+    PATTERNS,
+    STEPS,
+    any_nibbles,
+    scan_segments,
+    start_steps,
+    transpose_words,
+)
+from snnsim.kernels.cuda.compiler import MAX_SHARED, cuda, device, kernel, launch, nothing, threads
+
+BLOCK = 512
+MAX_NEURONS = (MAX_SHARED // 4 - 2 * STEPS) // 2 // 32 * 32
+"""Neurons of a sample that one block's shared memory can list."""
+
+
+def shared_bytes(n_neurons):
+    """Shared memory of a block that lists the spikes of ``n_neurons``.
+
+    Raises
+    ------
+    InputError
+        If they do not fit.
+    """
+    if n_neurons > MAX_NEURONS:
+        raise InputError(f"target = 'cuda': a population of {n_neurons} neurons; at most {MAX_NEURONS} fit a block")
+    return 4 * (2 * (-(-n_neurons // 32) * 32) + 2 * STEPS)
+
+
+@device
+def list_entries(shared, n_slots, first, n_steps, group, b, rows, row_ptr):
+    """List the words of 32 steps from ``first`` on, which every thread has put into ``shared``."""
+    tid, width = cuda.threadIdx.x, cuda.blockDim.x
+    cap = rows.shape[1]
+    before, totals = n_slots, 2 * n_slots
+    starts = totals + STEPS
+    cuda.syncthreads()
+    transpose_words(shared, n_slots)
+    scan_segments(shared, before, totals, n_slots, group)
+    start_steps(shared, totals, starts, row_ptr[b, first])
+    for p in range(tid, n_slots, width):
+        step = p & 31
+        mask, base = shared[p], p & ~31
+        m = shared[starts + step] + shared[before + p]
+        if group == 1:
+            left = mask
+            while left != 0:
+                low = left & (~left + 1)
+                if m < cap:
+                    rows[b, m] = base + cuda.popc(low - 1)
+                m += 1
+                left ^= low
+        else:
+            left = any_nibbles(mask)
+            while left != 0:
+                low = left & (~left + 1)
+                shift = cuda.popc(low - 1)
+                if m < cap:
+                    rows[b, m] = PATTERNS * ((base + shift) >> 2) + ((mask >> shift) & 15)
+                m += 1
+                left ^= low
+    for step in range(tid, STEPS, width):
+        if first + step < n_steps:
+            row_ptr[b, first + step + 1] = shared[starts + step] + shared[totals + step]
+    cuda.syncthreads()
+
+
+@device
+def _begin(row_ptr, b):
+    if cuda.threadIdx.x == 0:
+        row_ptr[b, 0] = 0
+    cuda.syncthreads()
+
+
+@device
+def _steps_left(first, n_steps):
+    left = n_steps - first
+    return MASK if left >= STEPS else (1 << left) - 1
+
+
+@device
+def _keep(words, b, first, n, word):
+    if words.size:
+        words[b, first // STEPS, n] = word
+
+
+@kernel
+def _poisson(thresholds, sample_ids, seed, epoch, n_steps, group, rows, row_ptr, words):
+    shared = cuda.shared.array(0, uint32)
+    b, n_neurons = cuda.blockIdx.x, thresholds.shape[1]
+    n_slots = (n_neurons + 31) & ~31
+    sample = sample_ids[b]
+    _begin(row_ptr, b)
+    for first in range(0, n_steps, STEPS):
+        block, steps = first // STEPS, _steps_left(first, n_steps)
+        for n in range(cuda.threadIdx.x, n_slots, cuda.blockDim.x):
+            word = 0
+            if n < n_neurons:
+                word = bernoulli32(thresholds[b, n], n, sample, block, seed, epoch) & steps
+                _keep(words, b, first, n, word)
+            shared[n] = word
+        list_entries(shared, n_slots, first, n_steps, group, b, rows, row_ptr)
+
+
+@kernel
+def _regular(thresholds, n_steps, group, rows, row_ptr, words):
+    shared = cuda.shared.array(0, uint32)
+    b, n_neurons = cuda.blockIdx.x, thresholds.shape[1]
+    n_slots = (n_neurons + 31) & ~31
+    half = 1 << 31
+    _begin(row_ptr, b)
+    for first in range(0, n_steps, STEPS):
+        steps = _steps_left(first, n_steps)
+        for n in range(cuda.threadIdx.x, n_slots, cuda.blockDim.x):
+            word = 0
+            if n < n_neurons:
+                p = thresholds[b, n]
+                before = (first * p + half) >> 32
+                for j in range(STEPS):
+                    after = ((first + j + 1) * p + half) >> 32
+                    word |= (after - before) << j
+                    before = after
+                word &= steps
+                _keep(words, b, first, n, word)
+            shared[n] = word
+        list_entries(shared, n_slots, first, n_steps, group, b, rows, row_ptr)
+
+
+@kernel
+def _single(steps, n_steps, group, rows, row_ptr, words):
+    shared = cuda.shared.array(0, uint32)
+    b, n_neurons = cuda.blockIdx.x, steps.shape[1]
+    n_slots = (n_neurons + 31) & ~31
+    _begin(row_ptr, b)
+    for first in range(0, n_steps, STEPS):
+        valid = _steps_left(first, n_steps)
+        for n in range(cuda.threadIdx.x, n_slots, cuda.blockDim.x):
+            word = 0
+            if n < n_neurons:
+                j = steps[b, n] - first
+                if 0 <= j < STEPS:
+                    word = (1 << j) & valid
+                _keep(words, b, first, n, word)
+            shared[n] = word
+        list_entries(shared, n_slots, first, n_steps, group, b, rows, row_ptr)
+
+
+def _geometry(values):
+    n_samples, n_neurons = values.shape
+    return n_samples, threads(n_neurons, BLOCK), shared_bytes(n_neurons)
+
+
+def poisson_words(thresholds, sample_ids, seed, epoch, n_steps, group, rows, row_ptr, words):
+    """:func:`encode_poisson` that also leaves the words: ``words`` (B, ceil(n_steps / 32), N) uint32, or empty."""
+    n_samples, block, shared = _geometry(thresholds)
+    arguments = thresholds, sample_ids, seed, epoch, n_steps, group, rows, row_ptr, words
+    launch(_poisson, n_samples, block, *arguments, shared=shared)
+
+
+def regular_words(thresholds, n_steps, group, rows, row_ptr, words):
+    """:func:`encode_regular` that also leaves the words."""
+    n_samples, block, shared = _geometry(thresholds)
+    launch(_regular, n_samples, block, thresholds, n_steps, group, rows, row_ptr, words, shared=shared)
+
+
+def single_words(steps, n_steps, group, rows, row_ptr, words):
+    """:func:`encode_steps` that also leaves the words."""
+    n_samples, block, shared = _geometry(steps)
+    launch(_single, n_samples, block, steps, n_steps, group, rows, row_ptr, words, shared=shared)
+
+
+def encode_poisson(thresholds, sample_ids, seed, epoch, n_steps, group, rows, row_ptr):
+    """Bernoulli spikes, independent in every step; see :func:`snnsim.kernels.cpu.encode_poisson`, same bits."""
+    poisson_words(thresholds, sample_ids, seed, epoch, n_steps, group, rows, row_ptr, nothing(3, np.uint32))
+
+
+def encode_regular(thresholds, n_steps, group, rows, row_ptr):
+    """Regularly spaced spikes at the mean rate; see :func:`snnsim.kernels.cpu.encode_regular`."""
+    regular_words(thresholds, n_steps, group, rows, row_ptr, nothing(3, np.uint32))
+
+
+def encode_steps(steps, n_steps, group, rows, row_ptr):
+    """At most one spike a neuron; see :func:`snnsim.kernels.cpu.encode_steps`."""
+    single_words(steps, n_steps, group, rows, row_ptr, nothing(3, np.uint32))

@@ -1,0 +1,84 @@
+"""Weight updates on the device, elementwise over flat arrays; see :mod:`snnsim.kernels.cpu.optimizers`."""
+
+import math
+
+import numpy as np
+
+from snnsim.kernels.cuda.compiler import cuda, empty, kernel, launch, threads, to_host
+
+BLOCK = 256
+PORTION = 4096
+"""Values that one block squares and sums."""
+
+
+@kernel
+def _sgd(weights, gradient, velocity, scale, lr, momentum, weight_decay):
+    for j in range(cuda.grid(1), weights.shape[0], cuda.gridsize(1)):
+        u = momentum * velocity[j] + scale * gradient[j] + weight_decay * weights[j]
+        velocity[j] = u
+        weights[j] -= lr * u
+
+
+def sgd(weights, gradient, velocity, scale, lr, momentum, weight_decay):
+    """SGD with momentum; see :func:`snnsim.kernels.cpu.sgd`."""
+    launch(_sgd, *_flat(weights), weights, gradient, velocity, scale, lr, momentum, weight_decay)
+
+
+@kernel
+def _adam(weights, gradient, first, second, scale, lr, beta1, beta2, rest1, rest2, epsilon, decay, decoupled_decay):
+    for j in range(cuda.grid(1), weights.shape[0], cuda.gridsize(1)):
+        g = scale * gradient[j] + decay * weights[j]
+        m = beta1 * first[j] + rest1 * g
+        s = beta2 * second[j] + rest2 * (g * g)
+        first[j] = m
+        second[j] = s
+        weights[j] = decoupled_decay * weights[j] - lr * m / (math.sqrt(s) + epsilon)
+
+
+def adam(weights, gradient, first, second, scale, lr, beta1, beta2, rest1, rest2, epsilon, decay, decoupled_decay):
+    """Adam and AdamW; see :func:`snnsim.kernels.cpu.adam`."""
+    launch(
+        _adam, *_flat(weights), weights, gradient, first, second, scale, lr, beta1, beta2, rest1, rest2, epsilon,
+        decay, decoupled_decay,
+    )  # fmt: skip
+
+
+def _flat(values):
+    block = threads(values.shape[0], BLOCK)
+    return min(-(-values.shape[0] // block), 4096), block
+
+
+@kernel
+def _block_squares(values, parts):
+    shared = cuda.shared.array(BLOCK, values.dtype)
+    tid, width = cuda.threadIdx.x, cuda.blockDim.x
+    first = cuda.blockIdx.x * PORTION
+    total = values.dtype.type(0)
+    for j in range(first + tid, min(first + PORTION, values.shape[0]), width):
+        total += values[j] * values[j]
+    shared[tid] = total
+    cuda.syncthreads()
+    if tid == 0:
+        for t in range(1, width):
+            total += shared[t]
+        parts[cuda.blockIdx.x] = total
+
+
+def n_portions(n):
+    """Count the partial sums of :func:`square_portions`."""
+    return -(-n // PORTION)
+
+
+def square_portions(values, parts):
+    """Sum the squares of the portions of a flat array, in its dtype; ``parts`` (:func:`n_portions`,) float."""
+    launch(_block_squares, parts.shape[0], threads(min(values.shape[0], PORTION), BLOCK), values, parts)
+
+
+def squared_norm(values):
+    """Sum of squares of a flat array; see :func:`snnsim.kernels.cpu.squared_norm`.
+
+    Portions are summed in the array's dtype, their sums in float64 on the host.
+    """
+    parts = empty(n_portions(values.shape[0]), values.dtype)
+    square_portions(values, parts)
+    return float(np.add.reduce(to_host(parts), dtype=np.float64))
