@@ -32,7 +32,7 @@ def write_circuit(directory, sizes, reports, step_ms, stop_ms):
             group["0/model_type"] = np.full(size, "point_neuron", h5py.string_dtype())
         file.flush()
         image = file.id.get_file_image()
-    write_atomic(directory / NODES, lambda out: out.write(image))
+    write_atomic(directory / NODES, lambda out: out.write(image), sync=False)
     populations = {name: {"type": "point_neuron"} for name in sizes}
     circuit = {"networks": {"nodes": [{"nodes_file": f"./{NODES}", "populations": populations}], "edges": []}}
     simulation = {
@@ -56,4 +56,4 @@ def write_circuit(directory, sizes, reports, step_ms, stop_ms):
     }
     for name, content in ((CIRCUIT, circuit), (SIMULATION, simulation)):
         text = json.dumps(content, indent=2).encode()
-        write_atomic(directory / name, lambda out, text=text: out.write(text))
+        write_atomic(directory / name, lambda out, text=text: out.write(text), sync=False)

@@ -41,9 +41,9 @@ UNKNOWN = -1
 """Value of an integer field of a trial that nobody set."""
 
 TRIAL_CHUNK = 1024
-CHUNK_BYTES = 512 * 1024
+CHUNK_BYTES = 1024 * 1024
 ALIGN_FROM, ALIGN = 64 * 1024, 4096
-"""Chunks of at least so many bytes start at a page of the disk cache, which takes them in half the time."""
+"""Chunks of at least so many bytes start at a page of the disk cache, which takes them faster."""
 
 
 def spike_chunk(n_neurons):
@@ -52,7 +52,7 @@ def spike_chunk(n_neurons):
 
 
 def report_chunk(n_elements, itemsize):
-    """Frames of a chunk of a report, so that it holds whole frames and about half a MiB."""
+    """Frames of a chunk of a report, so that it holds whole frames and about a MiB."""
     return max(1, CHUNK_BYTES // max(1, n_elements * itemsize))
 
 

@@ -6,6 +6,9 @@ from snnsim.errors import InputError
 from snnsim.recording import layout
 from snnsim.recording.runs import open_hdf5
 
+CACHE_BYTES = 16 * 2**20
+"""HDF5's cache of each dataset: some chunks, so that trials read one by one read no chunk twice."""
+
 
 def open_index(directory):
     """Open a recording's ``spikes.h5``, and check that it is of a layout that this version reads."""
@@ -32,12 +35,12 @@ def open_index(directory):
 def open_file(path):
     """Open one file of a recording, in SWMR mode if a run has it open or was killed while it had."""
     try:
-        return open_hdf5(path)
+        return open_hdf5(path, rdcc_nbytes=CACHE_BYTES)
     except InputError as error:
         if "already open for" not in str(error.__cause__):
             raise
     try:
-        return open_hdf5(path, swmr=True)
+        return open_hdf5(path, swmr=True, rdcc_nbytes=CACHE_BYTES)
     except InputError:
         raise InputError(f"{path}: its run has not committed a trial yet, or was killed before it did") from None
 

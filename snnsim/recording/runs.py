@@ -14,7 +14,7 @@ LAYOUT = 1
 """Version of the tree layout; a file with a larger one is refused."""
 
 
-def write_atomic(path, write):
+def write_atomic(path, write, sync=True):
     """Replace ``path`` by what ``write`` puts into a new file, or leave it as it was.
 
     The new file lies in the same directory, is synced to the disk, and takes the name in one step: a reader,
@@ -26,6 +26,8 @@ def write_atomic(path, write):
         Its directory must exist.
     write : callable
         Called with a binary file open for writing.
+    sync : bool
+        Wait until the disk has it. Without that, a crash of the machine (not of the program) may lose it.
 
     Raises
     ------
@@ -33,18 +35,20 @@ def write_atomic(path, write):
         If the file cannot be written (no such directory, no permission, disk full); the old file is
         untouched.
     """
-    with replacing(path) as temporary:
+    with replacing(path, sync) as temporary:
         with open(temporary, "wb") as file:
             write(file)
 
 
 @contextmanager
-def replacing(path):
+def replacing(path, sync=True):
     """Give a path in the same directory to write to; at the end, synced, it takes the name ``path`` in one step.
 
     Parameters
     ----------
     path : str or Path
+    sync : bool
+        As for `write_atomic`.
 
     Yields
     ------
@@ -61,12 +65,14 @@ def replacing(path):
     with writing(path):
         try:
             yield temporary
-            _sync(temporary)
+            if sync:
+                _sync(temporary)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync(path.parent)
+        if sync:
+            _sync(path.parent)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """What is in a file or directory of snnsim, as a dictionary that JSON takes, without scanning anything large."""
 
-import json
 import math
 import tomllib
 from pathlib import Path
@@ -11,10 +10,11 @@ import numpy as np
 from snnsim.errors import InputError
 from snnsim.recording import layout
 from snnsim.recording.events import layout_of
+from snnsim.recording.metrics import METRICS, read_metrics
 from snnsim.recording.reader import open_traces
 from snnsim.recording.runs import open_hdf5, reading, tree_entries, tree_kind
 
-CONFIG, METRICS = "config.toml", "metrics.jsonl"
+CONFIG = "config.toml"
 
 
 def summarise(path):
@@ -132,7 +132,9 @@ def _run(path):
             raise InputError(f"{path / CONFIG}: not TOML: {error}") from error
     summary = {"kind": "run", "config": config}
     if (path / METRICS).exists():
-        summary["metrics"] = _metrics(path / METRICS)
+        records = read_metrics(path)
+        ends = {"first": records[0], "last": records[-1]} if records else {"first": {}, "last": {}}
+        summary["metrics"] = {"records": len(records), **ends}
     parts = {}
     for child in sorted(path.iterdir()):
         if child.is_dir() and is_recording(child):
@@ -140,22 +142,6 @@ def _run(path):
         elif child.suffix == ".h5" and _is_tree(child):
             parts[child.name] = tree_kind(child)
     return {**summary, "contents": parts}
-
-
-def _metrics(path):
-    """First, last and number of the records of a JSON-lines file; a last line that a kill cut short does not count."""
-    records = []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number == len(lines):
-                break
-            raise InputError(f"{path}: line {number}: not JSON") from error
-    return {"records": len(records), "first": records[0] if records else {}, "last": records[-1] if records else {}}
 
 
 def _tree(path):
