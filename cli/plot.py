@@ -106,10 +106,12 @@ def weights(
     """Weights into single neurons, as pictures of their inputs."""
     check_output(output, force)
     from snnsim.errors import InputError
+    from snnsim.models import load_model
     from snnsim.plotting import plot_weights
-    from snnsim.recording.model import load_model
 
-    network, _ = load_model(path)
+    from .runs import model_path
+
+    network, _ = load_model(model_path(path))
     if layer >= len(network.weights):
         raise InputError(f"--layer {layer}: {path} has layers 0..{len(network.weights) - 1}")
     figure = plot_weights(network.weights[layer], _numbers(neurons, "--neurons"), count, _shape(shape))

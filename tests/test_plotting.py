@@ -9,9 +9,9 @@ from matplotlib.image import imread
 from snnsim_cli.main import main
 
 from snnsim.errors import InputError
+from snnsim.models import save_model
 from snnsim.plotting import plot_raster, plot_rates, plot_trace, plot_training, plot_weights, save_figure
 from snnsim.plotting.trace import _with_resets
-from snnsim.recording.model import load_model, save_model
 from snnsim.recording.reader import open_traces
 from snnsim.recording.writer import TraceWriter
 from tests.recordings import SIZES, network, recording
@@ -252,7 +252,7 @@ def test_command_draws_each_kind(traces, tmp_path, snnsim):
         (("raster", "{}", "-o", "x.png", "--window", "0:9"), "window 0..4.5: must lie within a trial"),
         (("trace", "{}", "-o", "x.png", "--neurons", "99"), "neuron 99 of hidden0: does not exist"),
         (("trace", "{}", "-o", "x.png", "--variables", "u"), "variable 'u': must be one of"),
-        (("weights", "{}", "-o", "x.png"), "holds no model"),
+        (("weights", "{}", "-o", "x.png"), "no model.h5"),
         (("training", "{}", "-o", "x.png"), "metrics.jsonl: no such file"),
     ],
 )
@@ -264,16 +264,3 @@ def test_bad_requests_end_in_one_line(traces, tmp_path, monkeypatch, snnsim, arg
     assert message in error
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
-
-
-def test_model_files_come_back(tmp_path):
-    net = network()
-    save_model(tmp_path / "model.h5", net, {"train": {"epochs": 3}})
-    for path in (tmp_path, tmp_path / "model.h5"):
-        back, config = load_model(path)
-        assert back.parameters == net.parameters
-        assert back.readout == net.readout
-        assert all(np.array_equal(a, b) for a, b in zip(back.weights, net.weights, strict=True))
-        assert config == {"train": {"epochs": 3}}
-    with pytest.raises(InputError, match="no such file"):
-        load_model(tmp_path / "other.h5")
