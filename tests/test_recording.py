@@ -414,6 +414,61 @@ def test_a_growing_file_is_read_and_a_killed_one_kept_and_repaired(tmp_path):
     assert len(report.get().times) == n_trials * 20
 
 
+HALF = """
+import os, sys
+sys.path.insert(0, sys.argv[2])
+from tests.recordings import network, recording
+from snnsim.recording.columns import Column
+from snnsim.recording.writer import TraceWriter
+
+writer = TraceWriter(sys.argv[1], network(), duration=0.2, dt=0.01, record=("spikes", "v"), flush_seconds=0)
+writer.append(recording(seed=0))
+flush, left = Column.flush, int(sys.argv[3])
+
+def flush_and_die(column):
+    global left
+    flush(column)
+    column.dataset.file.flush()
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), 9)
+
+Column.flush = flush_and_die
+writer.append(recording(seed=1))
+"""
+
+
+@pytest.mark.parametrize("column", [0, 1, 2, 9, 12, 16, 24])
+def test_a_kill_in_the_middle_of_a_commit_keeps_the_one_before(tmp_path, column):
+    path, root = tmp_path / "traces", str(Path(__file__).parents[1])
+    result = subprocess.run([sys.executable, "-c", HALF, path, root, str(column)], check=False)
+    assert result.returncode == -9
+    batch = recording(seed=0)
+    for mended in (False, True):
+        with open_traces(path) as traces:
+            assert len(traces) == 3
+            for name in traces.populations:
+                assert_same_spikes(traces.spikes(name), batch[name].spikes)
+                np.testing.assert_array_equal(traces.spike_counts(name), batch[name].spikes.counts().sum(0))
+            np.testing.assert_array_equal(traces.v("hidden0"), batch["hidden0"].v)
+        assert repair(path) is not mended
+    times = [t for _, t in libsonata.SpikeReader(path / "spikes.h5")["input"].get()]
+    assert len(times) == batch["input"].spikes.times.size
+    report = libsonata.ElementReportReader(path / "v.h5")["hidden0"]
+    assert len(report.get().times) == 60
+    assert report.times == pytest.approx((0.01, 0.61, 0.01))
+
+
+def test_a_run_killed_before_its_first_commit_is_repaired_to_nothing(tmp_path):
+    path, root = tmp_path / "traces", str(Path(__file__).parents[1])
+    code = HALF.replace("writer.append(recording(seed=0))", "os.kill(os.getpid(), 9)")
+    subprocess.run([sys.executable, "-c", code, path, root, "0"], check=False)
+    with open_traces(path) as traces:
+        assert len(traces) == 0
+    assert repair(path)
+    assert libsonata.SpikeReader(path / "spikes.h5")["input"].get() == []
+
+
 FILL = """
 import sys
 sys.path.insert(0, sys.argv[2])
