@@ -5,10 +5,12 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from snnsim.kernels.jit import KERNEL
+
 BLOCK = 4096
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def sgd(weights, gradient, velocity, scale, lr, momentum, weight_decay):
     """SGD with momentum: ``u = momentum u + g + weight_decay w; w -= lr u``, g the gradient times ``scale``.
 
@@ -25,7 +27,7 @@ def sgd(weights, gradient, velocity, scale, lr, momentum, weight_decay):
         weights[j] -= lr * u
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def adam(weights, gradient, first, second, scale, lr, beta1, beta2, rest1, rest2, epsilon, decay, decoupled_decay):
     """Adam (Kingma & Ba 2015), and AdamW (Loshchilov & Hutter 2019) by ``decoupled_decay``.
 
@@ -55,12 +57,13 @@ def adam(weights, gradient, first, second, scale, lr, beta1, beta2, rest1, rest2
         weights[j] = decoupled_decay * weights[j] - lr * m / (math.sqrt(s) + epsilon)
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _block_squares(values, parts):
     for block in prange(parts.shape[0]):
         total = 0.0
         for j in range(block * BLOCK, min((block + 1) * BLOCK, values.shape[0])):
-            total += float(values[j]) * float(values[j])
+            value = np.float64(values[j])
+            total += value * value
         parts[block] = total
 
 
