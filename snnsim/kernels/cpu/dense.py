@@ -6,17 +6,19 @@ Callers keep BLAS to one thread; the parallelism, and with it the order of every
 import numpy as np
 from numba import njit, prange
 
+from snnsim.kernels.jit import KERNEL
+
 BLOCK = 64
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def dense_input(spikes, weights, n_steps, x):
     """Product ``x[b, k] = spikes[b, k] @ weights`` for ``k < n_steps``; (B, K, N_in), (N_in, N), (B, K, N) float."""
     for b in prange(spikes.shape[0]):
         np.dot(spikes[b, :n_steps], weights, x[b, :n_steps])
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def dense_weight_gradient(spikes, adjoint, grad_w):
     """Add ``spikes @ adjoint`` to ``grad_w``; (N_in, E), (E, N), (N_in, N) float."""
     n_in = spikes.shape[0]
@@ -25,7 +27,7 @@ def dense_weight_gradient(spikes, adjoint, grad_w):
         grad_w[start:stop] += np.dot(spikes[start:stop], adjoint)
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def dense_error(adjoint, weights_t, n_steps, error):
     """Product ``error[b, k] = adjoint[b, k] @ weights_t`` for ``k < n_steps``; (B, K, N), (N, N_in), (B, K, N_in)."""
     for b in prange(adjoint.shape[0]):

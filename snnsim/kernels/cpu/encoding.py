@@ -10,11 +10,12 @@ from numba import njit, prange
 
 from snnsim.dynamics.philox import bernoulli32
 from snnsim.kernels.cpu.synapse import GROUP, PATTERNS
+from snnsim.kernels.jit import KERNEL, SERIAL
 
 BLOCK = 32
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**SERIAL)
 def _spread(word):
     """Bits 0..15 of ``word`` to the bits 0, 4, 8, ..., 60."""
     z = (word | (word << 24)) & 0x000000FF000000FF
@@ -23,7 +24,7 @@ def _spread(word):
     return (z | (z << 3)) & 0x1111111111111111
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**SERIAL)
 def _list_spikes(words, group, block, n_steps, rows, row_ptr, low, high, active):
     """Append the spikes of one block of one sample; ``low``, ``high``, ``active`` are scratch."""
     n_neurons = words.shape[0]
@@ -81,7 +82,7 @@ def _list_spikes(words, group, block, n_steps, rows, row_ptr, low, high, active)
         row_ptr[k + 1] = m
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def encode_poisson(thresholds, sample_ids, seed, epoch, n_steps, group, rows, row_ptr):
     """Bernoulli spikes, independent in every step: rate coding.
 
@@ -108,7 +109,7 @@ def encode_poisson(thresholds, sample_ids, seed, epoch, n_steps, group, rows, ro
             _list_spikes(words, group, block, n_steps, rows[b], row_ptr[b], low, high, active)
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def encode_regular(thresholds, n_steps, group, rows, row_ptr):
     """Regularly spaced spikes at the mean rate: a spike in step k where ``floor((k + 1) p + 1/2)`` rises.
 
@@ -134,7 +135,7 @@ def encode_regular(thresholds, n_steps, group, rows, row_ptr):
             _list_spikes(words, group, block, n_steps, rows[b], row_ptr[b], low, high, active)
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def encode_steps(steps, n_steps, group, rows, row_ptr):
     """At most one spike a neuron: in step ``steps[b, n]``, none where it is outside ``0 <= step < n_steps``.
 

@@ -25,11 +25,12 @@ from snnsim.dynamics.lif import (
     step_membrane,
     step_synapse,
 )
+from snnsim.kernels.jit import KERNEL
 
 GRADIENT_EXACT, GRADIENT_LITERAL, GRADIENT_TSSL = 0, 1, 2
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def lif_forward(
     x, coefficients, neuron, reset, gradient, k0, k1, v, i_syn, neurons, spike_ptr, inverse, slope, v_trace, i_trace,
     every,
@@ -98,12 +99,14 @@ def lif_forward(
             if (k + 1) % every == 0:
                 row = (k + 1) // every - 1
                 if v_trace.size:
-                    v_trace[b, row, :] = vb
+                    for n in range(n_neurons):
+                        v_trace[b, row, n] = vb[n]
                 if i_trace.size:
-                    i_trace[b, row, :] = i
+                    for n in range(n_neurons):
+                        i_trace[b, row, n] = i[n]
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def lif_backward(
     coefficients, neuron, reset, gradient, continuous, k0, k1, neurons, spike_ptr, inverse, slope, error, dloss_dv,
     g, h, carry, adjoint, spike_adjoint,
@@ -169,7 +172,7 @@ def lif_backward(
                     out[n] = hb[n] / tau_syn
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def surrogate_backward(
     coefficients, neuron, reset, width, fallback, continuous, k0, k1, neurons, spike_ptr, inverse, slope, v_trace,
     error, dloss_dv, g, h, adjoint, spike_adjoint,
@@ -198,9 +201,10 @@ def surrogate_backward(
     for b in prange(g.shape[0]):
         gb, hb = g[b], h[b]
         p = np.empty(n_neurons, g.dtype)
-        silent = np.zeros(n_neurons, g.dtype)
+        silent = np.empty(n_neurons, g.dtype)
         if fallback:
-            silent[:] = 1
+            for n in range(n_neurons):
+                silent[n] = 1
             for j in range(spike_ptr[b, spike_ptr.shape[1] - 1]):
                 silent[neurons[b, j]] = 0
         for k in range(k1 - 1, k0 - 1, -1):
@@ -227,7 +231,8 @@ def surrogate_backward(
             for n in range(n_neurons):
                 out[n] = adjoint_input(gb[n], hb[n], b_v, b_i)
             if spike_adjoint.size:
-                spike_adjoint[b, k - k0, :] = out
+                for n in range(n_neurons):
+                    spike_adjoint[b, k - k0, n] = out[n]
             if continuous:
                 for n in range(n_neurons):
                     out[n] = hb[n] / tau_syn

@@ -8,9 +8,10 @@ import numpy as np
 from numba import njit, prange
 
 from snnsim.dynamics.loss import log_sum_exp, softmax_error, van_rossum_kernel, van_rossum_kernel_slope
+from snnsim.kernels.jit import KERNEL, SERIAL
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**SERIAL)
 def _argmax(values):
     best = 0
     for c in range(1, len(values)):
@@ -19,7 +20,7 @@ def _argmax(values):
     return best
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def count_loss(neurons, counts, labels, targets, loss, prediction, d_count):
     """Loss of spike counts: cross-entropy of their softmax, or mean squared distance from target counts (BATS).
 
@@ -55,7 +56,7 @@ def count_loss(neurons, counts, labels, targets, loss, prediction, d_count):
                 d_count[b, c] = softmax_error(n[c], log_total, c == labels[b]) / n_samples
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def count_error(neurons, counts, d_count, error):
     """Error of every output spike for a count loss: ``-dL/d(count)``, taking ``d(count)/dt = -1`` as BATS does."""
     for b in prange(len(counts)):
@@ -63,7 +64,7 @@ def count_error(neurons, counts, d_count, error):
             error[b, j] = -d_count[b, neurons[b, j]]
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def first_spike_loss(neurons, times, counts, labels, duration, tau, loss, prediction, d_first):
     """Cross-entropy of ``softmax(-t_c/tau)`` over the first spike times; a silent output counts as ``t_c = duration``.
 
@@ -90,7 +91,7 @@ def first_spike_loss(neurons, times, counts, labels, duration, tau, loss, predic
             d_first[b, c] = -softmax_error(z[c], log_total, c == labels[b]) / (tau * n_samples)
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def first_spike_error(neurons, counts, d_first, error):
     """Error of the output spikes for a loss of first spike times: ``dL/d(t_c)`` at each neuron's first, else 0."""
     n_classes = d_first.shape[1]
@@ -102,7 +103,7 @@ def first_spike_error(neurons, counts, d_first, error):
             seen[c] = True
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def first_spike_amplitude(neurons, times, counts, d_first, duration, dt, amplitude):
     """dL/ds on the grid for a loss of first spike times.
 
@@ -130,7 +131,7 @@ def first_spike_amplitude(neurons, times, counts, d_first, duration, dt, amplitu
                 amplitude[b, k, c] = d_first[b, c] * gain
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def van_rossum_loss(neurons, times, counts, labels, targets, target_counts, n_classes, tau, loss, prediction, error):
     """Van Rossum distance of each output's train to its target train.
 
@@ -186,7 +187,7 @@ def van_rossum_loss(neurons, times, counts, labels, targets, target_counts, n_cl
             error[b, i] = slope / n_samples
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def van_rossum_amplitude(neurons, times, counts, labels, targets, target_counts, dt, tau, amplitude):
     """dL/ds on the grid of :func:`van_rossum_loss`, ``sum_j K(t_k - t_j) - sum_j K(t_k - g_j)``; (B, T, C) float."""
     n_samples, n_steps, n_classes = amplitude.shape
@@ -204,7 +205,7 @@ def van_rossum_amplitude(neurons, times, counts, labels, targets, target_counts,
                 amplitude[b, k, c] = slope / n_samples
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def membrane_loss(v, labels, use_max, loss, prediction, dloss_dv):
     """Cross-entropy of the softmax of a readout's membrane, its mean or its maximum over time.
 
@@ -229,7 +230,8 @@ def membrane_loss(v, labels, use_max, loss, prediction, dloss_dv):
                         where[c] = k
                 z[c] = v[b, where[c], c]
         else:
-            z[:] = 0
+            for c in range(n_classes):
+                z[c] = 0
             for k in range(n_steps):
                 for c in range(n_classes):
                     z[c] += v[b, k, c]
@@ -249,7 +251,7 @@ def membrane_loss(v, labels, use_max, loss, prediction, dloss_dv):
                     dloss_dv[b, k, c] = d / n_steps
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def silent_drive(neurons, spike_counts, targets, push, grad_w):
     """Push outputs that should have spiked and did not: add ``-push * n_i`` to the gradient of their weights.
 

@@ -9,13 +9,15 @@ of ``pattern``, a row of the table that :func:`fold_patterns` makes; one row add
 import numpy as np
 from numba import njit, prange
 
+from snnsim.kernels.jit import KERNEL, SERIAL
+
 GROUP = 4
 PATTERNS = 16
 STRANDS = 64
 """Portions into which the weight gradient's owners are dealt out, for balance; no result depends on it."""
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**SERIAL)
 def add_rows(out, table, rows, start, stop):
     """Add the rows ``rows[start:stop]`` of ``table`` to ``out`` (N,), eight at a time so that ``out`` stays in L1."""
     j = start
@@ -36,7 +38,7 @@ def add_rows(out, table, rows, start, stop):
             out[n] += r0[n]
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def synaptic_input(table, rows, row_ptr, k0, k1, x):
     """Sum the weights ``x[b, k - k0]`` of the spikes that arrive in the steps ``k0 <= k < k1``.
 
@@ -52,30 +54,31 @@ def synaptic_input(table, rows, row_ptr, k0, k1, x):
     for b in prange(row_ptr.shape[0]):
         for k in range(k0, k1):
             out = x[b, k - k0]
-            out[:] = 0
+            for n in range(out.shape[0]):
+                out[n] = 0
             add_rows(out, table, rows[b], row_ptr[b, k], row_ptr[b, k + 1])
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def fold_patterns(weights, table):
     """Row sums of all 16 spike patterns of each group of four inputs: (N_in, N) to (16 * ceil(N_in / 4), N)."""
     n_in, n_out = weights.shape
     for g in prange(table.shape[0] // PATTERNS):
         base = PATTERNS * g
-        table[base, :] = 0
-        for j in range(GROUP):
-            bit = 1 << j
-            for low in range(bit):
-                out, rest = table[base + bit + low], table[base + low]
-                if GROUP * g + j < n_in:
-                    w = weights[GROUP * g + j]
-                    for n in range(n_out):
-                        out[n] = rest[n] + w[n]
-                else:
-                    out[:] = rest
+        for n in range(n_out):
+            table[base, n] = 0
+        highest = 0
+        for pattern in range(1, PATTERNS):
+            if pattern == 2 << highest:
+                highest += 1
+            # The row without the highest input of the pattern is there already. An input beyond the last never spikes.
+            w = weights[min(GROUP * g + highest, n_in - 1)]
+            rest, out = table[base + pattern - (1 << highest)], table[base + pattern]
+            for n in range(n_out):
+                out[n] = rest[n] + w[n]
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def group_spikes(neurons, spike_ptr, rows, row_ptr):
     """Spike lists by neuron (``group = 1``, ascending within a step) to pattern rows (``group = 4``)."""
     for b in prange(spike_ptr.shape[0]):
@@ -95,7 +98,7 @@ def group_spikes(neurons, spike_ptr, rows, row_ptr):
             row_ptr[b, k + 1] = m
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def ungroup_spikes(rows, row_ptr, neurons, spike_ptr):
     """Spike lists by pattern back to lists by neuron; ``neurons`` has room for four a row."""
     for b in prange(row_ptr.shape[0]):
@@ -111,7 +114,7 @@ def ungroup_spikes(rows, row_ptr, neurons, spike_ptr):
             spike_ptr[b, k + 1] = m
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def transpose_rows(rows, row_ptr, k0, k1, span, counts, entries, entry_ptr):
     """Spike lists of the steps ``k0 <= k < k1`` ordered by row instead of by step.
 
@@ -130,7 +133,8 @@ def transpose_rows(rows, row_ptr, k0, k1, span, counts, entries, entry_ptr):
     """
     n_samples, n_rows = counts.shape
     for b in prange(n_samples):
-        counts[b, :] = 0
+        for r in range(n_rows):
+            counts[b, r] = 0
         for j in range(row_ptr[b, k0], row_ptr[b, k1]):
             counts[b, rows[b, j]] += 1
     # From here counts[b, r] becomes the position of the first entry of sample b in row r.
@@ -152,7 +156,7 @@ def transpose_rows(rows, row_ptr, k0, k1, span, counts, entries, entry_ptr):
                 counts[b, r] += 1
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def weight_gradient(adjoint, entries, entry_ptr, group, grad_w):
     """Add ``sum_{b,k} X_k s_k`` to the weight gradient, one owner per input neuron (or group of four).
 
@@ -181,7 +185,8 @@ def weight_gradient(adjoint, entries, entry_ptr, group, grad_w):
                 row = PATTERNS * owner + pattern
                 if entry_ptr[row] == entry_ptr[row + 1]:
                     continue
-                total[:] = 0
+                for n in range(n_out):
+                    total[n] = 0
                 add_rows(total, adjoint, entries, entry_ptr[row], entry_ptr[row + 1])
                 for j in range(GROUP):
                     if (pattern >> j) & 1:
@@ -190,7 +195,7 @@ def weight_gradient(adjoint, entries, entry_ptr, group, grad_w):
                             grad[n] += total[n]
 
 
-@njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})
+@njit(**SERIAL, fastmath={"reassoc", "nsz"})
 def dot(a, b):
     """Inner product, summed in vector lanes (the one place where the compiler may reorder a sum)."""
     total = a.dtype.type(0)
@@ -199,7 +204,7 @@ def dot(a, b):
     return total
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def spike_error(weights, spike_adjoint, neurons, spike_ptr, k0, k1, error):
     """Differentiate the loss by each presynaptic spike: ``(W^T d_k)[i]`` for a spike of neuron i in step k.
 
@@ -221,28 +226,31 @@ def spike_error(weights, spike_adjoint, neurons, spike_ptr, k0, k1, error):
                 error[b, j] = dot(weights[neurons[b, j]], line)
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def dense_spikes(rows, row_ptr, k0, k1, dense):
     """Spike lists by neuron of the steps ``k0 <= k < k1`` as zeros and ones, (B, >= k1 - k0, N_in) float."""
     for b in prange(row_ptr.shape[0]):
         for k in range(k0, k1):
             line = dense[b, k - k0]
-            line[:] = 0
+            for i in range(line.shape[0]):
+                line[i] = 0
             for j in range(row_ptr[b, k], row_ptr[b, k + 1]):
                 line[rows[b, j]] += 1
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def dense_spikes_by_neuron(rows, row_ptr, k0, k1, span, dense):
-    """As :func:`dense_spikes`, a line a neuron: (N_in, B * span), step k of sample b in column ``b * span + k - k0``."""
+    """As :func:`dense_spikes`, a line a neuron: (N_in, B * span), step k of sample b in column b * span + k - k0."""
     for b in prange(row_ptr.shape[0]):
-        dense[:, b * span : (b + 1) * span] = 0
+        for i in range(dense.shape[0]):
+            for column in range(b * span, (b + 1) * span):
+                dense[i, column] = 0
         for k in range(k0, k1):
             for j in range(row_ptr[b, k], row_ptr[b, k + 1]):
                 dense[rows[b, j], b * span + k - k0] += 1
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def at_spikes(dense, neurons, spike_ptr, values):
     """Pick ``dense[b, k, n]`` (B, T, N) at every spike: ``values`` (B, cap)."""
     for b in prange(spike_ptr.shape[0]):
