@@ -71,11 +71,16 @@ def fold_patterns(weights, table):
         for pattern in range(1, PATTERNS):
             if pattern == 2 << highest:
                 highest += 1
-            # The row without the highest input of the pattern is there already. An input beyond the last never spikes.
-            w = weights[min(GROUP * g + highest, n_in - 1)]
+            # The row of the pattern without its highest input is there already; an input beyond the last weighs nothing.
             rest, out = table[base + pattern - (1 << highest)], table[base + pattern]
-            for n in range(n_out):
-                out[n] = rest[n] + w[n]
+            i = GROUP * g + highest
+            if i < n_in:
+                w = weights[i]
+                for n in range(n_out):
+                    out[n] = rest[n] + w[n]
+            else:
+                for n in range(n_out):
+                    out[n] = rest[n]
 
 
 @njit(**KERNEL)
