@@ -30,6 +30,7 @@ _PUBLIC = {
     "open_traces": "snnsim.recording.reader",
     "load_model": "snnsim.models",
     "read_spikes": "snnsim.interchange.shd",
+    "simulate": "snnsim.simulation",
 }
 
 __all__ = sorted(_PUBLIC)

@@ -1,10 +1,15 @@
-"""What a simulation returns, whichever engine ran it."""
+"""Simulation of a network without learning: one call for every engine, and what it returns."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from snnsim.errors import InputError
 from snnsim.spikes import Spikes
+
+ENGINES = ("clock", "hybrid", "event")
+BATCH = 100
+"""Trials that :func:`simulate` runs at once; their number does not change the results."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Recording:
     Parameters
     ----------
     layers : tuple of LayerRecording
-        From ``input`` to ``output``.
+        From ``input`` to ``output``; those that were recorded.
     engine : {"clock", "hybrid", "event"}
     duration : float
         Length of a trial, in the unit of the time constants.
@@ -61,3 +66,146 @@ class Recording:
             if layer.name == name:
                 return layer
         raise KeyError(name)
+
+
+def simulate(
+    network,
+    spikes,
+    engine="clock",
+    *,
+    dt=None,
+    n_steps=None,
+    duration=None,
+    scheme="backward_euler",
+    impulse="unit-area",
+    record=("spikes",),
+    record_layers=None,
+    record_neurons=None,
+    record_every=1,
+    precision=None,
+    synapse="auto",
+):
+    """Simulate trials, and return what was recorded of them.
+
+    Parameters
+    ----------
+    network : Network
+    spikes : Spikes
+        Input, one train a trial.
+    engine : {"clock", "hybrid", "event"}
+    dt : float, optional
+        Step size (hybrid: width of a bin). The event engine has no steps: there it is the time between samples of v
+        and i_syn, needed only for them.
+    n_steps : int, optional
+        Steps of a trial. None: as many as ``duration`` takes, rounded up.
+    duration : float, optional
+        Length of a trial; None: ``n_steps * dt`` if ``n_steps`` is given, else ``spikes.duration``.
+    scheme, impulse : str
+        Of the clock; see :func:`snnsim.parameters.scheme_coefficients`.
+    record : sequence of {"spikes", "v", "i_syn"}
+    record_layers : sequence of str, optional
+        Populations to record; all if None. v and i_syn exist for all but ``input``.
+    record_neurons : dict of str to sequence of int, optional
+        Neurons of which v and i_syn are kept, by population; all where none are named.
+    record_every : int
+        Keep every so-manieth sample of v and i_syn.
+    precision : {"float32", "float64"}, optional
+        None: that of the weights for the clock, float64 for the other engines.
+    synapse : {"auto", "gather", "pattern", "dense"}
+        How the clock sums synaptic input.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    InputError
+        For options that do not fit together, or input that does not fit the network or the duration.
+
+    Examples
+    --------
+    >>> from snnsim import simulate  # doctest: +SKIP
+    >>> recording = simulate(network, spikes, dt=0.1, record=("spikes", "v"))  # doctest: +SKIP
+    >>> recording["hidden0"].v[3, :, 7]  # membrane of neuron 7 in trial 3  # doctest: +SKIP
+    """
+    if not isinstance(spikes, Spikes):
+        raise InputError(f"spikes: a {type(spikes).__name__}; must be snnsim.Spikes")
+    # Readers of recordings need the classes above, and not the engines.
+    from snnsim.simulator import Simulator
+
+    n_steps, dt_used, duration = _time(engine, dt, n_steps, duration, spikes.duration)
+    simulator = Simulator(
+        network, engine, dt=dt_used, n_steps=n_steps, duration=duration, sampled=dt is not None, scheme=scheme,
+        impulse=impulse, record=record, record_layers=record_layers, record_neurons=record_neurons,
+        record_every=record_every, precision=precision, synapse=synapse,
+    )  # fmt: skip
+    parts = []
+    for start in range(0, max(len(spikes), 1), BATCH):
+        simulator.forward(_trials(spikes, start, min(start + BATCH, len(spikes))))
+        parts.append(simulator.recording())
+    return _joined(parts)
+
+
+def _time(engine, dt, n_steps, duration, length):
+    """``(n_steps, dt, duration)`` out of what was given; ``length`` is that of the input."""
+    check_names("engine", engine, ENGINES)
+    for name, value in (("dt", dt), ("duration", duration)):
+        if value is not None and not 0 < value < np.inf:
+            raise InputError(f"{name} = {value}: must be a positive number")
+    if n_steps is not None and n_steps < 1:
+        raise InputError(f"n_steps = {n_steps}: must be at least 1")
+    if dt is None and (engine != "event" or n_steps is not None):
+        raise InputError(f"dt = None: engine {engine} needs a step size")
+    if n_steps is not None and duration is not None:
+        raise InputError("n_steps and duration: give one of them")
+    if n_steps is not None:
+        return n_steps, dt, n_steps * dt
+    length = length if duration is None else duration
+    if not length > 0:
+        raise InputError("duration = 0: the input has no length; give duration or n_steps")
+    if engine == "event":
+        n_steps = 1 if dt is None else max(1, int(np.floor(length / dt * (1 + 1e-12))))
+        return n_steps, dt or length, length
+    ratio = length / dt
+    near = round(ratio)
+    n_steps = near if abs(ratio - near) <= 1e-9 * max(near, 1) else int(np.ceil(ratio))
+    return max(n_steps, 1), dt, max(n_steps, 1) * dt
+
+
+def _trials(spikes, first, last):
+    begin, end = spikes.offsets[first], spikes.offsets[last]
+    return Spikes(
+        spikes.offsets[first : last + 1] - begin, spikes.times[begin:end], spikes.neurons[begin:end],
+        spikes.n_neurons, spikes.duration,
+    )  # fmt: skip
+
+
+def _joined(parts):
+    if len(parts) == 1:
+        return parts[0]
+    layers = []
+    for same in zip(*(part.layers for part in parts), strict=True):
+        first = same[0]
+        counts = np.concatenate([np.diff(layer.spikes.offsets) for layer in same])
+        spikes = Spikes(
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            np.concatenate([layer.spikes.times for layer in same]),
+            np.concatenate([layer.spikes.neurons for layer in same]),
+            first.spikes.n_neurons,
+            first.spikes.duration,
+        )
+        v, i_syn = (
+            None if getattr(first, key) is None else np.concatenate([getattr(layer, key) for layer in same])
+            for key in ("v", "i_syn")
+        )
+        layers.append(LayerRecording(first.name, spikes, v, i_syn, first.sample_times, first.neuron_ids))
+    p = parts[0]
+    return Recording(tuple(layers), p.engine, p.duration, p.dt, p.scheme)
+
+
+def check_names(option, names, allowed):
+    """Raise InputError unless all names (or the one) are allowed."""
+    for name in (names,) if isinstance(names, str) else names:
+        if name not in allowed:
+            raise InputError(f"{option} = {name!r}: must be one of {', '.join(allowed)}")

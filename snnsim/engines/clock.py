@@ -178,12 +178,15 @@ class ClockEngine:
 
     def spikes(self):
         """Slabs of the last forward pass, from the input to the last spiking layer."""
-        given = self._by_neuron(0, self._layers[0].given)
-        slabs = [self._slab(given.rows, given.row_ptr, given.n_neurons)]
+        return tuple(slab_of_grid(grid, self.dt) for grid in self.grids())
+
+    def grids(self):
+        """Spikes of the last forward pass on the grid, by neuron, from the input to the last spiking layer."""
+        grids = [self._by_neuron(0, self._layers[0].given)]
         for layer in self._layers:
             if layer.spiking:
-                slabs.append(self._slab(layer.neurons, layer.spike_ptr, layer.n_neurons))
-        return tuple(slabs)
+                grids.append(GridSpikes(layer.neurons, layer.spike_ptr, layer.n_neurons))
+        return tuple(grids)
 
     def spike_totals(self):
         """Spikes of each spiking layer in the last batch."""

@@ -282,10 +282,11 @@ class TraceWriter:
         if not split.isascii() or len(split) > layout.SPLIT.itemsize:
             raise InputError(f"split = {split!r}: must be at most {layout.SPLIT.itemsize} ASCII characters")
         fields["split"] = np.full(size, split.encode(), layout.SPLIT)
-        output = recording.layers[-1].spikes
-        begin, end = output.offsets[:-1], output.offsets[1:]
         first = np.full(size, np.nan)
-        first[end > begin] = output.times[begin[end > begin]] * self.factor
+        if recording.layers[-1].name == "output":
+            output = recording.layers[-1].spikes
+            begin, end = output.offsets[:-1], output.offsets[1:]
+            first[end > begin] = output.times[begin[end > begin]] * self.factor
         fields["first_spike"] = first
         return {name: fields[name] for name in layout.TRIAL_FIELDS}
 

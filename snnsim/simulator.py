@@ -1,0 +1,204 @@
+"""An engine that records: batches of trials in, recordings out."""
+
+import numpy as np
+
+from snnsim.engines import make_engine
+from snnsim.engines.event import EventEngine
+from snnsim.engines.grid import grid_of_spikes
+from snnsim.engines.outputs import SpikeOutput, slab_of_spikes, spikes_of_slab
+from snnsim.errors import InputError
+from snnsim.kernels.cpu.unpack import grid_spikes
+from snnsim.simulation import ENGINES, LayerRecording, Recording, check_names
+from snnsim.spikes import Spikes
+
+VARIABLES = ("spikes", "v", "i_syn")
+
+
+class Simulator:
+    """An engine that records; :func:`snnsim.simulation.simulate` for many batches, one at a time.
+
+    Parameters
+    ----------
+    network : Network
+    engine : {"clock", "hybrid", "event"}
+    dt : float
+        Step size; for the event engine the time between samples.
+    n_steps : int
+        Steps of a trial, or samples of the event engine.
+    duration : float, optional
+        Of a trial of the event engine; ``n_steps * dt`` if None.
+    sampled : bool
+        Whether ``dt`` may be used for samples.
+    scheme, impulse, record, record_layers, record_neurons, record_every, precision, synapse
+        As in :func:`snnsim.simulation.simulate`.
+
+    Raises
+    ------
+    InputError
+        For options that do not fit together.
+    """
+
+    def __init__(
+        self,
+        network,
+        engine="clock",
+        *,
+        dt,
+        n_steps,
+        duration=None,
+        sampled=True,
+        scheme="backward_euler",
+        impulse="unit-area",
+        record=("spikes",),
+        record_layers=None,
+        record_neurons=None,
+        record_every=1,
+        precision=None,
+        synapse="auto",
+    ):
+        check_names("engine", engine, ENGINES)
+        check_names("record", record, VARIABLES)
+        layers = network.populations if record_layers is None else record_layers
+        check_names("record_layers", layers, network.populations)
+        if not (isinstance(record_every, int | np.integer) and record_every >= 1):
+            raise InputError(f"record_every = {record_every!r}: must be a whole number, at least 1")
+        self.record = (record,) if isinstance(record, str) else tuple(record)
+        self.every = int(record_every)
+        self.layers = tuple(name for name in network.populations if name in layers)
+        self._reports = tuple(name for name in ("v", "i_syn") if name in self.record)
+        if self._reports and not sampled:
+            raise InputError("dt = None: recording v or i_syn needs the time between samples")
+        if self._reports and self.every > n_steps:
+            raise InputError(f"record_every = {self.every}: a trial has {n_steps} steps")
+        clock = engine == "clock"
+        precision = precision or (str(network.dtype) if clock else "float64")
+        if engine == "event":
+            self.engine = EventEngine(
+                network.parameters, network.readout, duration=duration or dt * n_steps, n_samples=n_steps,
+                precision=precision,
+            )  # fmt: skip
+        else:
+            options = {"scheme": scheme, "impulse": impulse, "synapse": synapse} if clock else {}
+            self.engine = make_engine(
+                engine, network.parameters, network.readout, dt=dt, n_steps=n_steps, precision=precision, **options
+            )
+        self.network = network
+        self.weights = [np.ascontiguousarray(w, self.engine.dtype) for w in network.weights]
+        self.dt, self.n_steps, self.duration = float(dt), int(n_steps), self.engine.duration
+        self.scheme = scheme if clock else None
+        self._sizes = dict(zip(network.populations, network.layers, strict=True))
+        self._ids = self._neuron_ids(record_neurons or {})
+        self._traced = [
+            index for index, name in enumerate(network.populations[1:]) if self._reports and name in self.layers
+        ]
+        # The engine keeps a leaky readout's membrane at every step unless it is traced; losses read it there.
+        whole = network.readout == "leaky" and len(network.weights) - 1 in self._traced
+        self._kept_every = 1 if whole else self.every
+        self._inputs = None
+
+    @property
+    def bytes_per_trial(self):
+        """Bytes of v and i_syn that one trial takes while it is simulated."""
+        neurons = sum(self.network.weights[index].shape[1] for index in self._traced)
+        kept = self.n_steps // (self._kept_every if self.engine.name == "clock" else self.every)
+        return 2 * neurons * kept * self.engine.dtype.itemsize if self.engine.name == "clock" else 16 * neurons * kept
+
+    def forward(self, inputs):
+        """Simulate a batch.
+
+        Parameters
+        ----------
+        inputs : Spikes, GridSpikes (clock) or SpikeOutput (hybrid and event)
+
+        Returns
+        -------
+        SpikeOutput or VoltageOutput
+            Of the output layer; its arrays belong to the engine.
+        """
+        if self.engine.name == "clock":
+            if isinstance(inputs, Spikes):
+                inputs = grid_of_spikes(inputs, self.dt, self.n_steps)
+            self._inputs = inputs
+            return self.engine.forward(self.weights, inputs, self._traced, self._kept_every)
+        if isinstance(inputs, Spikes):
+            inputs = slab_of_spikes(inputs)
+        self._inputs = inputs
+        return self.engine.forward(self.weights, inputs)
+
+    def recording(self):
+        """Copy what the last batch did; a :class:`~snnsim.simulation.Recording`."""
+        found = dict(zip(self.network.populations, self._spikes(), strict=False))
+        size = self._batch()
+        layers = []
+        for index, name in enumerate(self.network.populations):
+            if name not in self.layers:
+                continue
+            spikes = found.get(name)
+            if spikes is None:
+                spikes = Spikes(
+                    np.zeros(size + 1, np.int64), np.empty(0), np.empty(0, np.int32), self._sizes[name], self.duration
+                )
+            v = i_syn = None
+            times, ids = np.empty(0), self._ids[name]
+            if index and self._reports:
+                times = self._sample_times()
+                v, i_syn = self._report(index - 1, times, ids)
+            layers.append(LayerRecording(name, spikes, v, i_syn, times, ids))
+        clocked = self.engine.name != "event"
+        return Recording(tuple(layers), self.engine.name, self.duration, self.dt if clocked else None, self.scheme)
+
+    def _batch(self):
+        counts = self._inputs.counts if isinstance(self._inputs, SpikeOutput) else self._inputs.row_ptr
+        return len(counts)
+
+    def _spikes(self):
+        """Spikes of the populations from the input on, None where they are not wanted."""
+        wanted = [name in self.layers and "spikes" in self.record for name in self.network.populations]
+        if self.engine.name == "clock":
+            for grid, want in zip(self.engine.grids(), wanted, strict=False):
+                yield _spikes_of_grid(grid, self.dt, self.duration) if want else None
+        else:
+            for slab, want in zip(self.engine.spikes(), wanted, strict=False):
+                yield spikes_of_slab(slab) if want else None
+
+    def _sample_times(self):
+        kept = self.n_steps // self.every
+        return (np.arange(kept) + 1) * self.every * self.dt
+
+    def _report(self, layer, times, ids):
+        if self.engine.name == "clock":
+            values = self.engine.traces(layer)
+            stride = self.every // self._kept_every
+            values = [value[:, stride - 1 :: stride] for value in values]
+            if len(ids) < values[0].shape[2]:
+                values = [value[:, :, ids] for value in values]
+        else:
+            values = self.engine.trace(self.weights, layer, times, ids)
+        rest = self.network.parameters[layer].v_leak
+        v = i_syn = None
+        if "v" in self._reports:
+            v = values[0] + values[0].dtype.type(rest) if rest else np.array(values[0], order="C")
+        if "i_syn" in self._reports:
+            i_syn = np.array(values[1], order="C")
+        return v, i_syn
+
+    def _neuron_ids(self, chosen):
+        check_names("record_neurons", chosen, self.network.populations)
+        ids = {}
+        for name, size in self._sizes.items():
+            if name not in chosen:
+                ids[name] = np.arange(size)
+                continue
+            numbers = np.unique(np.asarray(chosen[name]))
+            if numbers.size == 0 or numbers.dtype.kind not in "iu" or numbers[0] < 0 or numbers[-1] >= size:
+                raise InputError(f"record_neurons of {name}: must be some of 0..{size - 1}")
+            ids[name] = numbers.astype(np.int64)
+        return ids
+
+
+def _spikes_of_grid(grid, dt, duration):
+    offsets = np.zeros(len(grid.row_ptr) + 1, np.int64)
+    np.cumsum(grid.row_ptr[:, -1], out=offsets[1:])
+    times, neurons = np.empty(offsets[-1]), np.empty(offsets[-1], np.int32)
+    grid_spikes(grid.rows, grid.row_ptr, dt, offsets, times, neurons)
+    return Spikes(offsets, times, neurons, grid.n_neurons, duration)
