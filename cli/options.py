@@ -57,11 +57,11 @@ KEYS = {
 
 
 def configuration(source, settings, flags):
-    """Configuration of a file, the flags that were given, and ``--set``; a later one wins.
+    """Put a configuration together from a file, the flags that were given, and ``--set``; a later one wins.
 
     Parameters
     ----------
-    source : str or None
+    source : str, Config or None
     settings : list of str or None
     flags : dict
         Values by flag name, None where a flag was not given.

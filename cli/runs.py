@@ -28,9 +28,8 @@ def session_of(run, settings=None, flags=None):
     -------
     snnsim.training.Session
     """
-    import tempfile
-
     from snnsim import config
+    from snnsim.errors import InputError
     from snnsim.models import load_model
     from snnsim.training import Session
     from snnsim.training.session import with_network
@@ -39,8 +38,10 @@ def session_of(run, settings=None, flags=None):
 
     network, trained = load_model(model_path(run))
     base = with_network(trained or config.load(), network)
-    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
-        file.write(config.to_toml(base))
-        file.flush()
-        chosen = options.configuration(file.name, settings, flags or {})
+    chosen = options.configuration(base, settings, flags or {})
+    if chosen.network.layers != network.layers:
+        raise InputError(
+            f"network.layers = {'-'.join(map(str, chosen.network.layers))}: the network of {run} is "
+            f"{'-'.join(map(str, network.layers))}"
+        )
     return Session(chosen, list(network.astype(config.precision(chosen)).weights))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import json
 import tomllib
 import types
 import typing
@@ -10,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from snnsim.errors import InputError
-from snnsim.parameters import LIFParameters
+from snnsim.parameters import LIFParameters, scheme_coefficients
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,12 @@ POSITIVE = (
 NOT_NEGATIVE = (
     "network.target_rate",
     "encoder.max_rate",
+    "loss.target_true",
+    "loss.target_false",
+    "optimizer.decay",
+    "optimizer.epsilon",
+    "data.shift",
+    "data.elastic_alpha",
     "encoder.t_latest",
     "loss.silent_push",
     "optimizer.weight_decay",
@@ -184,6 +191,16 @@ NOT_NEGATIVE = (
     "training.epochs",
     "training.seed",
 )
+BETWEEN = {
+    "network.init_mean": (-1e6, 1e6),
+    "encoder.max_probability": (0, 1),
+    "encoder.latency_floor": (0, 1),
+    "optimizer.final": (0, 1),
+    "data.rotation": (0, 180),
+    "data.elastic_sigma": (0.5, 100),
+}
+"""Smallest and largest value."""
+BELOW_ONE = ("optimizer.momentum", "optimizer.beta1", "optimizer.beta2")
 
 
 def shipped():
@@ -198,8 +215,9 @@ def load(source=None, settings=()):
 
     Parameters
     ----------
-    source : str or Path, optional
-        A TOML file, or the name of a shipped configuration (:func:`shipped`); the defaults if None.
+    source : str, Path or Config, optional
+        A TOML file, the name of a shipped configuration (:func:`shipped`), or a configuration to change; the defaults
+        if None.
     settings : iterable of str
         ``table.key=value`` in TOML notation (a bare word is a string), applied after the file.
 
@@ -213,7 +231,9 @@ def load(source=None, settings=()):
         For a missing or malformed file, an unknown table or key, or a value of the wrong type or out of range.
     """
     tree, origin = {}, "configuration"
-    if source is not None:
+    if isinstance(source, Config):
+        tree = to_tree(source)
+    elif source is not None:
         origin = str(source)
         tree = parse(_text(source), origin)
     tree = {table: dict(values) if isinstance(values, dict) else values for table, values in tree.items()}
@@ -222,7 +242,9 @@ def load(source=None, settings=()):
         table, dot, name = key.strip().partition(".")
         if not sign or not dot:
             raise InputError(f"--set {setting}: must read table.key=value, such as simulation.dt=0.05")
-        tree.setdefault(table, {})[name] = _value(value.strip())
+        values = tree.setdefault(table, {})
+        if isinstance(values, dict):  # else from_tree says that it must be a table
+            values[name] = _value(value.strip())
     return from_tree(tree, origin)
 
 
@@ -276,6 +298,17 @@ def check(config, origin="configuration"):
     for key in NOT_NEGATIVE:
         if not 0 <= value(key) < float("inf"):
             raise InputError(f"{origin}: {key} = {value(key)}: must be at least 0")
+    for key, (least, most) in BETWEEN.items():
+        if not least <= value(key) <= most:
+            raise InputError(f"{origin}: {key} = {value(key)}: must lie in {least:g}..{most:g}")
+    for key in BELOW_ONE:
+        if not 0 <= value(key) < 1:
+            raise InputError(f"{origin}: {key} = {value(key)}: must lie in [0, 1)")
+    duration = config.simulation.dt * config.simulation.n_steps
+    if not 0 <= config.encoder.t_latest <= duration * (1 + 1e-9):
+        raise InputError(
+            f"{origin}: encoder.t_latest = {config.encoder.t_latest}: must lie in 0..{duration:g}, the trial's duration"
+        )
     if value("training.seed") >= 2**32:
         raise InputError(f"{origin}: training.seed = {value('training.seed')}: must be below 2**32")
     layers = config.network.layers
@@ -288,10 +321,17 @@ def check(config, origin="configuration"):
         raise InputError(f"{origin}: loss.name = {loss!r}: needs network.readout = leaky")
     if engine != "clock" and config.gradient.method != "exact":
         raise InputError(
-            f"{origin}: gradient.method = {config.gradient.method!r}: engine {engine} has only exact; the others belong "
-            "to the clock engine"
+            f"{origin}: gradient.method = {config.gradient.method!r}: engine {engine} has only exact; the others "
+            "belong to the clock engine"
         )
-    neurons(config)
+    if engine != "clock" and config.network.reset == "none":
+        raise InputError(f"{origin}: network.reset = 'none': engine {engine} allows hard and subtract")
+    try:
+        for layer in neurons(config):
+            if engine == "clock":
+                scheme_coefficients(layer, config.simulation.dt, config.simulation.scheme, config.simulation.impulse)
+    except InputError as error:
+        raise InputError(f"{origin}: {error}") from error
 
 
 def readout(config):
@@ -395,6 +435,5 @@ def _toml(value):
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)
