@@ -24,7 +24,7 @@ def evaluate(
     json_output: o.Json = False,
 ):
     """Evaluate a trained network, also with another engine, scheme or step size than it was trained with."""
-    flags = {k: v for k, v in locals().items() if k in o.KEYS}
+    flags = {k: v for k, v in locals().items() if k in o.KEYS and k != "limit"}
     from snnsim.threads import use_threads
 
     use_threads(threads)
@@ -36,8 +36,11 @@ def evaluate(
 
     if split not in ("test", "validation", "train"):
         raise InputError(f"--split {split}: must be one of test, validation, train")
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit {limit}: must be at least 1")
     session = session_of(run, settings, flags)
-    result = training.evaluate(session, getattr(session, split))
+    # Of the run's own split: as data.limit it would move the boundary between training and validation samples.
+    result = training.evaluate(session, getattr(session, split).first(limit))
     if json_output:
         print_json({**vars(result), "confusion": result.confusion.tolist(), "split": split, "run": str(run)})
         return
@@ -46,8 +49,8 @@ def evaluate(
 
     console = Console()
     console.print(
-        f"{split}: {result.samples} samples, accuracy {100 * result.accuracy:.2f} %, loss {result.loss:.4f}, spikes per "
-        f"neuron {', '.join(f'{r:.2f}' for r in result.spikes_per_neuron)}",
+        f"{split}: {result.samples} samples, accuracy {100 * result.accuracy:.2f} %, loss {result.loss:.4f}, spikes "
+        f"per neuron {', '.join(f'{r:.2f}' for r in result.spikes_per_neuron)}",
         highlight=False,
         soft_wrap=True,
     )

@@ -25,6 +25,7 @@ def info(json_output: o.Json = False):
         "cores": os.cpu_count(),
         "threads": numba.get_num_threads(),
         "threading_layer": numba.threading_layer(),
+        "cuda": _cuda(),
         "kernel_cache": os.environ.get("NUMBA_CACHE_DIR", ""),
     }
     if json_output:
@@ -34,3 +35,16 @@ def info(json_output: o.Json = False):
         return
     for name, value in facts.items():
         print(f"{name:16} {value}")
+
+
+def _cuda():
+    import importlib.util
+
+    if importlib.util.find_spec("numba_cuda") is None:
+        return "numba-cuda is not installed (extras cuda12 and cuda13)"
+    from numba import cuda
+
+    if not cuda.is_available():
+        return "no device"
+    name = cuda.get_current_device().name
+    return name.decode() if isinstance(name, bytes) else name

@@ -110,8 +110,8 @@ class TrainingProgress:
     def epoch(self, metrics):
         """Print the epoch's line."""
         line = (
-            f"epoch {metrics['epoch']}: loss {metrics['train_loss']:.4f}, accuracy {100 * metrics['train_accuracy']:.2f} %, "
-            f"validation {100 * metrics['val_accuracy']:.2f} %, "
+            f"epoch {metrics['epoch']}: loss {metrics['train_loss']:.4f}, "
+            f"accuracy {100 * metrics['train_accuracy']:.2f} %, validation {_percent(metrics['val_accuracy'])}, "
             f"spikes/neuron {', '.join(f'{r:.2f}' for r in metrics['spikes_per_neuron'])}, {metrics['seconds']:.1f} s"
         )
         if self._bar is not None:
@@ -126,10 +126,10 @@ def result_table(result):
     from rich.table import Table
 
     table = Table(show_header=False, title="result", title_justify="left")
-    best = result["best_val_accuracy"]
+    best = _percent(result["best_val_accuracy"])
     rows = {
         "test accuracy": f"{100 * result['test_accuracy']:.2f} %",
-        "best validation accuracy": "none" if best is None else f"{100 * best:.2f} % (epoch {result['best_epoch']})",
+        "best validation accuracy": best if best == "none" else f"{best} (epoch {result['best_epoch']})",
         "spikes per neuron": ", ".join(f"{r:.2f}" for r in result["spikes_per_neuron"]),
         "seconds per epoch": f"{result['seconds_per_epoch']:.1f}",
         "epochs": str(result["epochs"]),
@@ -139,3 +139,7 @@ def result_table(result):
     for name, value in rows.items():
         table.add_row(name, value)
     Console().print(table, highlight=False)
+
+
+def _percent(share):
+    return "none" if share is None else f"{100 * share:.2f} %"

@@ -48,8 +48,8 @@ def train(
         given = sorted(k for k, v in flags.items() if v is not None and k != "epochs")
         if given or source or settings or run_dir or force:
             raise InputError(
-                f"--resume {resume}: continues with the run's own configuration; only --epochs, --threads and --json may "
-                "stand beside it"
+                f"--resume {resume}: continues with the run's own configuration; only --epochs, --threads and --json "
+                "may stand beside it"
             )
     config = o.configuration(source, settings, flags) if resume is None else None
     directory = (
