@@ -10,7 +10,6 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 from snnsim import config as configuration
@@ -54,7 +53,8 @@ class Run:
     seconds: float = 0.0
 
     def save_checkpoint(self):
-        """Replace ``checkpoint.h5`` by the present state."""
+        """Replace ``checkpoint.h5`` by the present state; refused if a weight is not finite."""
+        self.session.check_weights()
         tree = {
             "session": self.session.state(),
             "history": json.dumps(self.history),
@@ -107,8 +107,7 @@ def train(config, directory, force=False, listener=None):
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{directory}: cannot be made: {error.strerror}") from error
-    text = configuration.to_toml(config)
-    write_atomic(directory / "config.toml", lambda out: out.write(text.encode()))
+    _write_config(directory, config)
     for name in old:
         if name != "config.toml":
             (directory / name).unlink()
@@ -143,11 +142,11 @@ def resume(directory, listener=None, epochs=None):
         raise InputError(f"{directory}: no checkpoint.h5 to resume from")
     tree = load_tree(path, "checkpoint")
     config = configuration.load(directory / "config.toml")
+    _same_run(configuration.from_tree(configuration.parse(tree["config"], path), path), config, path)
     if epochs is not None:
-        raw = configuration.to_tree(config)
-        raw["training"]["epochs"] = epochs
-        config = configuration.from_tree(raw)
-    session = Session(config, [w.copy() for w in tree["session"]["weights"]] if _fits(tree, config) else None)
+        config = configuration.load(config, [f"training.epochs={epochs}"])
+        _write_config(directory, config)
+    session = Session(config, [w.copy() for w in tree["session"]["weights"]])
     session.load_state(tree["session"], path)
     run = Run(
         directory, session, json.loads(tree["history"]), tree["best_accuracy"], tree["best_epoch"], tree["seconds"]
@@ -155,9 +154,21 @@ def resume(directory, listener=None, epochs=None):
     return _continue(run, listener or Listener())
 
 
-def _fits(tree, config):
-    # With other shapes the session draws its own weights, and load_state then says what differs.
-    return [w.shape for w in tree["session"]["weights"]] == list(pairwise(config.network.layers))
+def _write_config(directory, config):
+    text = configuration.to_toml(config)
+    write_atomic(directory / "config.toml", lambda out: out.write(text.encode()))
+
+
+def _same_run(of_checkpoint, config, path):
+    """Refuse a checkpoint of another configuration; epochs may be added, and the data may have moved."""
+    theirs, ours = configuration.to_tree(of_checkpoint), configuration.to_tree(config)
+    for table, values in ours.items():
+        for key, value in values.items():
+            if value != theirs[table][key] and f"{table}.{key}" not in ("training.epochs", "data.data_dir"):
+                raise InputError(
+                    f"{path}: belongs to a run with {table}.{key} = {theirs[table][key]}; "
+                    f"{path.parent / 'config.toml'} has {value}"
+                )
 
 
 def _continue(run, listener):
@@ -178,12 +189,14 @@ def _continue(run, listener):
                     raise KeyboardInterrupt
             _finish_epoch(run, started, listener)
             saved = time.monotonic()
+            if interrupted:
+                raise KeyboardInterrupt
     return _finish(run, listener)
 
 
 @contextmanager
 def _between_batches():
-    """Hold back the first Ctrl-C, as an entry of the list that is yielded: in mid-batch the weights are half updated."""
+    """Hold back the first Ctrl-C, as an entry of the list that is yielded: in mid-batch weights are half updated."""
     interrupted = []
     if threading.current_thread() is not threading.main_thread():
         yield interrupted
@@ -210,8 +223,8 @@ def _finish_epoch(run, started, listener):
         "epoch": session.epoch,
         "train_loss": totals.loss / totals.samples,
         "train_accuracy": totals.correct / totals.samples,
-        "val_loss": validation.loss,
-        "val_accuracy": validation.accuracy,
+        "val_loss": validation.loss if validation.samples else None,
+        "val_accuracy": validation.accuracy if validation.samples else None,
         "seconds": run.seconds - sum(m["seconds"] for m in run.history),
         "spikes_per_neuron": spikes_per_neuron(session, totals.spikes, totals.samples),
         "lr": lr,
@@ -239,7 +252,7 @@ def _finish(run, listener):
     result = {
         "test_accuracy": test.accuracy,
         "test_loss": test.loss,
-        "best_val_accuracy": run.best_accuracy if run.best_epoch else None,
+        "best_val_accuracy": run.best_accuracy if run.best_epoch and len(session.validation) else None,
         "best_epoch": run.best_epoch,
         "seconds_per_epoch": run.seconds / max(len(run.history), 1),
         "epochs": len(run.history),

@@ -31,6 +31,10 @@ class Split:
     def __len__(self):
         return len(self.labels)
 
+    def first(self, n):
+        """Take the first ``n`` samples, or all for None."""
+        return Split(self.values[:n], self.labels[:n], self.ids[:n])
+
 
 @dataclass
 class Totals:
@@ -136,9 +140,11 @@ class Session:
         self._check_finite("loss", result.loss)
         gradients = self.engine.backward(self.weights, result.gradient, on_layer)
         push_silent(result, self.engine.last_presynaptic(), self.config.loss.silent_push, gradients[-1])
-        if not np.isfinite(self.optimizer.step(gradients, self.lr)):
+        norm = self.optimizer.step(gradients, self.lr)
+        if not np.isfinite(norm):
             for layer, gradient in enumerate(gradients):
                 self._check_finite(f"gradient of weights[{layer}]", gradient)
+            self._check_finite("norm of all gradients", norm)
         correct = int((result.prediction == labels).sum())
         self.totals.add(float(result.loss.sum()), correct, len(chosen), self.engine.spike_totals())
         self.batch += 1
@@ -146,11 +152,15 @@ class Session:
 
     def end_epoch(self):
         """Close the epoch: check the weights, and start counting anew. Returns the epoch's :class:`Totals`."""
-        for layer, w in enumerate(self.weights):
-            self._check_finite(f"weights[{layer}]", w)
+        self.check_weights()
         totals, self.totals = self.totals, Totals()
         self.epoch, self.batch = self.epoch + 1, 0
         return totals
+
+    def check_weights(self):
+        """Raise InputError if a weight is not finite."""
+        for layer, w in enumerate(self.weights):
+            self._check_finite(f"weights[{layer}]", w)
 
     def inputs(self, values, ids, epoch):
         """Input spikes of a batch in the form that the engine takes."""
@@ -201,13 +211,21 @@ class Session:
         n_train = min(data.limit or len(dataset.train_labels), len(dataset.train_labels))
         n_test = min(data.limit or len(dataset.test_labels), len(dataset.test_labels))
         n_validation = data.validation if n_train == len(dataset.train_labels) else min(data.validation, n_train // 10)
-        if n_validation >= n_train:
-            raise InputError(f"data.validation = {n_validation}: must be below the {n_train} training samples")
-        # Held-out samples are the last ones, whatever the seed: runs with other seeds are chosen on the same set.
-        ids = np.arange(n_train)
-        cut = n_train - n_validation
-        self.train = Split(dataset.train_images[:cut], dataset.train_labels[:cut], ids[:cut])
-        self.validation = Split(dataset.train_images[cut:n_train], dataset.train_labels[cut:n_train], ids[cut:])
+        if dataset.validation_labels is not None:
+            # A published validation set; its samples are numbered behind the training set's.
+            n_validation = min(n_validation, len(dataset.validation_labels))
+            images = np.concatenate([dataset.train_images[:n_train], dataset.validation_images[:n_validation]])
+            labels = np.concatenate([dataset.train_labels[:n_train], dataset.validation_labels[:n_validation]])
+            cut = n_train
+        else:
+            if n_validation >= n_train:
+                raise InputError(f"data.validation = {n_validation}: must be below the {n_train} training samples")
+            # Held-out samples are the last ones, whatever the seed: runs with other seeds are chosen on the same set.
+            images, labels = dataset.train_images[:n_train], dataset.train_labels[:n_train]
+            cut = n_train - n_validation
+        ids = np.arange(len(labels))
+        self.train = Split(images[:cut], labels[:cut], ids[:cut])
+        self.validation = Split(images[cut:], labels[cut:], ids[cut:])
         # Test samples have numbers of their own: no random number is shared with a training sample.
         self.test = Split(
             dataset.test_images[:n_test], dataset.test_labels[:n_test], 2**31 + np.arange(n_test, dtype=np.int64)
