@@ -4,8 +4,10 @@ Each layer runs over all steps before the next one, as an engine does it; the le
 synaptic input and the room for spikes are the caller's to vary. Shapes as in :mod:`snnsim.kernels.cpu`.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -22,6 +24,17 @@ KEPT = {
     "surrogate": cpu.GRADIENT_TSSL,
 }
 EVERY_STEP = ("tssl-fallback", "surrogate")
+
+
+@contextmanager
+def on_one_thread():
+    """Keep kernels to one thread: hundreds of tiny calls would wait for each other's threads on a busy machine."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 @dataclass

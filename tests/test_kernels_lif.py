@@ -8,7 +8,7 @@ import pytest
 
 from snnsim.kernels import cpu
 from tests import reference
-from tests.kernel_chain import EVERY_STEP, KEPT, Way, backward, forward, spike_lists
+from tests.kernel_chain import EVERY_STEP, KEPT, Way, backward, forward, on_one_thread, spike_lists
 
 SCHEMES = ("forward_euler", "backward_euler", "exact", "bilinear")
 RESETS = ("hard", "subtract", "none")
@@ -20,6 +20,12 @@ SINGLE = 1e-5  # float32, of the largest entry; what float32 does to some ten st
 MARGIN = 1e-4  # of float32 membranes from threshold, ten times their error
 SIZES = (9, 8, 6, 4)  # 9 inputs: two groups of four and a rest
 BATCH, STEPS, DT = 3, 23, 0.05
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    with on_one_thread():
+        yield
 
 
 @cache
