@@ -66,8 +66,6 @@ def configuration(source, settings, flags):
     flags : dict
         Values by flag name, None where a flag was not given.
     """
-    import json
-
     from snnsim import config
     from snnsim.errors import InputError
 
@@ -81,6 +79,5 @@ def configuration(source, settings, flags):
             if not all(s.isdecimal() for s in sizes):
                 raise InputError(f"--layers {value}: must be sizes joined by '-', such as 784-400-10")
             value = [int(s) for s in sizes]
-        text = str(value) if isinstance(value, Path) else value
-        chosen.append(f"{key}={json.dumps(text)}")
+        chosen.append(f"{key}={config.toml_value(str(value) if isinstance(value, Path) else value)}")
     return config.load(source, [*chosen, *(settings or [])])

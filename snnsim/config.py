@@ -274,7 +274,7 @@ def to_toml(config):
     """Text of a :class:`Config` as TOML; :func:`load` reads the same configuration back."""
     lines = []
     for table, values in to_tree(config).items():
-        lines += [f"[{table}]", *(f"{key} = {_toml(value)}" for key, value in values.items()), ""]
+        lines += [f"[{table}]", *(f"{key} = {toml_value(value)}" for key, value in values.items()), ""]
     return "\n".join(lines)
 
 
@@ -429,11 +429,12 @@ def _describe(wanted):
     return " or ".join("a list of numbers" if typing.get_origin(k) is tuple else _NAMES[k] for k in kinds)
 
 
-def _toml(value):
+def toml_value(value):
+    """Text of a value in TOML notation."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
+        return "[" + ", ".join(map(toml_value, value)) + "]"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)
