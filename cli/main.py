@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from . import config, data, evaluate, export, import_spikes, info, inspect, plot, reproduce, train
+from . import config, data, evaluate, export, import_nir, import_spikes, info, inspect, plot, reproduce, train
 
 app = typer.Typer(
     name="snnsim",
@@ -21,6 +21,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(plot.app, name="plot")
 app.command("inspect")(inspect.inspect_file)
 app.command("export")(export.export_file)
+app.command("import-nir")(import_nir.import_nir)
 app.command("import-spikes")(import_spikes.import_spikes)
 app.command("reproduce")(reproduce.reproduce)
 

@@ -1,0 +1,369 @@
+"""NIR files keep the spikes: in a round trip, in the steps of other tools, and by the equations that NIR states."""
+
+import itertools
+import sys
+
+import nir
+import numpy as np
+import pytest
+from snnsim_cli.main import main
+
+from snnsim import InputError, LIFParameters, Network, Spikes, simulate
+from snnsim.interchange.nir import SNNTORCH_STEP, export_nir, from_nir, import_nir, to_nir
+from snnsim.models import load_model, save_model
+from tests.recordings import assert_same_spikes
+
+STEPS, DT = 60, 0.1
+SCHEMES = ("backward_euler", "forward_euler", "exact", "bilinear")
+FIRST = LIFParameters(tau_mem=0.8, tau_syn=0.6, r=1.2, v_threshold=0.9, v_reset=-0.3, v_leak=-0.3)
+SECOND = LIFParameters(tau_mem=1.1, tau_syn=0.45, r=0.7, v_threshold=1.3, v_reset=0.2, v_leak=0.1)
+
+
+def network(parameters=(FIRST, SECOND), readout="spiking", dtype=np.float32, sizes=(20, 15, 5)):
+    rng = np.random.default_rng(3)
+    shapes = itertools.pairwise(sizes)
+    return Network([(rng.normal(size=s) * 0.5 + 0.3).astype(dtype) for s in shapes], parameters, readout)
+
+
+def dense(n_trials=6, n_inputs=20, seed=0):
+    return np.random.default_rng(seed).random((n_trials, STEPS, n_inputs)) < 0.1
+
+
+def spikes_of(net, scheme="backward_euler", dt=DT, record=("spikes",), **options):
+    return simulate(net, Spikes.from_dense(dense(), dt), dt=dt, scheme=scheme, record=record, **options)
+
+
+def assert_same_dynamics(a, b):
+    """Equal spikes in every layer, of which there must be many."""
+    for x, y in zip(a.layers, b.layers, strict=True):
+        assert_same_spikes(x.spikes, y.spikes)
+        if x.v is None:
+            assert x.spikes.times.size > 100
+
+
+def steps_of_tool(nodes, inputs, step, reset_to=None):
+    """Spikes (B, T, N) of a tool that decays by ``1 - step/tau``: snnTorch's neurons, Norse's boxes and LIFCell.
+
+    I_k = (1 - step/tau_syn) I + rise * x, v_k = (1 - step/tau_mem) v + R step/tau_mem I_k, a spike where v_k exceeds
+    v_threshold, then v = v_reset (or what the tool resets to). ``rise`` is w_in step/tau_syn where a spike is 1 during
+    its step, w_in where I jumps by the weight.
+    """
+    for w, tau_syn, tau_mem, r, leak, threshold, reset, rise in nodes:
+        i, v = np.zeros((len(inputs), len(w))), np.full((len(inputs), len(w)), float(leak))
+        out = np.zeros((*inputs.shape[:2], len(w)), bool)
+        for k in range(inputs.shape[1]):
+            x = inputs[:, k] @ np.asarray(w, float).T
+            i = x if tau_syn is None else (1 - step / tau_syn) * i + rise * x
+            v = v + step / tau_mem * (leak - v + r * i)
+            out[:, k] = v > threshold
+            v = np.where(out[:, k], reset if reset_to is None else reset_to, v)
+        inputs = out
+    return inputs
+
+
+def nodes_of(graph, step):
+    """Arguments for :func:`steps_of_tool` out of a graph of ours."""
+    chain = [graph.nodes[name] for name in ("hidden0_weights", "hidden0", "output_weights", "output_neurons")]
+    return [
+        (weights.weight, n.tau_syn, n.tau_mem, n.r, n.v_leak[0], n.v_threshold, n.v_reset[0], n.w_in * step / n.tau_syn)
+        for weights, n in zip(chain[::2], chain[1::2], strict=True)
+    ]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("readout", ["spiking", "leaky"])
+def test_round_trip_keeps_the_spikes_to_the_bit(tmp_path, scheme, readout):
+    net = network(readout=readout)
+    assert export_nir(net, tmp_path / "net.nir") == []
+    back = import_nir(tmp_path / "net.nir")
+    assert back.notes == []
+    for mine, theirs in zip(net.parameters, back.network.parameters, strict=True):
+        for name in ("tau_mem", "tau_syn", "r", "v_leak"):
+            assert getattr(mine, name) == getattr(theirs, name)
+    assert back.network.readout == readout
+    record = ("spikes", "v", "i_syn")
+    one, two = (spikes_of(n, scheme, record=record) for n in (net, back.network))
+    for x, y in zip(one.layers, two.layers, strict=True):
+        assert_same_spikes(x.spikes, y.spikes)
+        assert x.v is None or np.array_equal(x.v, y.v)
+    assert one["hidden0"].spikes.times.size > 100
+
+
+def test_round_trip_in_continuous_time_and_in_double_precision(tmp_path):
+    net = network(dtype=np.float64)
+    export_nir(net, tmp_path / "net.nir")
+    back = import_nir(tmp_path / "net.nir").network
+    assert back.dtype == np.float64
+    spikes = Spikes.from_dense(dense(), DT)
+    assert_same_dynamics(simulate(net, spikes, "event"), simulate(back, spikes, "event"))
+
+
+def test_file_states_the_equations_of_nir():
+    """After one impulse of unit area, v of the file's own equations is v of the exact scheme."""
+    net = Network([np.array([[2.0]])], [FIRST], "leaky")
+    graph, _ = to_nir(net)
+    weights, node = graph.nodes["output_weights"], graph.nodes["output_neurons"]
+    assert isinstance(node, nir.CubaLI)
+    current = node.w_in[0] * weights.weight[0, 0] / node.tau_syn[0]
+    t = np.arange(1, 30) * DT / 1000  # the file counts in seconds
+    syn, mem = node.tau_syn[0], node.tau_mem[0]
+    expected = node.v_leak[0] + node.r[0] * current * syn / (mem - syn) * (np.exp(-t / mem) - np.exp(-t / syn))
+    pulse = np.zeros((1, 30, 1))
+    pulse[0, 0, 0] = 1
+    recording = simulate(net, Spikes.from_dense(pulse, DT), dt=DT, scheme="exact", record=("v",))
+    # 30 steps of rounding in float64.
+    np.testing.assert_allclose(recording["output"].v[0, 1:, 0], expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("dialect", ["snntorch", "norse"])
+@pytest.mark.parametrize("scheme", ["backward_euler", "forward_euler", "exact"])
+def test_tools_that_step_make_our_spikes(dialect, scheme):
+    """To the bit; the schemes that use the last step's current spike a step a layer later than the tools."""
+    net = network(parameters=(FIRST, LIFParameters(tau_mem=1.1, tau_syn=0.45, r=0.7, v_threshold=1.2)))
+    graph, notes = to_nir(net, dialect=dialect, dt=DT, scheme=scheme)
+    step = SNNTORCH_STEP if dialect == "snntorch" else DT / 1000
+    theirs = steps_of_tool(nodes_of(graph, step), dense(), step, reset_to=0.0)
+    ours = spikes_of(net.astype(np.float64), scheme)["output"].spikes.to_dense(DT, STEPS)
+    delay = 0 if scheme == "backward_euler" else 2
+    assert ours.sum() > 100
+    np.testing.assert_array_equal(theirs[:, : STEPS - delay], ours[:, delay:])
+    assert len(notes) == bool(delay)
+    for name in ("hidden0", "output_neurons"):
+        node = graph.nodes[name]
+        assert not node.v_leak.any()
+        if dialect == "snntorch":  # its reader refuses anything else
+            np.testing.assert_allclose(node.r, node.tau_mem / SNNTORCH_STEP, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dialect", ["snntorch", "norse"])
+@pytest.mark.parametrize("scheme", ["backward_euler", "forward_euler", "exact"])
+def test_files_for_tools_come_back(tmp_path, dialect, scheme):
+    net = network()
+    notes = export_nir(net, tmp_path / "net.nir", dialect=dialect, dt=DT, scheme=scheme)
+    assert any("resets to rest" in note for note in notes)
+    back = import_nir(tmp_path / "net.nir")
+    assert (back.dt, back.scheme) == (DT, scheme)
+    for mine, theirs in zip(net.parameters, back.network.parameters, strict=True):
+        assert (mine.tau_mem, mine.tau_syn) == (theirs.tau_mem, theirs.tau_syn)
+    for one, two in zip(spikes_of(net, scheme).layers, spikes_of(back.network, scheme).layers, strict=True):
+        assert_same_spikes(one.spikes, two.spikes)
+
+
+def foreign(kind, rise, tau_syn=6.7e-4, per_neuron=False, w_in=1.0):
+    """Graph as another tool writes it, in seconds with steps of 1e-4, and the spikes that the tool makes of it."""
+    rng = np.random.default_rng(5)
+    step, tau, r = 1e-4, 1e-3, 10.0
+    nodes, stages = {"input": nir.Input(np.array([20]))}, []
+    for k, (n_in, n_out) in enumerate(((20, 15), (15, 5))):
+        w = rng.normal(size=(n_out, n_in)) * 0.3 + 0.15
+        wide = np.ones(n_out)
+        some = np.linspace(0.8, 1.3, n_out) if per_neuron else wide
+        threshold, leak, reset = 1.1 * some, 0.0 * wide, 0.0 * wide
+        nodes[f"{2 * k}"] = nir.Affine(w, np.zeros(n_out)) if k else nir.Linear(w)
+        if kind == "LIF":
+            node = nir.LIF(tau=tau * wide, r=r * some[::-1], v_leak=leak, v_threshold=threshold, v_reset=reset)
+            stages.append((w, None, tau, node.r, 0.0, threshold, 0.0, None))
+        else:
+            node = nir.CubaLIF(
+                tau_syn=tau_syn * wide, tau_mem=tau * wide, r=r * some[::-1], v_leak=leak, v_threshold=threshold,
+                v_reset=reset, w_in=w_in * some**2,
+            )  # fmt: skip
+            stages.append((w, tau_syn, tau, node.r, 0.0, threshold, 0.0, rise(node, step)))
+        nodes[f"{2 * k + 1}"] = node
+    nodes["output"] = nir.Output(np.array([5]))
+    names = list(nodes)
+    graph = nir.NIRGraph(nodes, list(itertools.pairwise(names))[::-1])
+    return graph, steps_of_tool(stages, dense(), step)
+
+
+def same(graph, theirs, **options):
+    found = from_nir(graph, dt=DT, match_steps=True, **options)
+    net = found.network.astype(np.float64)
+    ours = spikes_of(net, found.scheme)["output"].spikes.to_dense(DT, STEPS)
+    assert theirs.sum() > 100
+    return np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("per_neuron", [False, True])
+def test_files_of_tools_that_step_make_their_spikes(per_neuron):
+    """Also where w_in, r and thresholds differ between neurons: those go into the weights."""
+    per_step, jump = (lambda n, step: n.w_in * step / n.tau_syn), (lambda n, step: n.w_in)
+    assert same(*foreign("CubaLIF", per_step, per_neuron=per_neuron, w_in=6.7), spike_convention="per-step")
+    assert same(*foreign("CubaLIF", jump, per_neuron=per_neuron), spike_convention="jump")
+    assert same(*foreign("LIF", None, per_neuron=per_neuron), spike_convention="per-step")
+    graph, theirs = foreign("CubaLIF", per_step, w_in=6.7)
+    assert not same(graph, theirs, spike_convention="jump")
+
+
+def test_units_of_time():
+    graph, theirs = foreign("CubaLIF", lambda n, step: n.w_in * step / n.tau_syn, w_in=6.7)
+    assert same(graph, theirs, spike_convention="per-step", time_unit="s")
+    assert same(graph, theirs, spike_convention="per-step", time_unit="1000")
+    for node in graph.nodes.values():
+        if isinstance(node, nir.CubaLIF):
+            node.tau_syn, node.tau_mem = node.tau_syn / 1e-4, node.tau_mem / 1e-4
+    assert same(graph, theirs, spike_convention="per-step", time_unit="step")
+    found = from_nir(graph, time_unit="ms")
+    assert found.network.parameters[0].tau_mem == pytest.approx(10, rel=1e-12)
+    assert found.dt is None
+    assert any("impulses of unit area" in note for note in found.notes)
+
+
+def test_the_smaller_dt_the_closer_the_equations_are_to_the_steps():
+    graph, _ = foreign("CubaLIF", lambda n, step: n.w_in * step / n.tau_syn, w_in=6.7)
+    gaps = []
+    for dt in (0.1, 0.01, 0.001):
+        p, q = (
+            from_nir(graph, dt=dt, spike_convention="per-step", match_steps=match).network.parameters[0]
+            for match in (True, False)
+        )
+        gaps.append(q.tau_mem - p.tau_mem)
+    np.testing.assert_allclose(gaps, [0.1, 0.01, 0.001], rtol=1e-9)
+
+
+def test_linear_nodes_are_multiplied_and_subgraphs_spliced():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(6, 4)), rng.normal(size=(3, 6))
+    wide = np.ones(3)
+    neurons = nir.CubaLIF(tau_syn=wide, tau_mem=2 * wide, r=wide, v_leak=0 * wide, v_threshold=wide)
+    inner = nir.NIRGraph(
+        {"input": nir.Input(np.array([3])), "n": neurons, "output": nir.Output(np.array([3]))},
+        [("input", "n"), ("n", "output")],
+    )
+    nodes = {
+        "input": nir.Input(np.array([2, 2])),
+        "flat": nir.Flatten({"input": np.array([2, 2])}, 0, -1),
+        "a": nir.Linear(a),
+        "s": nir.Scale(np.arange(6.0)),
+        "b": nir.Linear(b),
+        "inner": inner,
+        "output": nir.Output(np.array([3])),
+    }
+    names = list(nodes)
+    graph = nir.NIRGraph(nodes, list(itertools.pairwise(names)), type_check=False)
+    network = from_nir(graph, time_unit="ms").network
+    np.testing.assert_allclose(network.weights[0], (b @ np.diag(np.arange(6.0)) @ a).T, rtol=1e-13)
+    assert network.parameters[0].tau_mem == 2
+
+
+def test_leaky_integrators_end_a_network():
+    wide = np.ones(3)
+    for node in (
+        nir.LI(tau=wide, r=wide, v_leak=wide),
+        nir.CubaLI(tau_syn=wide, tau_mem=wide, r=wide, v_leak=wide),
+    ):
+        nodes = {"w": nir.Linear(np.ones((3, 2))), "n": node}
+        found = from_nir(nir.NIRGraph(nodes, [("w", "n")]), time_unit="ms")
+        assert found.network.readout == "leaky"
+        assert found.network.parameters[0].v_leak == 1
+        assert bool(found.notes[1:]) == isinstance(node, nir.LI)
+
+
+def chain(*nodes, extra=()):
+    named = {f"n{k}": node for k, node in enumerate(nodes)}
+    names = list(named)
+    return nir.NIRGraph(named, [*itertools.pairwise(names), *extra], type_check=False)
+
+
+def cuba(n=2, **changes):
+    constants = {"tau_syn": np.ones(n), "tau_mem": np.ones(n), "r": np.ones(n), "v_leak": np.zeros(n)}
+    return nir.CubaLIF(**(constants | {"v_threshold": np.ones(n)} | changes))
+
+
+W = nir.Linear(np.ones((2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("graph", "options", "message"),
+    [
+        (chain(W, cuba(), extra=[("n1", "n0")]), {}, "has none: it is recurrent"),
+        (chain(W, cuba(), W, extra=[("n2", "n1")]), {}, "no branches and no recurrent connections"),
+        (chain(W, cuba(), W, cuba(), extra=[("n1", "n3")]), {}, "is connected to 'n2' and 'n3'"),
+        (chain(nir.Affine(np.ones((2, 2)), np.array([0, 0.5])), cuba()), {}, "'n0' (Affine): has a bias up to 0.5"),
+        (chain(W, nir.IF(np.ones(2), np.ones(2))), {}, "'n1' (IF): snnsim cannot express it"),
+        (chain(W, nir.Threshold(np.ones(2))), {}, "(Threshold): snnsim cannot express it"),
+        (chain(W, cuba(tau_mem=np.array([1.0, 2.0]))), {}, "tau_mem differs between neurons (1 to 2)"),
+        (chain(W, cuba(v_reset=np.array([0.0, 0.5]))), {}, "v_reset differs between neurons"),
+        (chain(W, cuba(tau_syn=np.zeros(2))), {}, "tau_syn = 0: must be positive"),
+        (chain(W, cuba(v_leak=np.full(2, 2.0))), {}, "v_threshold must lie above v_leak"),
+        (chain(W, cuba(3)), {}, "tau_mem must be one finite number, or one for each of 2 neurons"),
+        (chain(W, nir.LI(np.ones(2), np.ones(2), np.ones(2)), W, cuba()), {}, "only the last layer may be without"),
+        (chain(W, cuba(), W), {}, "must end with neurons"),
+        (chain(cuba()), {}, "must come after a Linear or Affine"),
+        (chain(W, cuba(), nir.Linear(np.ones((2, 3))), cuba()), {}, "takes 3 inputs, but gets 2"),
+        (nir.NIRGraph({"a": W, "b": cuba(), "c": W}, [("a", "b"), ("c", "c")], type_check=False), {},
+         "nodes that are not connected"),
+        (chain(W, cuba()), {"spike_convention": "per-step"}, "per-step needs dt"),
+        (chain(W, cuba()), {"time_unit": "step"}, "step needs dt"),
+        (chain(W, cuba()), {"match_steps": True}, "matched steps needs dt"),
+        (chain(W, cuba()), {"match_steps": True, "dt": 0.1, "scheme": "exact"}, "has the steps of backward_euler"),
+        (chain(W, cuba()), {"match_steps": True, "dt": 2000.0}, "not longer than dt"),
+        (chain(W, cuba()), {"time_unit": "minutes"}, "must be s, ms, step, or the milliseconds"),
+        (chain(W, cuba()), {"spike_convention": "dirak"}, "must be one of dirac, per-step, jump"),
+        (chain(W, cuba()), {"dt": -1.0}, "dt = -1.0: must be a positive number"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_expressed_is_named(graph, options, message):
+    with pytest.raises(InputError) as error:
+        from_nir(graph, **options)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("net", "options", "message"),
+    [
+        (network((FIRST, LIFParameters(reset="subtract"))), {}, "reset = 'subtract' (layer output)"),
+        (network(), {"dialect": "brian"}, "must be one of nir, norse, snntorch"),
+        (network(), {"dialect": "norse"}, "needs dt and scheme"),
+        (network(), {"dialect": "snntorch", "dt": 0.1, "scheme": "bilinear"}, "scheme = 'bilinear'"),
+        (network(readout="leaky"), {"dialect": "norse", "dt": 0.1, "scheme": "exact"}, "readout = 'leaky'"),
+        (network(), {"dialect": "norse", "dt": 0.5, "scheme": "forward_euler"}, "changes sign in a step"),
+    ],
+)
+def test_what_nir_or_its_readers_lack_is_named(net, options, message):
+    with pytest.raises(InputError, match=r".") as error:
+        to_nir(net, **options)
+    assert message in str(error.value)
+
+
+@pytest.fixture
+def snnsim(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["snnsim", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code, *capsys.readouterr()
+
+    return run
+
+
+def test_commands(tmp_path, snnsim):
+    net = network()
+    save_model(tmp_path / "model.h5", net)
+    file, back = tmp_path / "net.nir", tmp_path / "back.h5"
+    code, out, err = snnsim("export", tmp_path, "--to", "nir", "-o", file)
+    assert (code, err) == (0, "")
+    assert "20-15-5 as nir" in out
+    assert isinstance(nir.read(file), nir.NIRGraph)
+    assert snnsim("import-nir", file, "-o", back, "--dt", DT, "--scheme", "exact")[0] == 0
+    loaded, config = load_model(back)
+    assert (config.simulation.dt, config.simulation.scheme, config.network.layers) == (DT, "exact", (20, 15, 5))
+    assert_same_dynamics(spikes_of(net), spikes_of(loaded))
+    code, _, err = snnsim(
+        "export", tmp_path, "--to", "nir", "-o", file, "--dialect", "norse", "--dt", 0.1, "--scheme", "exact", "--force"
+    )
+    assert code == 0
+    assert err.count("note: ") == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"no HDF5", None])
+def test_bad_files_end_in_one_line(tmp_path, snnsim, content):
+    path = tmp_path / "bad.nir"
+    if content is not None:
+        path.write_bytes(content)
+    code, _, err = snnsim("import-nir", path, "-o", tmp_path / "model.h5")
+    assert code == 2
+    assert err.startswith(f"snnsim: error: {path}")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "model.h5").exists()
