@@ -166,7 +166,8 @@ def test_a_crossing_is_found_exactly_if_the_membrane_gets_there(v, u, tau_mem, r
         assert reference.closed_form(v, u, found, p)[0] == pytest.approx(1, abs=1e-12)
         assert path[t < found * (1 - 1e-9)].max(initial=-np.inf) < 1
         _, a_ii, _ = events.flow(span, tau_mem, tau_syn)
-        response = events.largest_response(span, a_vu, tau_mem, tau_syn)
+        peak = events.maximum_time(0.0, 1.0, tau_mem, tau_syn)
+        response = events.largest_response(span, a_vu, peak, events.flow(peak, tau_mem, tau_syn)[2])
         assert events.may_cross(v, u, v_end, a_ii * u, response, 1.0)
 
 

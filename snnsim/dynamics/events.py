@@ -88,20 +88,16 @@ def maximum_time(v, u, tau_mem, tau_syn):
 
 
 @register_jitable
-def largest_response(t, a_vu, tau_mem, tau_syn):
-    """Largest ``a_vu`` within a time t at whose end it is ``a_vu``; it peaks once."""
-    peak = maximum_time(0 * t, 1 + 0 * t, tau_mem, tau_syn)
-    if t <= peak:
-        return a_vu
-    return flow(peak, tau_mem, tau_syn)[2]
+def largest_response(t, a_vu, peak, a_vu_peak):
+    """Largest ``a_vu`` within a time t at whose end it is ``a_vu``; it peaks once, at ``peak``."""
+    return a_vu if t <= peak else a_vu_peak
 
 
 @register_jitable
 def may_exceed(v, u, response, v_threshold):
     """Whether a membrane can reach the threshold within a span; false only if it cannot.
 
-    At a crest the drive equals the membrane; and the membrane is at most what it started from plus the largest response
-    to the drive.
+    It is at most what it started from plus the largest response to the drive.
 
     Parameters
     ----------
@@ -110,19 +106,20 @@ def may_exceed(v, u, response, v_threshold):
     u : float
         Drive at the start; with input inside the span, its positive part plus all upward jumps.
     response : float
-        Largest ``a_vu(t)`` within the span.
+        Largest ``a_vu(t)`` within the span; or both in other units with the same product.
     v_threshold : float
     """
-    return (u >= v_threshold) & (max(v, 0 * v) + response * u >= v_threshold)
+    return max(v, 0 * v) + response * u >= v_threshold
 
 
 @register_jitable
 def may_cross(v, u, v_end, u_end, response, v_threshold):
     """Whether a membrane that starts below threshold can have crossed it in a span without input.
 
-    It has if it ends at or above threshold; else it can only have made an excursion, and then comes down at the end.
+    It has if it ends at or above threshold; else it can only have made an excursion: at its crest the drive equals the
+    membrane, and at the end the membrane comes down.
     """
-    return (v_end >= v_threshold) | (may_exceed(v, u, response, v_threshold) & (u_end <= v_end))
+    return (v_end >= v_threshold) | (may_exceed(v, u, response, v_threshold) & (u >= v_threshold) & (u_end <= v_end))
 
 
 @register_jitable

@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit, prange
 
 from snnsim.dynamics.events import adjoint_arrival, adjoint_flow, adjoint_jump
+from snnsim.kernels.events.forward import add_row
 
 _COLUMNS = 64
 _UNITS = 16
@@ -150,9 +151,7 @@ def _sample_backward(
     top = intervals[order[last]]
     for m in range(top, -1, -1):
         if m < top:
-            a_vv, a_ii, a_vq = real(flows[m, 0]), real(flows[m, 1]), real(gain * flows[m, 2])
-            for n in range(high - low):
-                lambda_v[n], lambda_q[n] = adjoint_flow(lambda_v[n], lambda_q[n], a_vv, a_ii, a_vq)
+            flow_back(lambda_v, lambda_q, real(flows[m, 0]), real(flows[m, 1]), real(gain * flows[m, 2]))
         # Own spikes, latest first: the adjoint has flowed to the instant without them; each adds what its jump changes.
         while last >= 0 and intervals[order[last]] == m:
             s = order[last]
@@ -164,12 +163,17 @@ def _sample_backward(
             lambda_q[n] += gain * a_vu * (before - after)
             last -= 1
         for j in range(instants[m], instants[m + 1]):
-            row = grad[neurons_in[j], low:high]
-            for n in range(high - low):
-                row[n] += lambda_q[n]
+            add_row(grad[neurons_in[j], low:high], lambda_q)
         if len(e_in):
             for j in range(instants[m], instants[m + 1]):
                 e_in[j] = dot_arrivals(w[neurons_in[j], low:high], lambda_v, lambda_q, r / tau_mem) / tau_syn
+
+
+@njit(cache=True, error_model="numpy")
+def flow_back(lambda_v, lambda_q, a_vv, a_ii, a_vq):
+    """Adjoint of all neurons earlier by a flow."""
+    for n in range(len(lambda_v)):
+        lambda_v[n], lambda_q[n] = adjoint_flow(lambda_v[n], lambda_q[n], a_vv, a_ii, a_vq)
 
 
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})

@@ -5,10 +5,18 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from snnsim.dynamics.events import compose_flow, first_crossing, flow, maximum_time, may_cross, remaining_flow
+from snnsim.dynamics.events import (
+    compose_flow,
+    first_crossing,
+    flow,
+    largest_response,
+    maximum_time,
+    may_cross,
+    may_exceed,
+    remaining_flow,
+)
 
 NO_FLOW = (1.0, 1.0, 0.0)
-_SHORT = 8  # segments up to this length are sorted in place
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
@@ -46,7 +54,7 @@ def find_instants(times_in, counts_in, duration, tau_mem, tau_syn, instants, n_i
             flows[b, m, 0] = a_vv
             flows[b, m, 1] = a_ii
             flows[b, m, 2] = a_vu
-            flows[b, m, 3] = a_vu if span <= peak else at_peak
+            flows[b, m, 3] = largest_response(span, a_vu, peak, at_peak)
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
@@ -116,28 +124,30 @@ def _sample_forward(
     v_threshold, _, r, _, tau_syn = neuron
     size = w.shape[1]
     real = w.dtype.type
-    v, v_end, charge = np.zeros(size, w.dtype), np.zeros(size, w.dtype), np.zeros(size, w.dtype)
+    v, v_end = np.zeros(size, w.dtype), np.zeros(size, w.dtype)
+    charge, charge_end = np.zeros(size, w.dtype), np.zeros(size, w.dtype)
     flagged = np.zeros((size + 7) // 8 * 8, np.uint8)
     flagged_words = flagged.view(np.int64)
-    to_drive, threshold = real(r / tau_syn), real(v_threshold)
     room = len(times)
     count = 0
     for m in range(n_instants):
         opened = times_in[instants[m]]
         closed = times_in[instants[m + 1]] if m + 1 < n_instants else duration
         for j in range(instants[m], instants[m + 1]):
-            row = w[neurons_in[j]]
-            for n in range(size):
-                charge[n] += row[n]
-        a_vv, a_ii, a_vu = real(flows[m, 0]), real(flows[m, 1]), real(flows[m, 2] * r / tau_syn)
-        response = real(flows[m, 3])
-        for n in range(size):
-            end = a_vv * v[n] + a_vu * charge[n]
-            drive = to_drive * charge[n]
-            v_end[n] = end
-            flagged[n] = may_cross(v[n], drive, end, a_ii * drive, response, threshold)
+            add_row(charge, w[neurons_in[j]])
+        _sweep(
+            v,
+            charge,
+            v_end,
+            charge_end,
+            flagged,
+            real(flows[m, 0]),
+            real(flows[m, 1]),
+            real(flows[m, 2] * r / tau_syn),
+            real(flows[m, 3] * r / tau_syn),
+            real(v_threshold),
+        )
         over = (flows[m, 0], flows[m, 1], flows[m, 2], flows[m, 3])
-        first = count
         for word in range(len(flagged_words)):
             if flagged_words[word] == 0:
                 continue
@@ -163,12 +173,26 @@ def _sample_forward(
                     if not ok:
                         return count, n
                     v_end[n] = end
-        if count > first:
-            sort_segment(times, neurons, intervals, marks, first, min(count, room))
         v, v_end = v_end, v
-        for n in range(size):
-            charge[n] *= a_ii
+        charge, charge_end = charge_end, charge
+    sort_spikes(times, neurons, intervals, marks, min(count, room))
     return count, -1
+
+
+@njit(cache=True, error_model="numpy")
+def add_row(total, row):
+    """``total += row``."""
+    for n in range(len(total)):
+        total[n] += row[n]
+
+
+@njit(cache=True, error_model="numpy")
+def _sweep(v, charge, v_end, charge_end, flagged, a_vv, a_ii, a_vq, response, v_threshold):
+    # All neurons over an interval, and which of them may have crossed. A function of its own, so that it vectorises.
+    for n in range(len(v)):
+        v_end[n] = a_vv * v[n] + a_vq * charge[n]
+        charge_end[n] = a_ii * charge[n]
+        flagged[n] = may_exceed(v[n], charge[n], response, v_threshold)
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -235,29 +259,17 @@ def cross(v, drive, v_end, opened, closed, before, over, neuron, n, m, neurons, 
 
 
 @njit(cache=True, error_model="numpy")
-def sort_segment(times, neurons, intervals, marks, first, stop):
-    """Sort some spikes by time in place; they come ordered by neuron, and equal times keep that order."""
-    if stop - first > _SHORT:
-        order = _ascending(times[first:stop]) + first
-        sorted_times, sorted_neurons = times[order], neurons[order]
-        sorted_intervals, sorted_marks = intervals[order], marks[order]
-        times[first:stop] = sorted_times
-        neurons[first:stop] = sorted_neurons
-        intervals[first:stop] = sorted_intervals
-        marks[first:stop] = sorted_marks
+def sort_spikes(times, neurons, intervals, marks, count):
+    """Sort a sample's spikes by time, in place; they come by interval, then neuron, and equal times keep that order."""
+    if count < 2:
         return
-    for p in range(first + 1, stop):
-        t = times[p]
-        if times[p - 1] <= t:
-            continue
-        n, m, m0, m1, m2 = neurons[p], intervals[p], marks[p, 0], marks[p, 1], marks[p, 2]
-        q = p
-        while q > first and times[q - 1] > t:
-            times[q], neurons[q], intervals[q] = times[q - 1], neurons[q - 1], intervals[q - 1]
-            marks[q, 0], marks[q, 1], marks[q, 2] = marks[q - 1, 0], marks[q - 1, 1], marks[q - 1, 2]
-            q -= 1
-        times[q], neurons[q], intervals[q] = t, n, m
-        marks[q, 0], marks[q, 1], marks[q, 2] = m0, m1, m2
+    order = _ascending(times[:count])
+    sorted_times, sorted_neurons, sorted_intervals = times[order], neurons[order], intervals[order]
+    sorted_marks = marks[order]
+    times[:count] = sorted_times
+    neurons[:count] = sorted_neurons
+    intervals[:count] = sorted_intervals
+    marks[:count] = sorted_marks
 
 
 @njit(cache=True, error_model="numpy")

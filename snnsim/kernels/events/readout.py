@@ -3,8 +3,9 @@
 import numpy as np
 from numba import njit, prange
 
-from snnsim.dynamics.events import adjoint_flow, flow
-from snnsim.kernels.events.backward import dot_arrivals
+from snnsim.dynamics.events import flow
+from snnsim.kernels.events.backward import dot_arrivals, flow_back
+from snnsim.kernels.events.forward import add_row
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
@@ -35,9 +36,7 @@ def readout_forward(neurons_in, times_in, instants, n_instants, flows, w, neuron
             opened = times_in[b, instants[b, m]]
             closed = times_in[b, instants[b, m + 1]] if m + 1 < found else np.inf
             for j in range(instants[b, m], instants[b, m + 1]):
-                row = w[neurons_in[b, j]]
-                for n in range(size):
-                    charge[n] += row[n]
+                add_row(charge, w[neurons_in[b, j]])
             while k < len(sample_times) and sample_times[k] <= closed:
                 s_vv, _, s_vu = flow(sample_times[k] - opened, tau_mem, tau_syn)
                 a_vv, a_vq = real(s_vv), real(s_vu * r / tau_syn)
@@ -82,8 +81,7 @@ def readout_backward(neurons_in, times_in, instants, n_instants, flows, w, neuro
             for m in range(found - 1, -1, -1):
                 if m + 1 < found:
                     a_vv, a_ii, a_vq = real(flows[b, m, 0]), real(flows[b, m, 1]), real(gain * flows[b, m, 2])
-                    for n in range(size):
-                        lambda_v[n], lambda_q[n] = adjoint_flow(lambda_v[n], lambda_q[n], a_vv, a_ii, a_vq)
+                    flow_back(lambda_v, lambda_q, a_vv, a_ii, a_vq)
                 opened = times_in[b, instants[b, m]]
                 while k >= 0 and sample_times[k] > opened:
                     s_vv, _, s_vu = flow(sample_times[k] - opened, tau_mem, tau_syn)
@@ -93,8 +91,6 @@ def readout_backward(neurons_in, times_in, instants, n_instants, flows, w, neuro
                         lambda_q[n] += a_vq * dv[b, k, n]
                     k -= 1
                 for j in range(instants[b, m], instants[b, m + 1]):
-                    row = grad[neurons_in[b, j]]
-                    for n in range(size):
-                        row[n] += lambda_q[n]
+                    add_row(grad[neurons_in[b, j]], lambda_q)
                     if len(e_in):
                         e_in[b, j] = dot_arrivals(w[neurons_in[b, j]], lambda_v, lambda_q, r / tau_mem) / tau_syn
