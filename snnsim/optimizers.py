@@ -102,7 +102,9 @@ class Optimizer:
         number = w.dtype.type
         first = self.first[index].reshape(-1)
         if self.name == "sgd":
-            cpu.sgd(w, g, first, *map(number, (scale, lr, self.momentum, self.weight_decay)))
+            with np.errstate(over="ignore"):
+                values = tuple(map(number, (scale, lr, self.momentum, self.weight_decay)))
+            cpu.sgd(w, g, first, *values)
             return
         rest1, rest2 = 1 - self.beta1**self.steps, math.sqrt(1 - self.beta2**self.steps)
         coupled = 0.0 if self.name == "adamw" else self.weight_decay
@@ -111,7 +113,9 @@ class Optimizer:
             scale, lr * rest2 / rest1, self.beta1, self.beta2, 1 - self.beta1, 1 - self.beta2, self.epsilon * rest2,
             coupled, kept,
         )  # fmt: skip
-        cpu.adam(w, g, first, self.second[index].reshape(-1), *map(number, values))
+        with np.errstate(over="ignore"):  # infinite weights are for the caller to find
+            values = tuple(map(number, values))
+        cpu.adam(w, g, first, self.second[index].reshape(-1), *values)
 
     def state(self):
         """Everything that a checkpoint needs, as a tree of arrays."""
