@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+CUDA ?= .venv-cuda
 ARGS ?=
 
-.PHONY: train test test-slow clean
+.PHONY: train test test-cuda test-slow clean
 
 train: $(VENV)/.installed
 	$(BIN)/snnsim train $(ARGS)
@@ -13,6 +14,10 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Compiles and assembles every CUDA kernel; needs no GPU, but wheels that the other environment must not have.
+test-cuda: $(CUDA)/.installed
+	$(CUDA)/bin/python -m tests.cuda.compiled
 
 test-slow: $(VENV)/.slow
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m slow
@@ -32,5 +37,10 @@ $(VENV)/.slow: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable ".[test,slow]"
 	touch $(VENV)/.installed $(VENV)/.test $@
 
+$(CUDA)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(CUDA)
+	$(CUDA)/bin/python -m pip install --quiet --editable ".[cuda-compile]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(CUDA) build dist *.egg-info

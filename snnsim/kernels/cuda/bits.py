@@ -4,6 +4,8 @@ A *segment* is 32 neighbouring neurons. Arrays in shared memory are indexed ``se
 ``segment * 32 + neuron``. All helpers are called by every thread of a block.
 """
 
+from numba import int64
+
 from snnsim.kernels.cuda.compiler import cuda, device
 
 STEPS = 32
@@ -13,8 +15,14 @@ PATTERNS = 16
 
 
 @device
+def word_at(words, p):
+    """Return a word as int64: Numba makes float64 of unsigned and signed 64-bit numbers together."""
+    return int64(words[p])
+
+
+@device
 def any_nibbles(mask):
-    """Lowest bit of each nibble of ``mask`` that is not zero."""
+    """Return the lowest bit of each nibble of ``mask`` that is not zero."""
     folded = mask | (mask >> 1)
     return (folded | (folded >> 2)) & 0x11111111
 
@@ -29,7 +37,7 @@ def transpose_words(shared, n_slots):
         if p < n_slots:
             step, base = p & 31, p & ~31
             for j in range(32):
-                mask |= ((shared[base + j] >> step) & 1) << j
+                mask |= ((word_at(shared, base + j) >> step) & 1) << j
         cuda.syncthreads()
         if p < n_slots:
             shared[p] = mask
@@ -47,7 +55,7 @@ def scan_segments(shared, before, totals, n_slots, group):
         run = 0
         for p in range(step, n_slots, STEPS):
             shared[before + p] = run
-            mask = shared[p]
+            mask = word_at(shared, p)
             run += cuda.popc(mask) if group == 1 else cuda.popc(any_nibbles(mask))
         shared[totals + step] = run
     cuda.syncthreads()
@@ -60,6 +68,6 @@ def start_steps(shared, totals, starts, start):
     for step in range(tid, STEPS, width):
         run = start
         for earlier in range(step):
-            run += shared[totals + earlier]
+            run += word_at(shared, totals + earlier)
         shared[starts + step] = run
     cuda.syncthreads()

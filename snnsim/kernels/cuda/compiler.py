@@ -197,7 +197,10 @@ def driver_errors():
 def _api_error(error):
     text = _line(error)
     if "OUT_OF_MEMORY" in text or "out of memory" in text.lower():
-        return "target = 'cuda': out of device memory; lower --batch or --steps, or use --target cpu"
+        return (
+            "target = 'cuda': out of device memory; lower training.batch_size or simulation.n_steps, or use "
+            "--target cpu"
+        )
     if any(word in text for word in ("INSUFFICIENT_DRIVER", "UNSUPPORTED_PTX_VERSION", "SYSTEM_DRIVER_MISMATCH")):
         return (
             f"target = 'cuda': the driver is older than the CUDA packages ({text}); update the driver, or install "

@@ -17,6 +17,7 @@ from snnsim.kernels.cuda.bits import (
     scan_segments,
     start_steps,
     transpose_words,
+    word_at,
 )
 from snnsim.kernels.cuda.compiler import MAX_SHARED, cuda, device, kernel, launch, nothing, threads
 
@@ -51,8 +52,8 @@ def list_entries(shared, n_slots, first, n_steps, group, b, rows, row_ptr):
     start_steps(shared, totals, starts, row_ptr[b, first])
     for p in range(tid, n_slots, width):
         step = p & 31
-        mask, base = shared[p], p & ~31
-        m = shared[starts + step] + shared[before + p]
+        mask, base = word_at(shared, p), p & ~31
+        m = word_at(shared, starts + step) + word_at(shared, before + p)
         if group == 1:
             left = mask
             while left != 0:

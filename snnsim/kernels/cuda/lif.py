@@ -27,7 +27,7 @@ from snnsim.dynamics.lif import (
     step_synapse,
 )
 from snnsim.kernels.cpu.lif import GRADIENT_EXACT, GRADIENT_LITERAL, GRADIENT_TSSL
-from snnsim.kernels.cuda.bits import STEPS, scan_segments, start_steps, transpose_words
+from snnsim.kernels.cuda.bits import STEPS, scan_segments, start_steps, transpose_words, word_at
 from snnsim.kernels.cuda.compiler import cuda, device, kernel, launch, nothing, threads, tiles
 from snnsim.kernels.cuda.encoding import BLOCK, shared_bytes
 
@@ -92,11 +92,12 @@ def _lif_forward(
                 i = step_synapse(i, xk, a_ii, b_i)
                 after = vb
                 p = (n & ~31) + step
-                mask = shared[p]
+                mask = word_at(shared, p)
                 if mask & bit:
                     after = reset_membrane(vb, v_threshold, v_reset, reset)
-                    if shared[starts + step] + shared[totals + step] <= cap:
-                        j = shared[starts + step] + shared[before + p] + cuda.popc(mask & (bit - 1))
+                    start = word_at(shared, starts + step)
+                    if start + word_at(shared, totals + step) <= cap:
+                        j = start + word_at(shared, before + p) + cuda.popc(mask & (bit - 1))
                         neurons[b, j] = n
                         if gradient == GRADIENT_TSSL:
                             inverse[b, j] = inverse_difference(vb, va, max_inverse_slope)
@@ -179,7 +180,7 @@ def _rebuild_words(masks, before, n0, n_slots, first, last, b, neurons, spike_pt
         run = spike_ptr[b, first + step] + before[step]
         for p in range(step, n_slots, STEPS):
             before[p] = run
-            run += cuda.popc(masks[p])
+            run += cuda.popc(word_at(masks, p))
     cuda.syncthreads()
 
 
@@ -210,7 +211,7 @@ def _lif_backward(
                 hn = adjoint_synapse(hn, gn, a_ii, a_vi)
                 gn = a_vv * gn
                 p = segment + k - first
-                mask = masks[p]
+                mask = word_at(masks, p)
                 if mask & bit:
                     j = before[p] + cuda.popc(mask & (bit - 1))
                     if gradient == GRADIENT_TSSL:
@@ -297,7 +298,7 @@ def _surrogate_backward(
                 p = a_vv * gn
                 e = error[b, k, n]
                 at = segment + k - first
-                mask = masks[at]
+                mask = word_at(masks, at)
                 gn = p
                 if not fallback:
                     gn += fast_sigmoid_derivative(v_trace[b, k, n], v_threshold, width) * e

@@ -14,6 +14,7 @@ STAGE = 256
 """Entries of a list in shared memory at a time; a multiple of 8, or sums would change their order."""
 LANES = 32
 REDUCE = 8
+PARTS = LANES * REDUCE
 """Spikes whose inner products a block sums at a time, each with :data:`LANES` threads or fewer."""
 
 
@@ -265,7 +266,7 @@ def _lane_sums(parts, lanes):
 
 @kernel
 def _spike_error(weights, spike_adjoint, neurons, spike_ptr, k0, error):
-    parts = cuda.shared.array(LANES * REDUCE, error.dtype)
+    parts = cuda.shared.array(PARTS, error.dtype)
     lane, row = cuda.threadIdx.x, cuda.threadIdx.y
     lanes, width = cuda.blockDim.x, cuda.blockDim.y
     k, b = cuda.blockIdx.x, cuda.blockIdx.y

@@ -2,7 +2,7 @@
 
 from numba import int32, uint32
 
-from snnsim.kernels.cuda.bits import STEPS
+from snnsim.kernels.cuda.bits import STEPS, word_at
 from snnsim.kernels.cuda.compiler import cuda, kernel, launch, tiles
 
 PORTION = 32
@@ -33,13 +33,13 @@ def _word_gradient(adjoint, words, q0, n_blocks, span, fresh, grad_w):
         count = left
         for t in range(PORTION):
             if t == tid:
-                word, j = taken[t], count
+                word, j = word_at(taken, t), count
                 while word != 0:
                     low = word & (~word + 1)
                     entries[j] = b * span + STEPS * q + cuda.popc(low - 1)
                     j += 1
                     word ^= low
-            count += cuda.popc(taken[t])
+            count += cuda.popc(word_at(taken, t))
         cuda.syncthreads()
         whole = count & ~7
         if inside:

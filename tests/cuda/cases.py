@@ -1,0 +1,95 @@
+"""Calls of every public CUDA kernel with the arrays of a real network: what is compiled, assembled and timed.
+
+Shapes: 784-400-10, 50 steps. The arrays are NumPy's, whose types are those of device arrays.
+"""
+
+import numpy as np
+
+from snnsim.kernels import cuda
+from snnsim.kernels.cuda import dense, encoding, lif, losses, optimizers, words
+from snnsim.parameters import LIFParameters, scheme_coefficients
+
+MODULES = (encoding, lif, losses, optimizers, words, dense, cuda.synapse)
+
+
+def cases(dtype, n_samples=50, n_steps=50, n_in=784, n_hidden=400, n_classes=10, array=np.zeros):
+    """List ``(name, function, arguments)`` for floats of ``dtype``; ``array(shape, dtype)`` makes the arrays."""
+    number = np.dtype(dtype).type
+    B, T, N, H, C = n_samples, n_steps, n_in, n_hidden, n_classes
+
+    def f(*shape):
+        return array(shape, dtype)
+
+    def i(*shape):
+        return array(shape, np.int32)
+
+    def long(*shape):
+        return array(shape, np.int64)
+
+    p = LIFParameters()
+    coefficients = tuple(number(c) for c in scheme_coefficients(p, 0.05))
+    neuron = tuple(number(c) for c in (1.0, 0.0, p.r, p.tau_mem, p.tau_syn, 0.05, 1e4))
+    bits, hidden_bits = (array((B, -(-T // 32), n), np.uint32) for n in (N, H))
+    inputs, input_ptr, spikes, spike_ptr = i(B, T * N), i(B, T + 1), i(B, T * H), i(B, T + 1)
+    output, times, counts, labels = i(B, T * C), f(B, T * C), i(B), long(B)
+    error, by_class, loss, prediction = f(B, T * C), f(B, C), f(B), long(B)
+    nothing, x, field = f(0, 0, 0), f(B, T, H), f(B, T, C)
+    passed, no_error = f(B, T * H), f(0, 0)
+    state = [f(B, H) for _ in range(5)]
+    grad, flat = f(N, H), [f(N * H) for _ in range(4)]
+    entries, entry_ptr, counters = i(B * T * N), long(N + 1), i(B, N)
+    pattern_ptr = long(4 * N + 1)
+    trains, train_counts = f(2, 15), long(2)
+    forward = (
+        x, coefficients, neuron, 0, 0, 0, T, state[0], state[1], spikes, spike_ptr, passed, passed, nothing, nothing, 1
+    )  # fmt: skip
+    backward = (
+        coefficients, neuron, 0, 0, False, 0, T, spikes, spike_ptr, passed, passed, passed, nothing, *state[2:], x, x
+    )  # fmt: skip
+    surrogate = (
+        coefficients, neuron, 0, number(10), False, False, 0, T, spikes, spike_ptr, passed, passed, x, x, nothing,
+        state[2], state[3], x, x,
+    )  # fmt: skip
+    slab = output, times, counts, labels
+    return [
+        ("encode_poisson", encoding.poisson_words, (long(B, N), long(B), 1, 0, T, 1, inputs, input_ptr, bits)),
+        ("encode_regular", encoding.regular_words, (long(B, N), T, 1, inputs, input_ptr, bits)),
+        ("encode_steps", encoding.single_words, (long(B, N), T, 1, inputs, input_ptr, bits)),
+        ("synaptic_input", cuda.synaptic_input, (grad, inputs, input_ptr, 0, T, x)),
+        ("fold_patterns", cuda.fold_patterns, (grad, f(4 * N, H))),
+        ("group_spikes", cuda.group_spikes, (inputs, input_ptr, inputs, input_ptr)),
+        ("ungroup_spikes", cuda.ungroup_spikes, (inputs, input_ptr, inputs, input_ptr)),
+        ("lif_forward", lif.lif_forward_words, (*forward, True, hidden_bits)),
+        ("lif_backward", lif.lif_backward_from, (*backward, True)),
+        ("surrogate_backward", lif.surrogate_backward_from, (*surrogate, True)),
+        ("spike_error", cuda.spike_error, (f(H, C), field, spikes, spike_ptr, 0, T, passed)),
+        ("word_gradient", words.word_gradient, (f(B * T, H), bits, 0, T, T, True, grad)),
+        ("transpose_rows", cuda.transpose_rows, (inputs, input_ptr, 0, T, T, counters, entries, entry_ptr)),
+        ("weight_gradient", cuda.weight_gradient, (f(B * T, H), entries, entry_ptr, 1, grad)),
+        ("weight_gradient by pattern", cuda.weight_gradient, (f(B * T, H), entries, pattern_ptr, 4, grad)),
+        ("dense_spikes", cuda.dense_spikes, (spikes, spike_ptr, 0, T, x)),
+        ("dense_spikes_by_neuron", cuda.dense_spikes_by_neuron, (spikes, spike_ptr, 0, T, T, f(H, B * T))),
+        ("at_spikes", cuda.at_spikes, (x, spikes, spike_ptr, passed)),
+        ("dense_input", dense.dense_input, (f(B, T, N), grad, T, x)),
+        ("dense_weight_gradient", dense.dense_weight_gradient, (f(N, B * T), f(B * T, H), grad)),
+        ("count_loss", losses.count_loss_with_error, (
+            output, counts, labels, f(0), loss, prediction, by_class, error)),
+        ("count_error", cuda.count_error, (output, counts, by_class, error)),
+        ("first_spike_loss", cuda.first_spike_loss, (*slab, 2.5, 0.2, loss, prediction, by_class)),
+        ("first_spike_error", cuda.first_spike_error, (output, counts, by_class, error)),
+        ("first_spike_amplitude", cuda.first_spike_amplitude, (
+            output, times, counts, by_class, 2.5, 0.05, field)),
+        ("van_rossum_loss", cuda.van_rossum_loss, (
+            *slab, trains, train_counts, C, 0.2, loss, prediction, error)),
+        ("van_rossum_amplitude", cuda.van_rossum_amplitude, (*slab, trains, train_counts, 0.05, 0.2, field)),
+        ("membrane_loss", cuda.membrane_loss, (field, labels, False, loss, prediction, field)),
+        ("silent_drive", cuda.silent_drive, (spikes, counts, labels, number(0.1), f(H, C))),
+        ("silent_labels", losses.silent_labels, (output, counts, labels, labels)),
+        ("spike_times", losses.spike_times, (spike_ptr, 0.05, passed)),
+        ("sgd", cuda.sgd, (*flat[:3], *(number(0.1),) * 4)),
+        ("adam", cuda.adam, (*flat, *(number(0.1),) * 9)),
+        ("square_portions", optimizers.square_portions, (flat[0], f(optimizers.n_portions(N * H)))),
+        ("lif_backward of a readout", lif.lif_backward_from, (
+            coefficients, neuron, 0, 0, False, 0, T, output, spike_ptr, no_error, no_error, no_error, field,
+            *(f(B, C) for _ in range(3)), field, field, True)),
+    ]  # fmt: skip

@@ -1,0 +1,54 @@
+"""The choice of a target where CUDA cannot be used, and the one line that says so."""
+
+import importlib.util
+
+import pytest
+
+from snnsim.errors import InputError
+from snnsim.kernels.cuda import compiler
+
+WITH_CUDA = importlib.util.find_spec("numba_cuda") is not None
+
+
+def test_choice():
+    assert compiler.choose_target("cpu") == "cpu"
+    assert compiler.choose_target("auto") == ("cuda" if compiler.availability().usable else "cpu")
+    with pytest.raises(InputError, match="must be one of cpu, cuda, auto"):
+        compiler.choose_target("gpu")
+
+
+def test_cuda_never_falls_back(monkeypatch):
+    missing = compiler.Availability(None, None, None, "the package numba-cuda", "pip install 'snnsim[cuda13]'")
+    monkeypatch.setattr(compiler, "availability", lambda: missing)
+    with pytest.raises(InputError) as error:
+        compiler.choose_target("cuda")
+    assert "numba-cuda" in str(error.value)
+    assert "snnsim[cuda13]" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert compiler.choose_target("auto") == "cpu"
+
+
+def test_what_is_missing():
+    found = compiler.availability()
+    assert found.usable == (found.device is not None)
+    if not WITH_CUDA:
+        assert found.missing == "the package numba-cuda"
+        assert "cuda12" in found.extra
+        assert "cuda13" in found.extra
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("[CUresult.CUDA_ERROR_OUT_OF_MEMORY] Call to cuMemAlloc failed", "lower training.batch_size"),
+        ("[222] Call to cuLinkAddData results in CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "update the driver"),
+        ("[35] CUDA_ERROR_INSUFFICIENT_DRIVER", "update the driver"),
+        ("[209] CUDA_ERROR_NO_BINARY_FOR_GPU", "update numba-cuda"),
+        ("[700] Call to cuMemcpyDtoH results in CUDA_ERROR_ILLEGAL_ADDRESS", "the last checkpoint is intact"),
+    ],
+)
+def test_errors_of_the_driver_say_what_to_do(text, advice):
+    line = compiler._api_error(RuntimeError(text + "\nmore"))
+    assert line.startswith("target = 'cuda': ")
+    assert advice in line
+    assert "\n" not in line
