@@ -63,7 +63,7 @@ class Encoder:
         self._cap = 64
 
     def _drive(self, x):
-        """What the kernels take per intensity: a 32-bit threshold, or a spike time (-1 for none)."""
+        """Map intensity to what the kernels take: a 32-bit threshold, or a spike time (-1 for none)."""
         if self.name == "latency":
             return np.where(x > self.latency_floor, self.t_latest * (1 - x), -1.0)
         p = -np.expm1(-self.max_rate * self.dt * x) if self.name == "poisson-rate" else self.max_probability * x

@@ -1,6 +1,7 @@
 """Initial weights: Kaiming, uniform, and a data-driven gain that brings each layer to a wanted firing rate."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def initial_weights(layers, init="kaiming", scale=1.0, mean=0.0, seed=0, dtype=n
     list of ndarray, each (N_in, N_out), C-contiguous
     """
     weights = []
-    for layer, (n_in, n_out) in enumerate(zip(layers[:-1], layers[1:], strict=True)):
+    for layer, (n_in, n_out) in enumerate(pairwise(layers)):
         rng = np.random.Generator(np.random.Philox(key=[seed, layer]))
         if init == "kaiming":
             deviation = math.sqrt(2 / n_in)
@@ -72,5 +73,5 @@ def scale_to_rate(weights, target_rate, mean_rate, n_layers):
             low, high = (gain, high) if rate < target_rate else (low, gain)
         if abs(rate - target_rate) > 0.2 * target_rate:
             raise InputError(
-                f"network.target_rate = {target_rate}: layer {layer} reaches {rate:.3g} spikes a neuron and trial at most"
+                f"network.target_rate = {target_rate}: layer {layer} reaches {rate:.3g} spikes a neuron at most"
             )

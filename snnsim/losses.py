@@ -51,8 +51,8 @@ class Loss:
 
     Notes
     -----
-    An output that stays silent has no spike whose time could move. ``first-spike`` counts it as spiking at the end of the
-    trial, without derivative; :meth:`push` gives silent outputs that should spike one of their own.
+    An output that stays silent has no spike whose time could move. ``first-spike`` counts it as spiking at the end of
+    the trial, without derivative; :func:`push_silent` gives silent outputs that should spike one of their own.
     """
 
     def __init__(

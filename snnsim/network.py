@@ -67,5 +67,5 @@ class Network:
         return layer < len(self.weights) - 1 or self.readout == "spiking"
 
     def astype(self, dtype):
-        """The same network with weights of another dtype."""
+        """Copy the network with weights of another dtype."""
         return Network(tuple(np.ascontiguousarray(w, dtype) for w in self.weights), self.parameters, self.readout)

@@ -42,7 +42,7 @@ class Spikes:
         return len(self.offsets) - 1
 
     def trial(self, b):
-        """``(times, neurons)`` of trial b, as views."""
+        """Return ``(times, neurons)`` of trial b, as views."""
         window = slice(self.offsets[b], self.offsets[b + 1])
         return self.times[window], self.neurons[window]
 

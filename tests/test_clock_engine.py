@@ -120,15 +120,12 @@ def test_readout_gradients_agree_with_the_reference(gradient):
 def test_ways_of_summing_agree(synapse, gradient):
     weights, parameters, dense = problem()
     dv = np.random.default_rng(2).normal(size=(*dense.shape[:2], weights[-1].shape[1]))
-    results = [
-        engine_gradient(
-            ClockEngine(
-                parameters, "leaky", dt=0.1, n_steps=dense.shape[1], precision="float64", synapse=way, gradient=gradient
-            ),
-            weights, dense, lambda output: dv,
-        )  # fmt: skip
-        for way in ("gather", synapse)
-    ]
+    results = []
+    for way in ("gather", synapse):
+        engine = ClockEngine(
+            parameters, "leaky", dt=0.1, n_steps=dense.shape[1], precision="float64", synapse=way, gradient=gradient
+        )
+        results.append(engine_gradient(engine, weights, dense, lambda output: dv))
     assert_same_gradients(*results)
 
 

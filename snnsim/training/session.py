@@ -210,22 +210,22 @@ class Session:
         self.n_classes, self.image_shape = dataset.n_classes, dataset.image_shape
         n_train = min(data.limit or len(dataset.train_labels), len(dataset.train_labels))
         n_test = min(data.limit or len(dataset.test_labels), len(dataset.test_labels))
-        n_validation = data.validation if n_train == len(dataset.train_labels) else min(data.validation, n_train // 10)
-        if dataset.validation_labels is not None:
-            # A published validation set; its samples are numbered behind the training set's.
-            n_validation = min(n_validation, len(dataset.validation_labels))
-            images = np.concatenate([dataset.train_images[:n_train], dataset.validation_images[:n_validation]])
-            labels = np.concatenate([dataset.train_labels[:n_train], dataset.validation_labels[:n_validation]])
-            cut = n_train
+        ids = np.arange(n_train)
+        if dataset.validation_images is not None:
+            # The publication has a validation set of its own.
+            cut, kept = n_train, min(data.validation or len(dataset.validation_labels), len(dataset.validation_labels))
+            self.validation = Split(
+                dataset.validation_images[:kept], dataset.validation_labels[:kept], 2**30 + np.arange(kept)
+            )
         else:
+            n_validation = data.validation if not data.limit else min(data.validation, n_train // 10)
             if n_validation >= n_train:
                 raise InputError(f"data.validation = {n_validation}: must be below the {n_train} training samples")
             # Held-out samples are the last ones, whatever the seed: runs with other seeds are chosen on the same set.
-            images, labels = dataset.train_images[:n_train], dataset.train_labels[:n_train]
             cut = n_train - n_validation
-        ids = np.arange(len(labels))
-        self.train = Split(images[:cut], labels[:cut], ids[:cut])
-        self.validation = Split(images[cut:], labels[cut:], ids[cut:])
+            held = slice(cut, n_train)
+            self.validation = Split(dataset.train_images[held], dataset.train_labels[held], ids[held])
+        self.train = Split(dataset.train_images[:cut], dataset.train_labels[:cut], ids[:cut])
         # Test samples have numbers of their own: no random number is shared with a training sample.
         self.test = Split(
             dataset.test_images[:n_test], dataset.test_labels[:n_test], 2**31 + np.arange(n_test, dtype=np.int64)

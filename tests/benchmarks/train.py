@@ -129,7 +129,7 @@ def synaptic_limit():
     for threads in sorted({1, numba.config.NUMBA_NUM_THREADS}):
         numba.set_num_threads(threads)
         lines = np.ones((threads, 400), np.float32), np.ones((threads, 400), np.float32)
-        plain = threads * 400 * 20000 / seconds(lambda: additions(*lines, 20000))
+        plain = threads * 400 * 20000 / seconds(functools.partial(additions, *lines, 20000))
         print(f"{threads} threads: plain additions in cache {plain / 1e9:.1f}", end="")
         for group in (1, cpu.GROUP):
             spikes = encoder.on_grid(images, np.arange(50), group=group)

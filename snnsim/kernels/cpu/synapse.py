@@ -71,7 +71,7 @@ def fold_patterns(weights, table):
         for pattern in range(1, PATTERNS):
             if pattern == 2 << highest:
                 highest += 1
-            # The row of the pattern without its highest input is there already; an input beyond the last weighs nothing.
+            # The row without the pattern's highest input is there already; an input beyond the last weighs nothing.
             rest, out = table[base + pattern - (1 << highest)], table[base + pattern]
             i = GROUP * g + highest
             if i < n_in:
