@@ -37,6 +37,13 @@ CATALOGUE = (
     Entry("frequency-response", "The neuron as a filter", "section 2.2"),
     Entry("truncation", "Truncation errors and stability", "section 2.3"),
     Entry("population", "A population under Poisson input", "section 2.4"),
+    Entry("accuracy-vs-dt", "Accuracy against the step size", "section 4.1, Figure 2"),
+    Entry("gradients", "Gradients of the first backward pass", "section 4.2, Figure 3"),
+    Entry("optimizers", "Adam and L-BFGS on one batch", "section 4.2, Figure 4"),
+    Entry("spectra", "Wavelets and spectra of membranes", "section 4.3, Figure 5"),
+    Entry("temporal-cutoff", "A horizon for the temporal dependence", "limitation 1"),
+    Entry("memory", "Memory of the backward pass", "limitation 2"),
+    Entry("convergence", "Whole networks against continuous time", "open"),
 )
 
 

@@ -1,0 +1,210 @@
+"""Adam against L-BFGS on one batch, on a clock and in continuous time (study, section 4.2, its Figure 4)."""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import optimize
+
+from snnsim.engines.grid import grid_of_spikes
+from snnsim.engines.outputs import spikes_of_slab
+from snnsim.experiments.base import ANSWER, Claim, verdict
+from snnsim.experiments.learning import Session, run_config
+from snnsim.optimizers import Optimizer
+from snnsim.training.session import engine_of, loss_of
+
+
+class Batch:
+    """Loss, accuracy and gradient of one batch as functions of all weights in one vector.
+
+    Parameters
+    ----------
+    session : Session
+        Whose initial weights and samples are used.
+    engine : {"clock", "event"}
+    dt : float
+        Step of the clock; the event engine uses the same duration.
+    size : int
+        Samples.
+    method : str
+        Estimator of the clock's gradient.
+    """
+
+    def __init__(self, session, engine, dt, size, method="exact"):
+        s = session.config.simulation
+        duration = s.dt * s.n_steps
+        simulation = replace(s, engine=engine, dt=dt, n_steps=round(duration / dt), precision="float64")
+        config = replace(
+            session.config, simulation=simulation, gradient=replace(session.config.gradient, method=method)
+        )
+        self.engine = engine_of(config, session.parameters, session.readout)
+        self.loss = loss_of(config, session.n_classes, self.engine)
+        self.labels = session.train.labels[:size]
+        inputs = session.encoder.in_time(session.train.values[:size], session.train.ids[:size])
+        if engine == "clock":
+            inputs = grid_of_spikes(spikes_of_slab(inputs), dt, simulation.n_steps)
+        self.inputs = inputs
+        self.shapes = [w.shape for w in session.weights]
+        self.start = np.concatenate([w.ravel() for w in session.weights]).astype(np.float64)
+        self.evaluations = 0
+
+    def split(self, x):
+        """Weights of each layer, as views of a vector."""
+        cuts = np.cumsum([np.prod(shape) for shape in self.shapes])[:-1]
+        return [part.reshape(shape) for part, shape in zip(np.split(x, cuts), self.shapes, strict=True)]
+
+    def value(self, x):
+        """Mean loss and accuracy."""
+        result = self.loss(self.engine.forward(self.split(x), self.inputs), self.labels)
+        return float(result.loss.mean()), float((result.prediction == self.labels).mean())
+
+    def value_and_gradient(self, x):
+        """Mean loss and its gradient, both for SciPy."""
+        self.evaluations += 1
+        weights = self.split(x)
+        result = self.loss(self.engine.forward(weights, self.inputs), self.labels)
+        gradient = self.engine.backward(weights, result.gradient)
+        return float(result.loss.mean()), np.concatenate([g.ravel() for g in gradient]).astype(np.float64)
+
+
+def run(config, context):
+    """Fit one batch again and again, and look at the loss along a line.
+
+    Returns
+    -------
+    dict
+        ``runs``: for each task and optimiser ``loss``, ``accuracy`` of each iteration (the first is the start),
+        ``evaluations``, ``message``; ``lines``: for each task ``alpha``, ``loss`` (K,) along the negative gradient,
+        ``levels``: how many different values the finest part of the line takes, and ``slope``: the derivative there
+        by the gradient and by a central difference.
+    """
+    tasks = config["tasks"]
+    context.expect(len(tasks) * (1 + len(config["optimizers"])))
+    results = {"names": [task["name"] for task in tasks], "optimizers": config["optimizers"], "runs": [], "lines": []}
+    for task in tasks:
+        name = task["name"].replace(" ", "-").replace(",", "")
+        results["runs"].append(
+            [
+                context.part(f"{name}-{o}", lambda task=task, o=o: _optimise(_batch(config, task), o, config))
+                for o in config["optimizers"]
+            ]
+        )
+        results["lines"].append(context.part(f"{name}-line", lambda task=task: _line(_batch(config, task), config)))
+    return results
+
+
+def _batch(config, task):
+    session = Session(run_config(config["run"], loss__name=task["loss"]))
+    return Batch(session, task["engine"], task["dt"], config["batch_size"], task["gradient"])
+
+
+def _optimise(batch, optimizer, config):
+    losses, accuracies = [], []
+
+    def note(x):
+        loss, accuracy = batch.value(x)
+        losses.append(loss)
+        accuracies.append(accuracy)
+
+    x = batch.start.copy()
+    note(x)
+    message = "all iterations done"
+    if optimizer == "adam":
+        adam = Optimizer("adam", [x])
+        for _ in range(config["iterations"]):
+            adam.step([batch.value_and_gradient(x)[1]], config["lr"])
+            note(x)
+    else:
+        found = optimize.minimize(
+            batch.value_and_gradient, x, jac=True, method="L-BFGS-B", callback=note,
+            options={"maxiter": config["iterations"], "maxfun": 20 * config["iterations"]},
+        )  # fmt: skip
+        message = str(found.message)
+    return {
+        "loss": np.array(losses),
+        "accuracy": np.array(accuracies),
+        "evaluations": batch.evaluations,
+        "message": message,
+    }
+
+
+def _line(batch, config):
+    loss, gradient = batch.value_and_gradient(batch.start)
+    norm = float(np.linalg.norm(gradient))
+    if norm == 0:
+        zero, value = np.zeros(1), np.array([loss])
+        lines = {"alpha": zero, "loss": value, "fine_alpha": zero, "fine_loss": value}
+        return lines | {"levels": 1, "slope": np.zeros(2)}
+    direction = -gradient / norm
+    alpha = np.linspace(0, config["line_length"], config["line_points"])
+    fine = np.linspace(0, config["fine_length"], config["line_points"])
+    along = np.array([batch.value(batch.start + a * direction)[0] for a in alpha])
+    near = np.array([batch.value(batch.start + a * direction)[0] for a in fine])
+    h = config["difference"]
+    ends = [batch.value(batch.start + a * direction)[0] for a in (-h, h)]
+    return {
+        "alpha": alpha, "loss": along, "fine_alpha": fine, "fine_loss": near,
+        "levels": int(np.unique(near).size), "slope": np.array([-norm, (ends[1] - ends[0]) / (2 * h)]),
+    }  # fmt: skip
+
+
+def claims(results):
+    """Judge the statement of section 4.2 about optimisers."""
+    names, which = results["names"], results["optimizers"]
+    adam, bfgs = which.index("adam"), which.index("l-bfgs")
+
+    def outcome(k, o):
+        r = results["runs"][k][o]
+        return f"loss {r['loss'][0]:.3g} to {r['loss'][-1]:.2g}, accuracy {100 * r['accuracy'][-1]:.0f} %"
+
+    def iterations(k):
+        r = results["runs"][k][bfgs]
+        return f"{len(r['loss']) - 1} iterations, {r['evaluations']} evaluations, {r['message'].lower()}"
+
+    clock = [k for k, name in enumerate(names) if name.startswith("clock")]
+    event = [k for k, name in enumerate(names) if name.startswith("event")]
+    final = np.array([[r["loss"][-1] for r in row] for row in results["runs"]])
+    start = np.array([row[0]["loss"][0] for row in results["runs"]])
+    worse = [k for k in clock if final[k, bfgs] > 2 * final[k, adam] or final[k, bfgs] > 0.5 * start[k]]
+    mended = [k for k in event if final[k, bfgs] < 0.1 * start[k]]
+    return [
+        Claim(
+            "Adam fits one batch; L-BFGS diverges.",
+            "section 4.2, Figure 4",
+            "On a clock: "
+            + "; ".join(
+                f"{names[k]}: Adam {outcome(k, adam)}, L-BFGS {outcome(k, bfgs)} ({iterations(k)})" for k in clock
+            )
+            + ".",
+            verdict(len(worse) == len(clock), bool(worse)),
+        ),
+        Claim(
+            "Why does L-BFGS fail?",
+            "open",
+            "A line search asks for a loss that follows its derivative. Along the negative gradient, derivative by the "
+            "gradient and by a central difference, and different values among the "
+            f"{results['lines'][0]['fine_loss'].size} points of a short line: "
+            + "; ".join(
+                f"{name}: {r['slope'][0]:.3g} and {r['slope'][1]:.3g}, {r['levels']} values"
+                for name, r in zip(names, results["lines"], strict=True)
+            )
+            + ". On a clock the spike times are multiples of dt, so a loss of spike times is piecewise constant, "
+            "and a loss "
+            "of membranes is so in every layer below.",
+            ANSWER,
+        ),
+        Claim(
+            "Does the event engine's smooth loss mend it?",
+            "open",
+            "; ".join(
+                f"{names[k]}: Adam {outcome(k, adam)}, L-BFGS {outcome(k, bfgs)} ({iterations(k)})" for k in event
+            )
+            + f". L-BFGS {'fits' if len(mended) == len(event) else 'does not fit'} the batch"
+            + (
+                " in every case"
+                if len(mended) == len(event)
+                else f" in {len(event) - len(mended)} of {len(event)} cases"
+            )
+            + "; what is left of steps are spikes that appear or vanish.",
+            ANSWER,
+        ),
+    ]

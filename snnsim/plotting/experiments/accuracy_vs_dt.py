@@ -1,0 +1,120 @@
+"""Accuracy and loss over batches and epochs, and against the step size."""
+
+import numpy as np
+from matplotlib import colormaps
+
+from snnsim.plotting.style import BLACK, CYCLE, TITLE, legend_below, new_figure
+
+MODES = (("steps", "50 steps"), ("time", "fixed simulated time"))
+
+
+def figures(results):
+    """Draw ``curves``, ``estimators`` and ``summary`` from the results of ``accuracy-vs-dt``."""
+    return {"curves": _curves(results), "estimators": _estimators(results), "summary": _summary(results)}
+
+
+def _colours(n):
+    return [colormaps["viridis"](x) for x in np.linspace(0, 0.92, n)]
+
+
+def _smooth(values, window):
+    """Average over complete windows, (T - window + 1,)."""
+    return np.convolve(values, np.ones(window) / window, mode="valid")
+
+
+def _curves(results):
+    figure, axes = new_figure(12, 6.4, 2, 4)
+    for row, (mode, title) in zip(axes, MODES, strict=True):
+        table = results[mode]
+        for dt, colour, curve in zip(table["dt"], _colours(len(table["dt"])), table["curves"]["exact"], strict=True):
+            _draw(row, curve, {"color": colour, "label": f"dt = {dt:g}"})
+        if mode == "steps":
+            _draw(row, results["ann"], {"color": BLACK, "label": "ANN", "ls": "--"})
+        row[0].set_ylabel(f"{title}\n\nloss")
+        for axis, name in zip(
+            row, ("training loss", "training accuracy (%)", "test loss", "test accuracy (%)"), strict=True
+        ):
+            axis.set_title(name, fontsize=TITLE)
+        for axis in row[:2]:
+            axis.set_xlabel("batch")
+        for axis in row[2:]:
+            axis.set_xlabel("epoch")
+            axis.xaxis.get_major_locator().set_params(integer=True)
+        for axis in (row[0], row[2]):
+            axis.set_yscale("log")
+    figure.suptitle("Exact gradient; lines: mean over seeds, bands: standard deviation", fontsize=TITLE)
+    legend_below(figure, axes[0, 0], 8)
+    return figure
+
+
+def _draw(row, curve, style):
+    window = max(curve["loss"].shape[1] // 40, 1)
+    train = [np.array([_smooth(x, window) for x in curve[key].astype(float)]) for key in ("loss", "accuracy")]
+    batches = np.arange(train[0].shape[1]) + window
+    test = [curve[key].astype(float) for key in ("test_loss", "test_accuracy")]
+    epochs = np.arange(test[0].shape[1])
+    panels = ((batches, train[0]), (batches, 100 * train[1]), (epochs, test[0]), (epochs, 100 * test[1]))
+    for axis, (x, y) in zip(row, panels, strict=True):
+        mean, spread = y.mean(axis=0), y.std(axis=0)
+        axis.plot(x, mean, lw=1.3, **style)
+        axis.fill_between(x, mean - spread, mean + spread, color=style["color"], alpha=0.15, lw=0)
+
+
+def _final(curve):
+    """Last accuracy seen of each seed, in per cent."""
+    return np.array([100 * a[np.isfinite(a)][-1] for a in curve["test_accuracy"].astype(float)])
+
+
+def _summary(results):
+    figure, axes = new_figure(10, 4.4, 1, 2, sharey=True)
+    ann = _final(results["ann"])
+    for axis, (mode, title) in zip(axes[0], MODES, strict=True):
+        table = results[mode]
+        for k, method in enumerate(table["estimators"]):
+            final = np.array([_final(curve) for curve in table["curves"][method]])
+            axis.errorbar(
+                table["dt"],
+                final.mean(axis=1),
+                final.std(axis=1),
+                color=CYCLE[k],
+                marker="o",
+                ms=4,
+                capsize=2,
+                label=method,
+            )
+            for dt, values, curve in zip(table["dt"], final, table["curves"][method], strict=True):
+                if any(curve["failures"]):
+                    axis.plot(dt, values.mean(), "x", color=BLACK, ms=9, mew=1.5, label="stopped: not finite")
+        if mode == "steps":
+            axis.axhline(ann.mean(), color=BLACK, ls="--", lw=1.2, label="ANN")
+        axis.axhline(10, color=BLACK, ls=":", lw=0.8, label="chance")
+        axis.set_xscale("log")
+        axis.set_ylim(0, 100)
+        axis.set_xlabel("dt")
+        axis.set_title(f"{title}, {results['samples'][mode]} training samples", fontsize=TITLE)
+    axes[0, 0].set_ylabel("test accuracy at the end (%)")
+    handles = {}
+    for axis in axes[0]:
+        handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=7, fontsize=8, frameon=False)
+    return figure
+
+
+def _estimators(results):
+    methods = results["steps"]["estimators"]
+    figure, axes = new_figure(3.0 * len(methods), 6.0, 2, len(methods), sharex=True, sharey="row")
+    table = results["steps"]
+    for k, method in enumerate(methods):
+        loss_axis, accuracy_axis = axes[:, k]
+        for dt, colour, curve in zip(table["dt"], _colours(len(table["dt"])), table["curves"][method], strict=True):
+            window = max(curve["loss"].shape[1] // 40, 1)
+            for axis, key, factor in ((loss_axis, "loss", 1), (accuracy_axis, "accuracy", 100)):
+                mean = factor * np.array([_smooth(x, window) for x in curve[key].astype(float)]).mean(axis=0)
+                axis.plot(np.arange(mean.size) + window, mean, color=colour, lw=1.2, label=f"dt = {dt:g}")
+        loss_axis.set_yscale("log")
+        loss_axis.set_title(method, fontsize=TITLE)
+        accuracy_axis.set_xlabel("batch")
+    axes[0, 0].set_ylabel("training loss, 50 steps")
+    axes[1, 0].set_ylabel("training accuracy (%)")
+    legend_below(figure, axes[0, 0], 7)
+    return figure

@@ -1,0 +1,135 @@
+"""Errors of networks against continuous time, over the step size."""
+
+import numpy as np
+
+from snnsim.plotting.style import (
+    BLACK,
+    CYCLE,
+    PURPLE,
+    SCHEME_COLOURS,
+    SCHEME_MARKERS,
+    SCHEME_NAMES,
+    TITLE,
+    legend_below,
+    new_figure,
+)
+
+COLOURS = SCHEME_COLOURS | {"hybrid": PURPLE}
+MARKERS = SCHEME_MARKERS | {"hybrid": "D"}
+NAMES = SCHEME_NAMES | {"hybrid": "hybrid"}
+FLOOR = 1e-16
+
+
+def figures(results):
+    """Draw ``errors`` and ``gradients`` of the resolved networks, ``crowded-...`` of the others."""
+    drawn = {}
+    for group in ("resolved", "crowded"):
+        drawn[f"errors-{group}"] = errors_figure(results[group])
+        drawn[f"gradients-{group}"] = gradients_figure(results[group])
+    return drawn
+
+
+def errors_figure(networks):
+    """Errors of membranes, spike times, losses and gradients of every run, over dt.
+
+    Parameters
+    ----------
+    networks : list of dict
+        Fields of :class:`~snnsim.analysis.network_convergence.NetworkConvergence`; medians over networks are drawn.
+
+    Returns
+    -------
+    Figure
+    """
+    first = networks[0]
+    dt = first["dt"]
+    figure, axes = new_figure(11, 6.8, 2, 3)
+
+    def median(key, s):
+        values = np.stack([n[key][s] for n in networks])
+        return _nanmedian(values.reshape(len(networks), len(dt), -1))
+
+    loss = np.stack([np.abs(n["loss"] - n["loss_reference"]) for n in networks])
+    spikes = sum(n["n_reference"].sum() for n in networks)
+    for s, run in enumerate(first["runs"]):
+        style = {"color": COLOURS[run], "marker": MARKERS[run], "ms": 3.5, "lw": 1.2, "label": NAMES[run]}
+        panels = (
+            (axes[0, 0], median("free_max", s)),
+            (axes[0, 1], median("v_rms", s)),
+            (axes[0, 2], median("time_error", s)),
+            (axes[1, 1], np.median(loss[:, s], axis=0)),
+            (axes[1, 2], median("gradient_error", s)),
+        )
+        for axis, values in panels:
+            axis.plot(dt, np.where(values > FLOOR, values, np.nan), **style)
+        for key, sign, face in (("lost", 1, None), ("added", -1, "none")):
+            share = 100 * sign * sum(n[key][s].sum(axis=1) for n in networks) / max(spikes, 1)
+            axes[1, 0].plot(dt, share, **(style | {"markerfacecolor": face or COLOURS[run]}))
+    axes[0, 0].plot(
+        dt, np.median([n["euler_bound"] for n in networks], axis=0), color=BLACK, ls="--", lw=1, label="Euler's bound"
+    )
+    limit = min(first["stability_limit"])
+    for axis in (axes[0, 0], axes[0, 1], axes[0, 2], axes[1, 1], axes[1, 2]):
+        axis.plot(dt, dt, color=BLACK, lw=0.8, ls=":", label="slope 1")
+        axis.set_yscale("log")
+    axes[1, 0].axhline(0, color=BLACK, lw=0.8)
+    titles = (
+        ("Free membranes of the first layer", "largest error of v"),
+        ("Membranes of all layers", "root mean square error of v"),
+        ("Spike times", "mean error"),
+        ("Spikes lost (above 0) and added (below)", "% of the spikes"),
+        ("Loss", "error"),
+        ("Weight gradients", "relative error"),
+    )
+    for axis, (title, label) in zip(axes.flat, titles, strict=True):
+        axis.set_xscale("log")
+        axis.set_title(title, fontsize=TITLE)
+        axis.set_xlabel("dt")
+        axis.set_ylabel(label)
+    if np.isfinite(limit):
+        figure.suptitle(f"Against the event engine; forward Euler is stable below dt = {limit:g}", fontsize=TITLE)
+    legend_below(figure, axes[0, 0], 7)
+    return figure
+
+
+def gradients_figure(networks):
+    """Cosine of every estimator's gradient with that of continuous time, a panel a scheme.
+
+    Parameters
+    ----------
+    networks : list of dict
+        As of :func:`errors_figure`; means over networks and layers, and the range, are drawn.
+
+    Returns
+    -------
+    Figure
+    """
+    first = networks[0]
+    dt = first["dt"]
+    schemes = [run for run in first["runs"] if run != "hybrid"]
+    figure, axes = new_figure(2.8 * len(schemes), 3.6, 1, len(schemes), sharey=True)
+    for s, scheme in enumerate(schemes):
+        axis = axes[0, s]
+        rows = {"exact": np.stack([n["gradient_cosine"][s] for n in networks])}
+        for e, name in enumerate(first["estimators"]):
+            rows[name] = np.stack([n["estimator_cosine"][e, s] for n in networks])
+        for k, (name, values) in enumerate(rows.items()):
+            middle = _nanmedian(values.transpose(1, 0, 2).reshape(len(dt), -1).T[:, :, None])
+            axis.plot(dt, middle, color=CYCLE[k], marker="o", ms=3.5, lw=1.3, label=name)
+            for network in values:
+                axis.plot(dt, network, ls="", marker=".", ms=2.5, color=CYCLE[k], alpha=0.35)
+        axis.axhline(0, color=BLACK, lw=0.8)
+        axis.set_xscale("log")
+        axis.set_ylim(-1.05, 1.05)
+        axis.set_title(NAMES[scheme], fontsize=TITLE)
+        axis.set_xlabel("dt")
+    axes[0, 0].set_ylabel("cosine with the gradient of continuous time")
+    figure.suptitle("Lines: median; dots: every layer of every network; below 0 an estimator ascends", fontsize=TITLE)
+    legend_below(figure, axes[0, 0], 4)
+    return figure
+
+
+def _nanmedian(values):
+    """Median over all axes but the second of (K, D, M), NaN where nothing is finite."""
+    flat = values.transpose(1, 0, 2).reshape(values.shape[1], -1)
+    return np.array([np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.nan for row in flat])
