@@ -1,4 +1,4 @@
-"""How the command line names trials: ``7``, ``0:100``, ``0:100:10``, ``3,5,8``."""
+"""How the command line names trials (``7``, ``0:100``, ``0:100:10``, ``3,5,8``) and lists (``spikes,v``)."""
 
 
 def parse_selection(text, option):
@@ -22,3 +22,8 @@ def parse_selection(text, option):
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise InputError(f"{option} {text}: must look like 7, 0:100, 0:100:10 or 3,5,8") from None
+
+
+def names(text):
+    """Names between commas, or None for None."""
+    return tuple(name.strip() for name in text.split(",")) if text else None

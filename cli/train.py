@@ -32,6 +32,12 @@ def train(
     run_dir: Annotated[Path | None, typer.Option(help="Directory of the run; runs/NAME-SEED by default.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run.")] = False,
     resume: Annotated[Path | None, typer.Option(help="Continue this run; only --epochs and --threads apply.")] = None,
+    record: Annotated[
+        str | None, typer.Option(metavar="spikes,v,i_syn", help="Record chosen batches to RUN/traces.")
+    ] = None,
+    record_batches: Annotated[str, typer.Option(metavar="0:10", help="Batches to record, over all epochs.")] = "0:10",
+    record_layers: Annotated[str | None, typer.Option(metavar="A,B", help="Layers to record; all without it.")] = None,
+    record_every: Annotated[int, typer.Option(metavar="K", min=1, help="Keep each K-th sample of v and i_syn.")] = 1,
     json_output: o.Json = False,
 ):
     """Train a network: by default 784-400-10 on the shipped MNIST, four epochs, in about a minute."""
@@ -46,7 +52,7 @@ def train(
 
     if resume is not None:
         given = sorted(k for k, v in flags.items() if v is not None and k != "epochs")
-        if given or source or settings or run_dir or force:
+        if given or source or settings or run_dir or force or record:
             raise InputError(
                 f"--resume {resume}: continues with the run's own configuration; only --epochs, --threads and --json "
                 "may stand beside it"
@@ -60,8 +66,12 @@ def train(
         with listener:
             if resume is not None:
                 result = training.resume(resume, listener, epochs)
-            else:
+            elif record is None:
                 result = training.train(config, directory, force, listener)
+            else:
+                with _recorder(directory, record, record_batches, record_layers, record_every, force) as recorder:
+                    result = training.train(config, directory, force, listener, recorder)
+                    result["recorded_trials"] = recorder.trials
     except KeyboardInterrupt:
         listener.note(f"interrupted; continue with: snnsim train --resume {directory}")
         raise typer.Exit(130) from None
@@ -69,3 +79,14 @@ def train(
         print_json(result)
     else:
         result_table(result)
+
+
+def _recorder(directory, record, batches, layers, every, force):
+    from snnsim.training.recorder import BatchRecorder
+
+    from .selection import names, parse_selection
+
+    return BatchRecorder(
+        directory / "traces", parse_selection(batches, "--record-batches"), force, record=names(record),
+        record_layers=names(layers), record_every=every,
+    )  # fmt: skip

@@ -72,7 +72,7 @@ class Run:
         write_atomic(self.directory / "metrics.jsonl", lambda out: out.write(lines.encode()))
 
 
-def train(config, directory, force=False, listener=None):
+def train(config, directory, force=False, listener=None, recorder=None):
     """Train from the beginning.
 
     Parameters
@@ -82,6 +82,8 @@ def train(config, directory, force=False, listener=None):
         Made; must not hold a run, unless ``force`` (then its files are replaced).
     force : bool
     listener : Listener, optional
+    recorder : callable, optional
+        Called with the session before every batch, such as :class:`snnsim.training.recorder.BatchRecorder`.
 
     Returns
     -------
@@ -113,7 +115,7 @@ def train(config, directory, force=False, listener=None):
             (directory / name).unlink()
     run = Run(directory, session)
     run.save_checkpoint()
-    return _continue(run, listener or Listener())
+    return _continue(run, listener or Listener(), recorder)
 
 
 def resume(directory, listener=None, epochs=None):
@@ -171,7 +173,7 @@ def _same_run(of_checkpoint, config, path):
                 )
 
 
-def _continue(run, listener):
+def _continue(run, listener, recorder=None):
     session = run.session
     listener.started(session, run.history)
     saved = time.monotonic()
@@ -179,6 +181,8 @@ def _continue(run, listener):
         while session.epoch < session.config.training.epochs:
             started = time.monotonic()
             while session.batch < session.batches:
+                if recorder is not None:
+                    recorder(session)
                 loss, accuracy = session.step()
                 listener.batch(session, loss, accuracy)
                 if interrupted or time.monotonic() - saved > CHECKPOINT_SECONDS:

@@ -129,12 +129,7 @@ class Session:
         InputError
             If the loss or a gradient is not finite; the weights are then as they were before the batch.
         """
-        order = self._order()
-        size = self.config.training.batch_size
-        chosen = np.sort(order[self.batch * size : (self.batch + 1) * size])
-        labels = self.train.labels[chosen]
-        ids = self.train.ids[chosen]
-        values = self._augmented(self.train.values[chosen], ids)
+        values, labels, ids = self.next_batch()
         output = self.engine.forward(self.weights, self.inputs(values, ids, self.epoch))
         result = self.loss(output, labels)
         self._check_finite("loss", result.loss)
@@ -146,9 +141,16 @@ class Session:
                 self._check_finite(f"gradient of weights[{layer}]", gradient)
             self._check_finite("norm of all gradients", norm)
         correct = int((result.prediction == labels).sum())
-        self.totals.add(float(result.loss.sum()), correct, len(chosen), self.engine.spike_totals())
+        self.totals.add(float(result.loss.sum()), correct, len(labels), self.engine.spike_totals())
         self.batch += 1
-        return float(result.loss.mean()), correct / len(chosen)
+        return float(result.loss.mean()), correct / len(labels)
+
+    def next_batch(self):
+        """Give what :meth:`step` trains on next: intensities (distorted, if so configured), labels, numbers."""
+        size = self.config.training.batch_size
+        chosen = np.sort(self._order()[self.batch * size : (self.batch + 1) * size])
+        ids = self.train.ids[chosen]
+        return self._augmented(self.train.values[chosen], ids), self.train.labels[chosen], ids
 
     def end_epoch(self):
         """Close the epoch: check the weights, and start counting anew. Returns the epoch's :class:`Totals`."""

@@ -1,0 +1,320 @@
+"""``snnsim simulate``: run trials through a network, and stream what it does to files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as o
+
+
+def simulate(
+    source: Annotated[
+        str, typer.Argument(metavar="RUN|CONFIG", help="Run directory, model file, TOML file or shipped configuration.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="TRACES", help="Directory of the recording.")],
+    record: Annotated[str, typer.Option(metavar="spikes,v,i_syn", help="What to record.")] = "spikes",
+    record_layers: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Layers to record: input, hidden0, ..., output; all without it.")
+    ] = None,
+    record_neurons: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[LAYER=]0:10", help="Neurons to record, of a layer or of all but the input; repeatable."),
+    ] = None,
+    record_every: Annotated[int, typer.Option(metavar="K", min=1, help="Keep each K-th sample of v and i_syn.")] = 1,
+    record_trials: Annotated[
+        str | None, typer.Option(metavar="0:100", help="Samples to simulate and record; all without it.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+    spikes: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.h5", help="Input spikes (SHD, SONATA or a recording) instead of samples."),
+    ] = None,
+    population: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Population of a SONATA file or recording given as --spikes.")
+    ] = None,
+    trial_length: Annotated[
+        float | None, typer.Option(metavar="MS", help="Cut a SONATA file given as --spikes into trials of this length.")
+    ] = None,
+    engine: o.Engine = None,
+    dt: o.Dt = None,
+    steps: o.Steps = None,
+    scheme: o.Scheme = None,
+    encoder: o.EncoderName = None,
+    precision: o.Precision = None,
+    data_dir: o.DataDir = None,
+    seed: o.Seed = None,
+    settings: o.Settings = None,
+    threads: o.Threads = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace a recording in TRACES.")] = False,
+    json_output: o.Json = False,
+):
+    """Simulate samples of a data set, or given spike trains, and record spikes, membranes and currents.
+
+    The files grow during the run and can be read meanwhile; a run that is stopped leaves all complete trials. Samples
+    of a data set get the same input spikes as in evaluate.
+    """
+    import time
+
+    from snnsim.errors import InputError
+    from snnsim.threads import use_threads
+
+    use_threads(threads)
+    if split not in ("test", "validation", "train"):
+        raise InputError(f"--split {split}: must be one of test, validation, train")
+    if spikes is None and (population or trial_length):
+        raise InputError("--population, --trial-length: belong to --spikes")
+    flags = {
+        "engine": engine,
+        "dt": dt,
+        "steps": steps,
+        "scheme": scheme,
+        "encoder": encoder,
+        "precision": precision,
+        "data_dir": data_dir,
+        "seed": seed,
+    }
+    from snnsim.recording.stream import batch_size, open_writer
+    from snnsim.recording.stream import record as record_batches
+
+    from .progress import print_json
+    from .selection import names, parse_selection
+
+    chosen = parse_selection(record_trials, "--record-trials")
+    if spikes is None:
+        trials = _Samples(source, settings, flags, split, chosen)
+    else:
+        trials = _Trains(source, settings, flags, spikes, population, trial_length, chosen)
+    simulator = trials.simulator(
+        record=names(record),
+        record_layers=names(record_layers),
+        record_neurons=_neurons(record_neurons, trials.network),
+        record_every=record_every,
+    )
+    from snnsim import config as configuration
+
+    start = time.perf_counter()
+    options = {"config": configuration.to_tree(trials.config), "seed": trials.config.training.seed, "overwrite": force}
+    with open_writer(output, simulator, **options) as writer, _Bar(len(trials)) as bar:
+        batches = trials.batches(batch_size(simulator), simulator.engine.name == "clock")
+        count, known, correct = record_batches(simulator, writer, batches, trials.predict, bar.advance)
+    result = {
+        "traces": str(output),
+        "trials": count,
+        "accuracy": correct / known if known else None,
+        "bytes": sum(path.stat().st_size for path in output.glob("*.h5")),
+        "seconds": time.perf_counter() - start,
+    }
+    if json_output:
+        print_json(result)
+        return
+    accuracy = f", accuracy {100 * result['accuracy']:.2f} %" if known else ""
+    size = f"{result['bytes'] / 1e6:.1f} MB in {result['seconds']:.1f} s"
+    print(f"{output}: {count} trials of {simulator.duration:g}{accuracy}, {size}")
+
+
+class _Samples:
+    """Samples of a data set."""
+
+    def __init__(self, source, settings, flags, split, chosen):
+        import numpy as np
+
+        from snnsim.errors import InputError
+        from snnsim.training import Session
+
+        from .runs import session_of
+
+        self.session = (
+            session_of(source, settings, flags) if is_run(source) else Session(o.configuration(source, settings, flags))
+        )
+        self.config, self.network, self.split_name = self.session.config, self.session.network, split
+        self.split = getattr(self.session, split)
+        self.ids = _pick(np.arange(len(self.split)), chosen, f"--record-trials: {split}")
+        if len(self.ids) == 0:
+            raise InputError(f"--record-trials: names none of the {len(self.split)} samples of the {split} split")
+
+    def __len__(self):
+        return len(self.ids)
+
+    def simulator(self, **record):
+        return _simulator(self.config, self.network, self.config.simulation.n_steps, record)
+
+    def predict(self, output, labels):
+        return self.session.loss(output, labels).prediction
+
+    def batches(self, size, clock):
+        from snnsim.training.session import EVALUATION_EPOCH
+
+        encode = self.session.encoder.on_grid if clock else self.session.encoder.in_time
+        for start in range(0, len(self.ids), size):
+            rows = self.ids[start : start + size]
+            inputs = encode(self.split.values[rows], self.split.ids[rows], EVALUATION_EPOCH)
+            yield inputs, {"label": self.split.labels[rows], "sample_index": rows, "split": self.split_name}
+
+
+class _Trains:
+    """Spike trains of a file."""
+
+    def __init__(self, source, settings, flags, path, population, trial_length, chosen):
+        import numpy as np
+
+        from snnsim.errors import InputError
+        from snnsim.interchange.shd import read_spikes
+
+        self.config, self.network = _network(source, settings, flags)
+        self.spikes, self.labels = read_spikes(
+            path, n_neurons=self.network.layers[0], samples=chosen, population=population, trial_length=trial_length
+        )
+        if len(self.labels) == 0:
+            raise InputError(f"{path}: has no samples, or --record-trials names none of them")
+        if isinstance(chosen, list):
+            self.numbers = np.array(chosen)
+        else:
+            first, step = (chosen.start or 0, chosen.step or 1) if chosen else (0, 1)
+            self.numbers = first + step * np.arange(len(self.labels))
+        s = self.config.simulation
+        self.n_steps = s.n_steps if flags["steps"] else max(1, int(np.ceil(self.spikes.duration / s.dt * (1 - 1e-12))))
+        if self.spikes.times.max(initial=0) > self.n_steps * s.dt * (1 + 1e-9):
+            raise InputError(
+                f"{path}: a spike at {self.spikes.times.max():g}: beyond --steps {self.n_steps} of {s.dt:g}"
+            )
+
+    def __len__(self):
+        return len(self.labels)
+
+    def simulator(self, **record):
+        from dataclasses import replace
+
+        from snnsim.training.session import loss_of
+
+        simulator = _simulator(self.config, self.network, self.n_steps, record)
+        config = replace(self.config, simulation=replace(self.config.simulation, n_steps=self.n_steps))
+        self.loss = loss_of(config, self.network.layers[-1], simulator.engine)
+        return simulator
+
+    def predict(self, output, labels):
+        return self.loss(output, labels).prediction
+
+    def batches(self, size, clock):
+        from snnsim.simulation import trials
+
+        for start in range(0, len(self), size):
+            stop = min(start + size, len(self))
+            fields = {"label": self.labels[start:stop], "sample_index": self.numbers[start:stop]}
+            yield trials(self.spikes, start, stop), fields
+
+
+def is_run(source):
+    """Whether an argument names a run directory or model file, rather than a configuration."""
+    path = Path(source)
+    return path.is_dir() or path.suffix == ".h5"
+
+
+def _network(source, settings, flags):
+    """Load configuration and network of a run, or of a configuration with its initial weights."""
+    from snnsim import config
+    from snnsim.errors import InputError
+    from snnsim.initialisation import initial_weights
+    from snnsim.models import load_model
+    from snnsim.network import Network
+    from snnsim.training.session import with_network
+
+    from .runs import model_path
+
+    if is_run(source):
+        network, trained = load_model(model_path(source))
+        base = with_network(trained or config.load(), network)
+        chosen = o.configuration(base, settings, flags)
+        return chosen, network.astype(config.precision(chosen))
+    chosen = o.configuration(source, settings, flags)
+    n = chosen.network
+    if n.target_rate:
+        raise InputError("network.target_rate: scales weights to a data set, so it does not go with --spikes")
+    seed, dtype = chosen.training.seed, config.precision(chosen)
+    weights = initial_weights(n.layers, n.init, n.init_scale, n.init_mean, seed, dtype)
+    return chosen, Network(weights, config.neurons(chosen), config.readout(chosen))
+
+
+def _simulator(config, network, n_steps, record):
+    from snnsim.config import precision
+    from snnsim.simulator import Simulator
+
+    s = config.simulation
+    return Simulator(
+        network,
+        s.engine,
+        dt=s.dt,
+        n_steps=n_steps,
+        scheme=s.scheme,
+        impulse=s.impulse,
+        synapse=s.synapse,
+        precision=precision(config),
+        **record,
+    )
+
+
+class _Bar:
+    """Progress on standard error: a bar on a terminal, else nothing."""
+
+    def __init__(self, total):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self._total = total
+        self._progress = Progress(
+            TextColumn("simulating"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self):
+        self._progress.start()
+        self._task = self._progress.add_task("", total=self._total, rate="")
+        return self
+
+    def __exit__(self, *_):
+        self._progress.stop()
+
+    def advance(self, trials, correct):
+        rate = f"accuracy {100 * correct / trials:.1f} %" if correct else ""
+        self._progress.update(self._task, completed=trials, rate=rate)
+
+
+def _neurons(texts, network):
+    """``hidden0=0:10``, or ``0:10`` for every layer but the input, to neuron numbers by layer."""
+    import numpy as np
+
+    from snnsim.errors import InputError
+
+    from .selection import parse_selection
+
+    chosen = {}
+    sizes = dict(zip(network.populations, network.layers, strict=True))
+    for text in texts or ():
+        name, sign, numbers = text.rpartition("=")
+        for layer in [name] if sign else [n for n in sizes if n != "input"]:
+            if layer not in sizes:
+                raise InputError(f"--record-neurons {text}: layer must be one of {', '.join(sizes)}")
+            selection = parse_selection(numbers, "--record-neurons")
+            picked = _pick(np.arange(sizes[layer]), selection, f"--record-neurons {text}: {layer}")
+            if len(picked) == 0:
+                raise InputError(f"--record-neurons {text}: names none of the {sizes[layer]} neurons of {layer}")
+            chosen[layer] = np.unique([*chosen.get(layer, ()), *picked])
+    return chosen
+
+
+def _pick(numbers, chosen, what):
+    from snnsim.errors import InputError
+
+    if chosen is None:
+        return numbers
+    if isinstance(chosen, list):
+        for number in chosen:
+            if not 0 <= number < len(numbers):
+                raise InputError(f"{what} {number}: must lie in 0..{len(numbers) - 1}")
+    return numbers[chosen]

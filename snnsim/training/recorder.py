@@ -1,0 +1,78 @@
+"""Record chosen batches of a training."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from snnsim import config as configuration
+from snnsim.errors import InputError
+from snnsim.recording.stream import open_writer
+from snnsim.simulator import Simulator
+
+
+class BatchRecorder:
+    """Record the network, as it is before the update, on chosen batches of a training; a context manager.
+
+    Parameters
+    ----------
+    directory : str or Path
+        Of the recording; made at the first chosen batch.
+    batches : slice or list of int
+        Batches of the whole training, counted from 0 over all epochs.
+    overwrite : bool
+        Replace a recording that is there.
+    **record
+        ``record``, ``record_layers``, ``record_every`` of :class:`~snnsim.simulator.Simulator`.
+    """
+
+    def __init__(self, directory, batches, overwrite=False, **record):
+        self.directory, self.chosen, self.overwrite, self.record = directory, batches, overwrite, record
+        self.trials = 0
+        self._writer = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *error):
+        if self._writer is not None:
+            self._writer.__exit__(kind, *error)
+        elif kind is None:
+            raise InputError(f"--record-batches: names none of the training's batches {self.chosen}")
+
+    def __call__(self, session):
+        """Record the next batch of a session if it is one of the chosen."""
+        number = session.epoch * session.batches + session.batch
+        if isinstance(self.chosen, slice):
+            last = session.batches * session.config.training.epochs
+            wanted = number in range(*self.chosen.indices(last))
+        else:
+            wanted = number in self.chosen
+        if not wanted:
+            return
+        if self._writer is None:
+            self._open(session)
+        values, labels, ids = session.next_batch()
+        inputs = session.inputs(values, ids, session.epoch)
+        for mine, now in zip(self._simulator.weights, session.weights, strict=True):
+            mine[:] = now
+        output = self._simulator.forward(inputs)
+        prediction = session.loss(output, labels).prediction
+        self._writer.append(
+            self._simulator.recording(), sample_index=ids, label=labels, prediction=prediction, split="train",
+            epoch=np.full(len(ids), session.epoch + 1),
+        )  # fmt: skip
+        self.trials = self._writer.trials
+
+    def _open(self, session):
+        s = session.config.simulation
+        network = session.network
+        self._simulator = Simulator(
+            replace(network, weights=tuple(w.copy() for w in network.weights)), s.engine, dt=s.dt, n_steps=s.n_steps,
+            scheme=s.scheme, impulse=s.impulse, synapse=s.synapse, precision=configuration.precision(session.config),
+            **self.record,
+        )  # fmt: skip
+        self._writer = open_writer(
+            self.directory, self._simulator, config=configuration.to_tree(session.config),
+            seed=session.config.training.seed, overwrite=self.overwrite,
+        )  # fmt: skip
+        self._writer.__enter__()
