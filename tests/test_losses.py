@@ -33,7 +33,8 @@ def test_spike_losses(name):
     assert result.gradient.shape == (3, 4)
     # Nothing beyond a sample's own spikes.
     assert not result.gradient[[0, 1, 1, 1, 2, 2, 2, 2], [3, 1, 2, 3, 0, 1, 2, 3]].any()
-    assert result.gradient[1, 0] != 0
+    # Alone and far from the end, a spike where none is wanted costs the same wherever it lies.
+    assert (result.gradient[1, 0] != 0) == (name != "van-rossum")
     assert result.silent.tolist() == [-1, 1, 2]
 
 
