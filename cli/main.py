@@ -4,7 +4,21 @@ import sys
 
 import typer
 
-from . import config, data, evaluate, export, import_nir, import_spikes, info, inspect, plot, reproduce, train
+from . import (
+    analyze,
+    config,
+    data,
+    evaluate,
+    export,
+    import_nir,
+    import_spikes,
+    info,
+    inspect,
+    plot,
+    reproduce,
+    simulate,
+    train,
+)
 
 app = typer.Typer(
     name="snnsim",
@@ -15,9 +29,11 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("simulate")(simulate.simulate)
 app.command("info")(info.info)
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
+app.add_typer(analyze.app, name="analyze")
 app.add_typer(plot.app, name="plot")
 app.command("inspect")(inspect.inspect_file)
 app.command("export")(export.export_file)

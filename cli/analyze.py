@@ -1,0 +1,352 @@
+"""``snnsim analyze``: the analyses of the study on one's own recordings and networks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as o
+
+app = typer.Typer(
+    help="Spectra, wavelets, gradients, populations, filters and convergence of recordings and networks.",
+    no_args_is_help=True,
+)
+
+Recording = Annotated[str, typer.Argument(metavar="FILE", help="Recording: its directory or its spikes.h5.")]
+Network = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="CONFIG", help="TOML file, shipped configuration, run directory or model; the defaults without."
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="For the results file and the figures.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace results of the same name in the folder.")]
+Layer = Annotated[str | None, typer.Option(metavar="NAME", help="Layer; the first recorded one without.")]
+Trials = Annotated[str | None, typer.Option(metavar="0:100", help="Trials to average; all without.")]
+Steps = Annotated[str | None, typer.Option("--dts", metavar="0.1,0.01", help="Step sizes.")]
+Schemes = Annotated[str, typer.Option(metavar="A,B", help="Clock schemes.")]
+Estimators = Annotated[str, typer.Option(metavar="A,B", help="Estimators of the gradient.")]
+
+ALL_SCHEMES = "forward_euler,backward_euler,exact,bilinear"
+FOLDER = Path("analysis")
+
+
+@app.command("spectrum")
+def spectrum(
+    file: Recording,
+    layer: Layer = None,
+    trials: Trials = None,
+    segment: Annotated[int, typer.Option(metavar="N", min=8, help="Samples of a segment.")] = 256,
+    out: Out = FOLDER,
+    force: Force = False,
+):
+    """Power spectra of recorded membranes by Welch's method, beside the neuron's filter."""
+    _check(out, "spectrum", force)
+    from snnsim.experiments.own import spectrum_of_traces
+    from snnsim.recording.reader import open_traces
+
+    from .selection import parse_selection
+
+    with open_traces(file) as traces:
+        results = spectrum_of_traces(traces, layer, parse_selection(trials, "--trials"), segment)
+    _save(out, "spectrum", results)
+    f, power = results["frequency"], results["power"]
+    edges = [k for k in range(0, len(f), max(len(f) // 8, 1))]
+    _table(
+        ("cycles per unit of time", "power density", "filter's shape"),
+        [(f"{f[k]:.4g}", f"{power[k]:.4g}", f"{results['continuous'][k]:.4g}") for k in edges],
+    )
+
+
+@app.command("wavelet")
+def wavelet(
+    file: Recording,
+    layer: Layer = None,
+    trials: Trials = None,
+    neuron: Annotated[int | None, typer.Option(metavar="N", help="Of the scalogram; the liveliest without.")] = None,
+    name: Annotated[str, typer.Option("--wavelet", help="Discrete wavelet of PyWavelets.")] = "db2",
+    level: Annotated[int | None, typer.Option(metavar="N", help="Levels; as many as fit without.")] = None,
+    out: Out = FOLDER,
+    force: Force = False,
+):
+    """Wavelet coefficients of recorded membranes, averaged over trials, and a scalogram."""
+    _check(out, "wavelet", force)
+    from snnsim.experiments.own import wavelet_of_traces
+    from snnsim.recording.reader import open_traces
+
+    from .selection import parse_selection
+
+    with open_traces(file) as traces:
+        results = wavelet_of_traces(traces, layer, parse_selection(trials, "--trials"), neuron, name, level)
+    _save(out, "wavelet", results)
+    bands, share = results["wavelet"]["bands"], results["share"]
+    _table(
+        ("level", "band (cycles per unit of time)", "% of the details' energy"),
+        [
+            (str(k + 1), f"{b[0]:.4g} - {b[1]:.4g}", f"{100 * s:.3g}")
+            for k, (b, s) in enumerate(zip(bands, share, strict=False))
+        ],
+    )
+
+
+@app.command("frequency")
+def frequency(
+    config: Network = None,
+    layer: Annotated[int, typer.Option(metavar="N", min=0, help="Layer; 0 is the first after the input.")] = 0,
+    dts: Steps = None,
+    schemes: Schemes = ALL_SCHEMES,
+    settings: o.Settings = None,
+    out: Out = FOLDER,
+    force: Force = False,
+):
+    """Tabulate the neuron as a filter: damping, natural frequency, gain and phase, continuous and on clocks."""
+    _check(out, "frequency", force)
+    from snnsim.experiments.own import checked_schemes, frequency_of_neuron
+
+    chosen, parameters = _neuron(config, layer, settings)
+    steps = _numbers(dts, "--dts") or [chosen.simulation.dt]
+    results = frequency_of_neuron(parameters, steps, checked_schemes(_names(schemes)))
+    _save(out, "frequency", results)
+    _table(
+        ("damping ratio", "natural frequency", "gain at rest"),
+        [(f"{results['damping']:.6g}", f"{results['natural']:.6g}", f"{abs(results['continuous'][0]):.6g}")],
+    )
+
+
+@app.command("population")
+def population(
+    config: Network = None,
+    rate: Annotated[float, typer.Option(help="Input spikes per neuron and unit of time.")] = 75.0,
+    weight: Annotated[float, typer.Option(help="Weight of an input spike.")] = 0.02,
+    duration: Annotated[float, typer.Option(help="Simulated time.")] = 10.0,
+    grid: Annotated[str, typer.Option(metavar="VxI", help="Cells in v and in i.")] = "80x330",
+    neurons: Annotated[int, typer.Option(metavar="N", min=100, help="Neurons of the sample.")] = 100_000,
+    layer: Annotated[int, typer.Option(metavar="N", min=0, help="Layer; 0 is the first after the input.")] = 0,
+    settings: o.Settings = None,
+    out: Out = FOLDER,
+    force: Force = False,
+):
+    """Density and firing rate of a population of the neuron under Poisson input, by equation and by sample."""
+    _check(out, "population", force)
+    from snnsim.errors import InputError
+    from snnsim.experiments.own import population_of_neuron
+
+    n_v, sign, n_i = grid.lower().partition("x")
+    if not (sign and n_v.isdecimal() and n_i.isdecimal()):
+        raise InputError(f"--grid {grid}: must be cells in v x cells in i, such as 80x330")
+    chosen, parameters = _neuron(config, layer, settings)
+    results = population_of_neuron(
+        parameters, rate, weight, duration, int(n_v), int(n_i), neurons, chosen.training.seed
+    )  # fmt: skip
+    _save(out, "population", results)
+    rows = [(name, f"{results[key]['rate']:.5g}", *(f"{m:.4g}" for m in results[key]["moments"][:4])) for name, key in (
+        ("master equation", "master"), ("Fokker-Planck", "fokker_planck"), ("sample", "sample"))]  # fmt: skip
+    _table(("", "firing rate", "mean v", "mean i", "var v", "var i"), rows)
+
+
+@app.command("gradients")
+def gradients(
+    config: Network = None,
+    samples: Annotated[int, typer.Option(metavar="N", min=1, help="Training samples.")] = 50,
+    estimators: Estimators = "exact",
+    settings: o.Settings = None,
+    data_dir: o.DataDir = None,
+    out: Out = FOLDER,
+    force: Force = False,
+):
+    """Weight gradients of a network's first batch: maps, distributions, outliers, estimators compared."""
+    _check(out, "gradients", force)
+    from snnsim.experiments.own import gradients_of_session
+
+    session = _session(config, settings, data_dir)
+    results = gradients_of_session(session, samples, _names(estimators))
+    _save(out, "gradients", results)
+    rows = []
+    for method, line, cosines in zip(results["estimators"], results["statistics"], results["cosine"], strict=True):
+        for s, cosine in zip(line, cosines, strict=True):
+            rows.append(
+                (method, s["name"], f"{s['norm']:.4g}", f"{s['max_abs']:.4g}", str(s["n_zero"]), str(s["n_outliers"]),
+                 f"{100 * s['outlier_energy']:.3g}", f"{cosine:.4f}")
+            )  # fmt: skip
+    head = (
+        "estimator",
+        "tensor",
+        "norm",
+        "largest",
+        "zeros",
+        "outliers",
+        "their energy %",
+        f"cosine with {estimators.split(',')[0]}",
+    )
+    _table(head, rows)
+
+
+@app.command("convergence")
+def convergence(
+    config: Network = None,
+    samples: Annotated[int, typer.Option(metavar="N", min=1, help="Test samples.")] = 5,
+    dts: Steps = None,
+    schemes: Schemes = ALL_SCHEMES,
+    hybrid: Annotated[bool, typer.Option(help="Include the hybrid engine.")] = True,
+    estimators: Annotated[
+        str, typer.Option(metavar="A,B", help="Estimators beside exact; empty for none.")
+    ] = "literal,tssl,surrogate",
+    settings: o.Settings = None,
+    data_dir: o.DataDir = None,
+    out: Out = FOLDER,
+    force: Force = False,
+):
+    """Errors of a network on clocks and as a hybrid against the event engine, over dt, with fitted orders."""
+    _check(out, "convergence", force)
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from snnsim.experiments.own import checked_schemes, convergence_of_session
+
+    session = _session(config, settings, data_dir)
+    step = session.config.simulation.dt
+    steps = _numbers(dts, "--dts") or [step, step / 2, step / 5, step / 10, step / 20]
+    names = checked_schemes(_names(schemes))
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("runs", total=len(steps) * (len(names) + hybrid) + 1)
+        results = convergence_of_session(
+            session, samples, steps, names, hybrid, tuple(_names(estimators)), lambda: bar.advance(task)
+        )
+    _save(out, "convergence", results)
+    _convergence_table(results)
+
+
+def _convergence_table(r):
+    import numpy as np
+
+    rows = []
+    spikes = max(int(np.sum(r["n_reference"])), 1)
+
+    def form(x, pattern="{:.2e}"):
+        return pattern.format(x) if np.isfinite(x) else "-"
+
+    def mean(values):
+        return np.mean(values[np.isfinite(values)]) if np.isfinite(values).any() else np.nan
+
+    for s, run in enumerate(r["runs"]):
+        for d, dt in enumerate(r["dt"]):
+            rows.append(
+                (run if d == 0 else "", f"{dt:g}", form(r["free_max"][s, d]), form(mean(r["v_rms"][s, d])),
+                 form(mean(r["time_error"][s, d])), f"{100 * r['lost'][s, d].sum() / spikes:.2g}",
+                 f"{100 * r['added'][s, d].sum() / spikes:.2g}", form(abs(r["loss"][s, d] - r["loss_reference"][d])),
+                 form(mean(r["gradient_error"][s, d])), form(mean(r["gradient_cosine"][s, d]), "{:.4f}"),
+                 *(form(mean(c[s, d]), "{:+.2f}") for c in r["estimator_cosine"]))
+            )  # fmt: skip
+        order = ("", "order", form(r["free_order"][s], "{:.2f}"), form(mean(r["v_order"][s]), "{:.2f}"),
+                 form(mean(r["time_order"][s]), "{:.2f}"), "", "", form(r["loss_order"][s], "{:.2f}"),
+                 form(mean(r["gradient_order"][s]), "{:.2f}"), "")  # fmt: skip
+        rows.append((*order, *("" for _ in r["estimators"])))
+    head = ("run", "dt", "free v", "v", "spike time", "lost %", "added %", "loss", "gradient", "cosine")
+    _table((*head, *r["estimators"]), rows)
+    limits = {run: x for run, x in zip(r["runs"], r["stability_limit"], strict=True) if np.isfinite(x)}
+    bounds = ", ".join(f"{dt:g}: {b:.2g}" for dt, b in zip(r["dt"], r["euler_bound"], strict=True))
+    print(f"Euler's bound of the free v at dt = {bounds}")
+    print("stable below dt = " + (", ".join(f"{x:g} ({run})" for run, x in limits.items()) or "any"))
+    print(
+        f"{spikes} spikes, two of them {r['spacing']:.2g} apart at the least; orders fitted to dt <= {r['fit_below']:g}"
+    )
+
+
+def _check(out, name, force):
+    from snnsim.errors import InputError
+
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is not a folder")
+    if (out / f"{name}.h5").exists() and not force:
+        raise InputError(f"--out {out}: holds {name}.h5 already; --force replaces it")
+
+
+def _save(out, name, results):
+    from snnsim.errors import InputError
+    from snnsim.plotting import analysis
+    from snnsim.plotting.style import save_figure
+    from snnsim.recording.provenance import provenance
+    from snnsim.recording.runs import save_tree
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be made a folder: {error.strerror}") from error
+    path = out / f"{name}.h5"
+    save_tree(path, {"name": name, "provenance": provenance(), "results": results}, "analysis")
+    print(path)
+    for stem, figure in getattr(analysis, name)(results).items():
+        picture = out / (f"{name}.png" if stem == name else f"{name}-{stem}.png")
+        save_figure(figure, picture, dpi=150)
+        print(picture)
+
+
+def _table(head, rows):
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for column in head:
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table)
+
+
+def _names(text):
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text, option):
+    from snnsim.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or not all(0 < x < float("inf") for x in values):
+        raise InputError(f"{option} {text}: must be positive numbers, such as 0.1,0.01")
+    return values
+
+
+def _is_model(source):
+    return source is not None and (Path(source).is_dir() or Path(source).suffix == ".h5")
+
+
+def _session(source, settings, data_dir):
+    """Session of a run or model with its trained network, or of a configuration with its initial one."""
+    flags = {"data_dir": data_dir}
+    if _is_model(source):
+        from .runs import session_of
+
+        return session_of(source, settings, flags)
+    from snnsim.training import Session
+
+    return Session(o.configuration(source, settings, flags))
+
+
+def _neuron(source, layer, settings):
+    """Load a configuration, and the neuron parameters of one of its layers."""
+    from snnsim import config
+    from snnsim.errors import InputError
+
+    if _is_model(source):
+        from snnsim.models import load_model
+        from snnsim.training.session import with_network
+
+        from .runs import model_path
+
+        network, trained = load_model(model_path(source))
+        chosen = with_network(trained or config.load(), network)
+    else:
+        chosen = o.configuration(source, settings, {})
+    parameters = config.neurons(chosen)
+    if layer >= len(parameters):
+        raise InputError(f"--layer {layer}: the network has layers 0..{len(parameters) - 1}")
+    return chosen, parameters[layer]
