@@ -150,6 +150,9 @@ def resume(directory, listener=None, epochs=None):
         _write_config(directory, config)
     session = Session(config, [w.copy() for w in tree["session"]["weights"]])
     session.load_state(tree["session"], path)
+    for name in FILES:  # what a write that was killed left behind
+        for part in directory.glob(f".{Path(name).stem}.*.tmp{Path(name).suffix}"):
+            part.unlink()
     run = Run(
         directory, session, json.loads(tree["history"]), tree["best_accuracy"], tree["best_epoch"], tree["seconds"]
     )
