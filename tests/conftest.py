@@ -16,10 +16,11 @@ N_TRAIN, N_TEST = 600, 150
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _as_many_threads_as_cores():
+def _threads():
+    # Test processes side by side take a core each; no result depends on it, and tests of that choose for themselves.
     from snnsim.threads import use_threads
 
-    use_threads(0)
+    use_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 0)
 
 
 @pytest.fixture(scope="session")
