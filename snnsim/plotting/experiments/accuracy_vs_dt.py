@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib import colormaps
 
+from snnsim.plotting.experiments.convergence import step_axis
 from snnsim.plotting.style import BLACK, CYCLE, TITLE, legend_below, new_figure
 
 MODES = (("steps", "50 steps"), ("time", "fixed simulated time"))
@@ -88,9 +89,8 @@ def _summary(results):
         if mode == "steps":
             axis.axhline(ann.mean(), color=BLACK, ls="--", lw=1.2, label="ANN")
         axis.axhline(10, color=BLACK, ls=":", lw=0.8, label="chance")
-        axis.set_xscale("log")
+        step_axis(axis, table["dt"])
         axis.set_ylim(0, 100)
-        axis.set_xlabel("dt")
         axis.set_title(f"{title}, {results['samples'][mode]} training samples", fontsize=TITLE)
     axes[0, 0].set_ylabel("test accuracy at the end (%)")
     handles = {}

@@ -1,6 +1,7 @@
 """Errors of networks against continuous time, over the step size."""
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from snnsim.plotting.style import (
     BLACK,
@@ -82,9 +83,8 @@ def errors_figure(networks):
         ("Weight gradients", "relative error"),
     )
     for axis, (title, label) in zip(axes.flat, titles, strict=True):
-        axis.set_xscale("log")
+        step_axis(axis, dt)
         axis.set_title(title, fontsize=TITLE)
-        axis.set_xlabel("dt")
         axis.set_ylabel(label)
     if np.isfinite(limit):
         figure.suptitle(f"Against the event engine; forward Euler is stable below dt = {limit:g}", fontsize=TITLE)
@@ -119,14 +119,22 @@ def gradients_figure(networks):
             for network in values:
                 axis.plot(dt, network, ls="", marker=".", ms=2.5, color=CYCLE[k], alpha=0.35)
         axis.axhline(0, color=BLACK, lw=0.8)
-        axis.set_xscale("log")
+        step_axis(axis, dt)
         axis.set_ylim(-1.05, 1.05)
         axis.set_title(NAMES[scheme], fontsize=TITLE)
-        axis.set_xlabel("dt")
     axes[0, 0].set_ylabel("cosine with the gradient of continuous time")
     figure.suptitle("Lines: median; dots: every layer of every network; below 0 an estimator ascends", fontsize=TITLE)
     legend_below(figure, axes[0, 0], 4)
     return figure
+
+
+def step_axis(axis, dt):
+    """Make the x axis a logarithmic one of step sizes, each named if they are few."""
+    axis.set_xscale("log")
+    axis.set_xlabel("dt")
+    if len(dt) <= 7:
+        axis.set_xticks(dt, [f"{x:g}" for x in dt])
+    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _nanmedian(values):

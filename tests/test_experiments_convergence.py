@@ -1,0 +1,147 @@
+"""Whole networks against continuous time: orders, matched spikes, estimators, bounds."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from snnsim import config as configuration
+from snnsim.analysis.network_convergence import network_convergence
+from snnsim.errors import InputError
+from snnsim.experiments import convergence
+from snnsim.experiments.base import Context, load_config, tree
+from snnsim.experiments.learning import run_config
+from snnsim.plotting.experiments.convergence import figures
+from snnsim.plotting.style import save_figure
+from snnsim.spikes import Spikes
+
+SCHEMES = ("forward_euler", "backward_euler", "exact", "bilinear")
+
+
+def problem(readout="spiking", loss="first-spike", **network):
+    config = configuration.from_tree(
+        {
+            "network": {"layers": [6, 5, 3], "readout": readout, **network},
+            "simulation": {"dt": 0.1, "n_steps": 30},
+            "loss": {"name": loss, "tau": 0.5},
+        }
+    )
+    rng = np.random.default_rng(4)
+    weights = [np.abs(rng.standard_normal(pair)) * 2 / np.sqrt(pair[0]) for pair in pairwise(config.network.layers)]
+    trials = [(rng.integers(1, 18, 5) * 0.1, rng.integers(0, 6, 5)) for _ in range(2)]
+    return config, weights, Spikes.from_trials(trials, 6, 3.0), np.array([0, 2])
+
+
+@pytest.fixture(scope="module")
+def found():
+    config, weights, inputs, labels = problem()
+    return network_convergence(config, weights, inputs, labels, [1e-3, 2e-3, 1e-2, 1e-1], SCHEMES, fit_below=0.005)
+
+
+def test_free_membranes(found):
+    for scheme in ("forward_euler", "backward_euler", "bilinear"):
+        # Impulses at the ends of steps: first order for every scheme but the exact one.
+        assert abs(found.free_order[found.runs.index(scheme)] - 1) < 0.05
+    for run in ("exact", "hybrid"):
+        assert found.free_max[found.runs.index(run)].max() < 1e-11
+    # Forward Euler's error lies under the study's bound, which falls in proportion to dt.
+    assert (found.free_max[0] <= found.euler_bound).all()
+    np.testing.assert_allclose(found.euler_bound / found.dt, found.euler_bound[0] / found.dt[0], rtol=1e-12)
+    assert found.stability_limit[0] == pytest.approx(1.2)
+    assert np.isinf(found.stability_limit[1:]).all()
+
+
+def test_the_hybrid_is_the_event_engine_where_it_sees_everything(found):
+    hybrid = found.runs.index("hybrid")
+    seen = found.unseen == 0
+    assert seen.any()
+    assert found.time_max[hybrid, seen].max() < 1e-9
+    assert found.lost[hybrid, seen].sum() == found.added[hybrid, seen].sum() == 0
+    assert found.gradient_error[hybrid, seen].max() < 1e-7
+    assert np.abs(found.loss[hybrid] - found.loss_reference)[seen].max() < 1e-9
+
+
+def test_spikes_and_gradients_converge(found):
+    assert (found.n_reference > 0).all()
+    for s in range(len(SCHEMES)):
+        assert found.lost[s, 0].sum() + found.added[s, 0].sum() <= found.lost[s, -1].sum() + found.added[s, -1].sum()
+        assert found.time_error[s, 0].max() < 0.01
+        assert found.gradient_cosine[s, 0].min() > 0.99
+        assert found.gradient_error[s, 0].max() < found.gradient_error[s, 2].max()
+    # Every estimator but exact differs from the gradient of continuous time, however small dt is.
+    assert (found.estimator_cosine[:, 1, 0, 0] < 0.99).all()
+
+
+@pytest.mark.parametrize("loss", ["membrane-mean", "count-mse"])
+def test_other_readouts(loss):
+    config, weights, inputs, labels = problem("leaky" if loss.startswith("membrane") else "spiking", loss)
+    found = network_convergence(config, weights, inputs, labels, [2e-4, 1e-2], ("exact",), estimators=())
+    assert found.n_reference.shape == ((1,) if loss.startswith("membrane") else (2,))
+    assert found.gradient_cosine[0, 0].min() > 0.99
+    assert np.abs(found.loss - found.loss_reference)[1, 0] < 1e-9  # the hybrid
+
+
+def test_silent_network():
+    config, weights, inputs, labels = problem(v_threshold=1e6)
+    found = network_convergence(config, weights, inputs, labels, [0.05, 0.1], ("exact",))
+    assert found.n_reference.sum() == 0
+    assert np.isnan(found.gradient_cosine).all()
+    assert np.isinf(found.spacing)
+    save = tree(found)
+    assert save["lost"].sum() == 0
+
+
+def test_progress_counts_every_run():
+    config, weights, inputs, labels = problem()
+    calls = []
+    network_convergence(
+        config, weights, inputs, labels, [0.05, 0.1], ("exact",), estimators=(), progress=lambda: calls.append(1)
+    )
+    assert len(calls) == 1 + 2 * 2
+
+
+def test_bad_steps():
+    config, weights, inputs, labels = problem()
+    with pytest.raises(InputError, match=r"dt = 0.07: must divide the duration, 3"):
+        network_convergence(config, weights, inputs, labels, [0.07], ("exact",))
+    with pytest.raises(InputError, match=r"dt = 0.1: must divide the largest dt, 0.15"):
+        network_convergence(config, weights, inputs, labels, [0.1, 0.15], ("exact",))
+    with pytest.raises(InputError, match="forward Euler is stable only for dt < 2 min"):
+        network_convergence(config, weights, inputs, labels, [1.5], ("forward_euler",), estimators=())
+
+
+def test_experiment(tmp_path):
+    config, _ = load_config("convergence", quick=True)
+    config["dt"], config["estimators"] = [1e-3, 1e-1], ["literal"]
+    config["resolved"] |= {"networks": 1, "spacing": 0.002}
+    config["crowded"]["networks"] = 1
+    results = convergence.run(config, Context(tmp_path, config))
+    assert results["resolved"][0]["spacing"] >= 0.002
+    assert results["crowded"][0]["spacing"] < 0.0005
+    assert np.nanmin(results["resolved"][0]["gradient_cosine"][:4, 0]) > 0.9
+    text = " ".join(c.measured for c in convergence.claims(results))
+    assert "nan" not in text.lower()
+    for stem, figure in figures(results).items():
+        save_figure(figure, tmp_path / f"{stem}.png", dpi=40)
+
+
+@pytest.mark.slow
+def test_gradients_of_resolved_spikes(tmp_path):
+    """Three layers, spikes at least 100 steps of 1e-4 apart: the clock's gradient is that of continuous time."""
+    config, _ = load_config("convergence", quick=True)
+    config["dt"], config["estimators"] = [1e-4, 1e-3, 1e-1], []
+    config["crowded"]["networks"] = 0
+    context = Context(tmp_path, config)
+    for network in convergence.run(config, context)["resolved"]:
+        cosine = network["gradient_cosine"][:4]
+        assert np.nanmin(cosine[:, 1]) > 0.99
+        assert np.nanmin(cosine[:, 0]) > 0.9999
+
+
+def test_random_networks_are_the_same_each_time():
+    config, _ = load_config("convergence", quick=True)
+    run = run_config(config["run"])
+    a, b = (convergence.random_trial(run, config["resolved"], 5) for _ in range(2))
+    for x, y in zip(a[0], b[0], strict=True):
+        np.testing.assert_array_equal(x, y)
+    np.testing.assert_array_equal(a[1].times, b[1].times)
