@@ -159,11 +159,14 @@ class _Trains:
         import numpy as np
 
         from snnsim.errors import InputError
-        from snnsim.interchange.shd import read_spikes
+        from snnsim.interchange.shd import read_spikes, stated_neurons
 
         self.config, self.network = _network(source, settings, flags)
+        n_inputs, stated = self.network.layers[0], stated_neurons(path, population)
+        if stated not in (None, n_inputs):
+            raise InputError(f"{path}: has {stated} channels, but the network has {n_inputs} inputs")
         self.spikes, self.labels = read_spikes(
-            path, n_neurons=self.network.layers[0], samples=chosen, population=population, trial_length=trial_length
+            path, n_neurons=n_inputs, samples=chosen, population=population, trial_length=trial_length
         )
         if len(self.labels) == 0:
             raise InputError(f"{path}: has no samples, or --record-trials names none of them")
@@ -316,5 +319,5 @@ def _pick(numbers, chosen, what):
     if isinstance(chosen, list):
         for number in chosen:
             if not 0 <= number < len(numbers):
-                raise InputError(f"{what} {number}: must lie in 0..{len(numbers) - 1}")
+                raise InputError(f"{what}: {number} must lie in 0..{len(numbers) - 1}")
     return numbers[chosen]

@@ -142,7 +142,7 @@ def simulate(
     )  # fmt: skip
     parts = []
     for start in range(0, max(len(spikes), 1), BATCH):
-        simulator.forward(_trials(spikes, start, min(start + BATCH, len(spikes))))
+        simulator.forward(trials(spikes, start, min(start + BATCH, len(spikes))))
         parts.append(simulator.recording())
     return _joined(parts)
 
@@ -173,7 +173,8 @@ def _time(engine, dt, n_steps, duration, length):
     return max(n_steps, 1), dt, max(n_steps, 1) * dt
 
 
-def _trials(spikes, first, last):
+def trials(spikes, first, last):
+    """Trials ``first`` to ``last - 1`` of a batch, as :class:`Spikes` that share its arrays."""
     begin, end = spikes.offsets[first], spikes.offsets[last]
     return Spikes(
         spikes.offsets[first : last + 1] - begin, spikes.times[begin:end], spikes.neurons[begin:end],

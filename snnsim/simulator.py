@@ -32,6 +32,11 @@ class Simulator:
     scheme, impulse, record, record_layers, record_neurons, record_every, precision, synapse
         As in :func:`snnsim.simulation.simulate`.
 
+    Attributes
+    ----------
+    sizes, neuron_ids : dict
+        Of each population: number of neurons, and those of which v and i_syn are kept, (M,) int64.
+
     Raises
     ------
     InputError
@@ -86,8 +91,8 @@ class Simulator:
         self.weights = [np.ascontiguousarray(w, self.engine.dtype) for w in network.weights]
         self.dt, self.n_steps, self.duration = float(dt), int(n_steps), self.engine.duration
         self.scheme = scheme if clock else None
-        self._sizes = dict(zip(network.populations, network.layers, strict=True))
-        self._ids = self._neuron_ids(record_neurons or {})
+        self.sizes = dict(zip(network.populations, network.layers, strict=True))
+        self.neuron_ids = self._chosen_neurons(record_neurons or {})
         self._traced = [
             index for index, name in enumerate(network.populations[1:]) if self._reports and name in self.layers
         ]
@@ -136,10 +141,10 @@ class Simulator:
             spikes = found.get(name)
             if spikes is None:
                 spikes = Spikes(
-                    np.zeros(size + 1, np.int64), np.empty(0), np.empty(0, np.int32), self._sizes[name], self.duration
+                    np.zeros(size + 1, np.int64), np.empty(0), np.empty(0, np.int32), self.sizes[name], self.duration
                 )
             v = i_syn = None
-            times, ids = np.empty(0), self._ids[name]
+            times, ids = np.empty(0), self.neuron_ids[name]
             if index and self._reports:
                 times = self._sample_times()
                 v, i_syn = self._report(index - 1, times, ids)
@@ -182,10 +187,10 @@ class Simulator:
             i_syn = np.array(values[1], order="C")
         return v, i_syn
 
-    def _neuron_ids(self, chosen):
+    def _chosen_neurons(self, chosen):
         check_names("record_neurons", chosen, self.network.populations)
         ids = {}
-        for name, size in self._sizes.items():
+        for name, size in self.sizes.items():
             if name not in chosen:
                 ids[name] = np.arange(size)
                 continue

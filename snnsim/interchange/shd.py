@@ -130,6 +130,30 @@ def read_spikes(
     return Spikes.from_trials(trials, n_neurons, duration), labels
 
 
+def stated_neurons(path, population=None):
+    """Number of channels that an event file states; None where it does not, and only its spikes tell.
+
+    Parameters
+    ----------
+    path : str or Path
+    population : str, optional
+        Of a recording of snnsim.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
+    layout = layout_of(path)
+    if layout == "shd":
+        return read_events(path, [])[3]
+    if layout == "recording" and population is not None:
+        with open_traces(path) as traces:
+            if population in traces.populations:
+                return traces.populations[population].n_neurons
+    return None
+
+
 def _one_population(path, population):
     names = sonata_populations(path)
     if population is None:
