@@ -1,7 +1,10 @@
 """NIR files keep the spikes: in a round trip, in the steps of other tools, and by the equations that NIR states."""
 
 import itertools
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import nir
 import numpy as np
@@ -367,3 +370,22 @@ def test_bad_files_end_in_one_line(tmp_path, snnsim, content):
     assert err.startswith(f"snnsim: error: {path}")
     assert err.count("\n") == 1
     assert not (tmp_path / "model.h5").exists()
+
+
+@pytest.mark.slow
+def test_snntorch_and_norse_classify_as_we_do():
+    """The comparison script on few images; SNNSIM_PEER_PYTHON names an interpreter that has both tools."""
+    python = os.environ.get("SNNSIM_PEER_PYTHON")
+    if python is None:
+        pytest.importorskip("snntorch")
+        pytest.importorskip("norse")
+    script = Path(__file__).parent / "comparisons" / "nir_peers.py"
+    arguments = ["--images", "100", "--batches", "100", "--peer-python", python or sys.executable]
+    done = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    matched = [line for line in done.stdout.splitlines() if "none: the same steps" in line]
+    assert len(matched) == 2
+    for line in matched:
+        decisions, counts, ours, _ = map(int, line.split("none:")[0].split()[-4:])
+        assert (decisions, counts) == (0, 0)
+        assert ours > 100

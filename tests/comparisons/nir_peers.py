@@ -110,7 +110,8 @@ class Comparison:
         ours, theirs = self.ours(network, scheme), self.theirs(reader, graph)
         right = [100 * (counts.argmax(axis=1) == self.labels).mean() for counts in (ours, theirs)]
         changed = int((ours.argmax(axis=1) != theirs.argmax(axis=1)).sum())
-        numbers = f"{right[0]:6.2f} {right[1]:6.2f} {changed:8d} {ours.sum():9.0f} {theirs.sum():9.0f}"
+        counts = int((ours != theirs).any(axis=1).sum())
+        numbers = f"{right[0]:6.2f} {right[1]:6.2f} {changed:9d} {counts:6d} {ours.sum():9.0f} {theirs.sum():9.0f}"
         print(f"{reader:9s} {case:32s} {numbers}  {reason}", flush=True)
         return abs(right[0] - right[1])
 
@@ -142,15 +143,15 @@ def main():
 
     session = trained(options.batches, options.seed)
     dt = session.config.simulation.dt
-    # Neither tool reads a leaky readout from NIR: the output neurons get their threshold, the prediction is their count.
+    # Neither tool reads a leaky readout from NIR: the output neurons get a threshold, their spikes are counted.
     network = Network(session.weights, session.parameters, "spiking")
     far = [replace(p, v_reset=0.5 * p.v_threshold) for p in network.parameters]
     resets = Network(network.weights, far, network.readout)
     worst = 0.0
     with tempfile.TemporaryDirectory() as folder:
         compare = Comparison(session, options.images, folder, options.peer_python)
-        print(f"{'':42s} accuracy %    other    output spikes")
-        print(f"{'':44s}ours theirs decision      ours    theirs  reason of the difference")
+        print(f"{'':42s} accuracy %  images with other   output spikes")
+        print(f"{'':44s}ours theirs  decision counts      ours    theirs  reason of the difference")
         for reader in READERS:
             for scheme in ("backward_euler", "exact"):
                 graph, notes = to_nir(network, dialect=reader, dt=dt, scheme=scheme)
