@@ -149,7 +149,7 @@ def claims(results):
     rises = [n for k, n in enumerate(names) if not over_time[0, k] <= 10 * over_time[-1, k]]
     text = (
         f"For dt = {', '.join(dts)}: norm of the hidden layer's gradient {listed(hidden)}, of the output layer's "
-        f"{listed(output)} ({norm.shape[1]} seeds). Largest entry of the hidden layer {listed([t[0] for t in top])}."
+        f"{listed(output)} (seeds: {norm.shape[1]}). Largest entry of the hidden layer {listed([t[0] for t in top])}."
     )
     if literal is not None:
         text += f" The printed formulas give {listed(literal)}: {listed(literal / hidden)} times the exact gradient."

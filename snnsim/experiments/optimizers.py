@@ -158,7 +158,7 @@ def claims(results):
 
     def iterations(k):
         r = results["runs"][k][bfgs]
-        return f"{len(r['loss']) - 1} iterations, {r['evaluations']} evaluations, {r['message'].lower()}"
+        return f"{len(r['loss']) - 1} iterations, {r['evaluations']} evaluations, {r['message'].lower().rstrip(': ')}"
 
     clock = [k for k, name in enumerate(names) if name.startswith("clock")]
     event = [k for k, name in enumerate(names) if name.startswith("event")]

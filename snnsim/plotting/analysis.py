@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.colors import SymLogNorm
+from matplotlib.ticker import NullFormatter
 
 from snnsim.plotting.experiments.convergence import errors_figure, gradients_figure
 from snnsim.plotting.style import (
@@ -34,6 +35,7 @@ def spectrum(results):
     if "discrete" in results:
         name = SCHEME_NAMES[results["scheme"]]
         axis.loglog(f, results["discrete"], color=RED, ls=":", lw=1.4, label=f"|H_d|², {name}, scaled")
+    axis.xaxis.set_minor_formatter(NullFormatter())
     low = results["power"][results["power"] > 0]
     if low.size:
         axis.set_ylim(bottom=0.1 * low.min())
