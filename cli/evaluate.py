@@ -21,6 +21,7 @@ def evaluate(
     seed: o.Seed = None,
     settings: o.Settings = None,
     threads: o.Threads = 0,
+    target: o.Target = "cpu",
     json_output: o.Json = False,
 ):
     """Evaluate a trained network, also with another engine, scheme or step size than it was trained with."""
@@ -38,7 +39,7 @@ def evaluate(
         raise InputError(f"--split {split}: must be one of test, validation, train")
     if limit is not None and limit < 1:
         raise InputError(f"--limit {limit}: must be at least 1")
-    session = session_of(run, settings, flags)
+    session = session_of(run, settings, flags, target)
     # Of the run's own split: as data.limit it would move the boundary between training and validation samples.
     result = training.evaluate(session, getattr(session, split).first(limit))
     if json_output:

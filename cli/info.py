@@ -38,13 +38,9 @@ def info(json_output: o.Json = False):
 
 
 def _cuda():
-    import importlib.util
+    from snnsim.kernels.cuda.compiler import availability
 
-    if importlib.util.find_spec("numba_cuda") is None:
-        return "numba-cuda is not installed (extras cuda12 and cuda13)"
-    from numba import cuda
-
-    if not cuda.is_available():
-        return "no device"
-    name = cuda.get_current_device().name
-    return name.decode() if isinstance(name, bytes) else name
+    found = availability()
+    if found.usable:
+        return f"{found.device}, driver for CUDA {found.driver}, {found.toolkit}"
+    return f"missing: {found.missing}; needs a GPU with its driver, and {found.extra}"

@@ -11,6 +11,9 @@ Settings = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Threads = Annotated[int, typer.Option(help="Threads; 0 for all cores. Results do not depend on it.")]
+Target = Annotated[
+    str, typer.Option(help="cpu, cuda or auto (cuda where it can be used); cuda never falls back to the CPU.")
+]
 DataDir = Annotated[Path | None, typer.Option(help="Folder with the data set's files.")]
 Dataset = Annotated[str | None, typer.Option(help="mnist, fashion-mnist or yin-yang.")]
 Layers = Annotated[str | None, typer.Option(help="Sizes from input to output, such as 784-400-10.")]

@@ -15,7 +15,7 @@ def model_path(run):
     return path
 
 
-def session_of(run, settings=None, flags=None):
+def session_of(run, settings=None, flags=None, target="cpu"):
     """Session with the network of a run, and the run's configuration changed by flags and ``--set``.
 
     Parameters
@@ -23,6 +23,7 @@ def session_of(run, settings=None, flags=None):
     run : str or Path
     settings : list of str, optional
     flags : dict, optional
+    target : {"cpu", "cuda", "auto"}
 
     Returns
     -------
@@ -31,8 +32,7 @@ def session_of(run, settings=None, flags=None):
     from snnsim import config
     from snnsim.errors import InputError
     from snnsim.models import load_model
-    from snnsim.training import Session
-    from snnsim.training.session import with_network
+    from snnsim.training.session import session_class, with_network
 
     from . import options
 
@@ -44,4 +44,4 @@ def session_of(run, settings=None, flags=None):
             f"network.layers = {'-'.join(map(str, chosen.network.layers))}: the network of {run} is "
             f"{'-'.join(map(str, network.layers))}"
         )
-    return Session(chosen, list(network.astype(config.precision(chosen)).weights))
+    return session_class(target)(chosen, list(network.astype(config.precision(chosen)).weights))

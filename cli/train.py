@@ -29,9 +29,12 @@ def train(
     data_dir: o.DataDir = None,
     settings: o.Settings = None,
     threads: o.Threads = 0,
+    target: o.Target = "cpu",
     run_dir: Annotated[Path | None, typer.Option(help="Directory of the run; runs/NAME-SEED by default.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run.")] = False,
-    resume: Annotated[Path | None, typer.Option(help="Continue this run; only --epochs and --threads apply.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Continue this run; only --epochs, --threads and --target apply.")
+    ] = None,
     record: Annotated[
         str | None, typer.Option(metavar="spikes,v,i_syn", help="Record chosen batches to RUN/traces.")
     ] = None,
@@ -54,8 +57,8 @@ def train(
         given = sorted(k for k, v in flags.items() if v is not None and k != "epochs")
         if given or source or settings or run_dir or force or record:
             raise InputError(
-                f"--resume {resume}: continues with the run's own configuration; only --epochs, --threads and --json "
-                "may stand beside it"
+                f"--resume {resume}: continues with the run's own configuration; only --epochs, --threads, --target "
+                "and --json may stand beside it"
             )
     config = o.configuration(source, settings, flags) if resume is None else None
     directory = (
@@ -65,12 +68,12 @@ def train(
     try:
         with listener:
             if resume is not None:
-                result = training.resume(resume, listener, epochs)
+                result = training.resume(resume, listener, epochs, target)
             elif record is None:
-                result = training.train(config, directory, force, listener)
+                result = training.train(config, directory, force, listener, target=target)
             else:
                 with _recorder(directory, record, record_batches, record_layers, record_every, force) as recorder:
-                    result = training.train(config, directory, force, listener, recorder)
+                    result = training.train(config, directory, force, listener, recorder, target)
                     result["recorded_trials"] = recorder.trials
     except KeyboardInterrupt:
         listener.note(f"interrupted; continue with: snnsim train --resume {directory}")

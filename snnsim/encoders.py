@@ -72,6 +72,16 @@ class Encoder:
     def _of(self, values):
         return self._table[values] if values.dtype == np.uint8 else self._drive(values.astype(np.float64))
 
+    def drives(self, values):
+        """Map intensities to what the kernels of a grid take: 32-bit thresholds, or steps (-1 for none); int64."""
+        drive = self._of(values)
+        if self.name != "latency":
+            return drive
+        steps = np.full(drive.shape, -1, np.int64)
+        spiking = drive >= 0
+        steps[spiking] = grid_steps(drive[spiking], self.dt, self.n_steps)
+        return steps
+
     def on_grid(self, values, sample_ids, epoch=0, group=1):
         """Encode a batch for a clock.
 
@@ -88,17 +98,12 @@ class Encoder:
         -------
         GridSpikes
         """
-        drive = self._of(values)
-        n_neurons = values.shape[1]
-        if self.name == "latency":
-            steps = np.full(drive.shape, -1, np.int64)
-            spiking = drive >= 0
-            steps[spiking] = grid_steps(drive[spiking], self.dt, self.n_steps)
+        drive, n_neurons = self.drives(values), values.shape[1]
         row_ptr = np.empty((len(values), self.n_steps + 1), np.int32)
         while True:
             rows = np.empty((len(values), self._cap), np.int32)
             if self.name == "latency":
-                cpu.encode_steps(steps, self.n_steps, group, rows, row_ptr)
+                cpu.encode_steps(drive, self.n_steps, group, rows, row_ptr)
             elif self.name == "regular":
                 cpu.encode_regular(drive, self.n_steps, group, rows, row_ptr)
             else:

@@ -64,11 +64,11 @@ class Loss:
             raise InputError(f"loss.tau = {tau}: must be positive")
         self.name, self.n_classes, self.duration, self.dt, self.n_steps = name, n_classes, duration, dt, n_steps
         self.amplitude, self.tau = amplitude, float(tau)
-        self._counts = np.array([target_false, target_true], np.float64)
-        self._train_counts = np.rint(self._counts).astype(np.int64)
-        self._trains = np.zeros((2, max(int(self._train_counts.max()), 1)))
-        for which, n in enumerate(self._train_counts):
-            self._trains[which, :n] = (np.arange(n) + 0.5) * duration / max(n, 1)
+        self.target_counts = np.array([target_false, target_true], np.float64)
+        self.target_train_counts = np.rint(self.target_counts).astype(np.int64)
+        self.target_trains = np.zeros((2, max(int(self.target_train_counts.max()), 1)))
+        for which, n in enumerate(self.target_train_counts):
+            self.target_trains[which, :n] = (np.arange(n) + 0.5) * duration / max(n, 1)
 
     def __call__(self, output, labels):
         """Evaluate a batch.
@@ -91,7 +91,7 @@ class Loss:
         neurons, times, counts = output.neurons, output.times, output.counts
         if self.name == "van-rossum":
             gradient = np.zeros(times.shape)
-            arguments = (neurons, times, counts, labels, self._trains, self._train_counts)
+            arguments = (neurons, times, counts, labels, self.target_trains, self.target_train_counts)
             cpu.van_rossum_loss(*arguments, self.n_classes, self.tau, loss, prediction, gradient)
             if self.amplitude:
                 gradient = self._field(labels)
@@ -107,7 +107,7 @@ class Loss:
                 gradient = np.zeros(times.shape)
                 cpu.first_spike_error(neurons, counts, by_class, gradient)
             return LossResult(loss, prediction, gradient, self._silent(output, labels))
-        targets = self._counts if self.name == "count-mse" else np.empty(0)
+        targets = self.target_counts if self.name == "count-mse" else np.empty(0)
         cpu.count_loss(neurons, counts, labels, targets, loss, prediction, by_class)
         if self.amplitude:
             gradient = self._field(labels)

@@ -98,24 +98,26 @@ class Optimizer:
             self._update(index, w.reshape(-1), g.reshape(-1), scale, lr)
         return norm
 
-    def _update(self, index, w, g, scale, lr):
-        number = w.dtype.type
-        first = self.first[index].reshape(-1)
+    def constants(self, lr, step):
+        """Numbers that the update kernels take after the factor of the gradient, for the step-th update."""
         if self.name == "sgd":
-            with np.errstate(over="ignore"):
-                values = tuple(map(number, (scale, lr, self.momentum, self.weight_decay)))
-            cpu.sgd(w, g, first, *values)
-            return
-        rest1, rest2 = 1 - self.beta1**self.steps, math.sqrt(1 - self.beta2**self.steps)
+            return lr, self.momentum, self.weight_decay
+        rest1, rest2 = 1 - self.beta1**step, math.sqrt(1 - self.beta2**step)
         coupled = 0.0 if self.name == "adamw" else self.weight_decay
         kept = 1 - lr * self.weight_decay if self.name == "adamw" else 1.0
-        values = (
-            scale, lr * rest2 / rest1, self.beta1, self.beta2, 1 - self.beta1, 1 - self.beta2, self.epsilon * rest2,
-            coupled, kept,
+        return (
+            lr * rest2 / rest1, self.beta1, self.beta2, 1 - self.beta1, 1 - self.beta2, self.epsilon * rest2, coupled,
+            kept,
         )  # fmt: skip
+
+    def _update(self, index, w, g, scale, lr):
         with np.errstate(over="ignore"):  # infinite weights are for the caller to find
-            values = tuple(map(number, values))
-        cpu.adam(w, g, first, self.second[index].reshape(-1), *values)
+            values = [w.dtype.type(v) for v in (scale, *self.constants(lr, self.steps))]
+        first = self.first[index].reshape(-1)
+        if self.name == "sgd":
+            cpu.sgd(w, g, first, *values)
+        else:
+            cpu.adam(w, g, first, self.second[index].reshape(-1), *values)
 
     def state(self):
         """Everything that a checkpoint needs, as a tree of arrays."""

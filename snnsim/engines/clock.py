@@ -136,6 +136,15 @@ class ClockEngine:
         self.plan = [None if synapse == "auto" else synapse] * len(self.parameters)
         self._arrays = {}
 
+    def layer_constants(self, index):
+        """Coefficients, neuron, reset mode and whether it spikes, of a layer."""
+        return self._layers[index]
+
+    @property
+    def area(self):
+        """Area of an impulse, a factor of the gradient with the continuous model's coefficient."""
+        return self._area
+
     @property
     def takes_amplitude(self):
         """Whether :meth:`backward` takes dL/ds of every step rather than dL/d(spike time) of the output spikes."""

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnsim.training.session import EVALUATION_EPOCH
-
 BATCH = 100
 
 
@@ -50,11 +48,9 @@ def evaluate(session, split, on_batch=None):
     for start in range(0, len(split), BATCH):
         window = slice(start, start + BATCH)
         labels = split.labels[window]
-        inputs = session.inputs(split.values[window], split.ids[window], EVALUATION_EPOCH)
-        result = session.loss(session.engine.forward(session.weights, inputs), labels)
-        loss += float(result.loss.sum())
-        np.add.at(confusion, (labels, result.prediction), 1)
-        spikes = session.engine.spike_totals()
+        losses, prediction, spikes = session.examine(split.values[window], labels, split.ids[window])
+        loss += float(losses.sum())
+        np.add.at(confusion, (labels, prediction), 1)
         totals = spikes if totals is None else [a + b for a, b in zip(totals, spikes, strict=True)]
         if on_batch is not None:
             on_batch(min(start + BATCH, len(split)))

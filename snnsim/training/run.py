@@ -18,7 +18,7 @@ from snnsim.models import load_model, save_model
 from snnsim.recording.provenance import provenance
 from snnsim.recording.runs import load_tree, save_tree, write_atomic
 from snnsim.training.evaluation import evaluate, spikes_per_neuron
-from snnsim.training.session import Session
+from snnsim.training.session import Session, session_class
 
 FILES = ("config.toml", "metrics.jsonl", "checkpoint.h5", "model.h5", "result.json")
 CHECKPOINT_SECONDS = 60
@@ -72,7 +72,7 @@ class Run:
         write_atomic(self.directory / "metrics.jsonl", lambda out: out.write(lines.encode()))
 
 
-def train(config, directory, force=False, listener=None, recorder=None):
+def train(config, directory, force=False, listener=None, recorder=None, target="cpu"):
     """Train from the beginning.
 
     Parameters
@@ -84,6 +84,8 @@ def train(config, directory, force=False, listener=None, recorder=None):
     listener : Listener, optional
     recorder : callable, optional
         Called with the session before every batch, such as :class:`snnsim.training.recorder.BatchRecorder`.
+    target : {"cpu", "cuda", "auto"}
+        Where batches are computed; ``cuda`` never falls back to the CPU.
 
     Returns
     -------
@@ -104,7 +106,7 @@ def train(config, directory, force=False, listener=None, recorder=None):
         raise InputError(
             f"{directory}: already holds a run ({', '.join(old)}); --force replaces it, --resume continues"
         )
-    session = Session(config)
+    session = session_class(target)(config)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -118,7 +120,7 @@ def train(config, directory, force=False, listener=None, recorder=None):
     return _continue(run, listener or Listener(), recorder)
 
 
-def resume(directory, listener=None, epochs=None):
+def resume(directory, listener=None, epochs=None, target="cpu"):
     """Continue a run from its last checkpoint, bit for bit as if it had never stopped.
 
     Parameters
@@ -127,6 +129,8 @@ def resume(directory, listener=None, epochs=None):
     listener : Listener, optional
     epochs : int, optional
         Another number of epochs; with a schedule other than ``constant`` the rest of the run then differs.
+    target : {"cpu", "cuda", "auto"}
+        As in :func:`train`; only the same target continues bit for bit.
 
     Returns
     -------
@@ -148,7 +152,7 @@ def resume(directory, listener=None, epochs=None):
     if epochs is not None:
         config = configuration.load(config, [f"training.epochs={epochs}"])
         _write_config(directory, config)
-    session = Session(config, [w.copy() for w in tree["session"]["weights"]])
+    session = session_class(target)(config, [w.copy() for w in tree["session"]["weights"]])
     session.load_state(tree["session"], path)
     for name in FILES:  # what a write that was killed left behind
         for part in directory.glob(f".{Path(name).stem}.*.tmp{Path(name).suffix}"):
@@ -253,8 +257,7 @@ def _finish(run, listener):
     session = run.session
     if run.best_epoch:
         network, _ = load_model(run.directory / "model.h5")
-        for mine, best in zip(session.weights, network.weights, strict=True):
-            mine[:] = best
+        session.set_weights(network.weights)
     test = evaluate(session, session.test, _progress(listener, "test", session.test))
     result = {
         "test_accuracy": test.accuracy,

@@ -152,6 +152,23 @@ class Session:
         ids = self.train.ids[chosen]
         return self._augmented(self.train.values[chosen], ids), self.train.labels[chosen], ids
 
+    def examine(self, values, labels, ids):
+        """Loss, prediction and spikes of each spiking layer for a batch that is not learnt from.
+
+        Returns
+        -------
+        loss : ndarray, (B,) float
+        prediction : ndarray, (B,) int64
+        spikes : list of int
+        """
+        result = self.loss(self.engine.forward(self.weights, self.inputs(values, ids, EVALUATION_EPOCH)), labels)
+        return result.loss, result.prediction, self.engine.spike_totals()
+
+    def set_weights(self, weights):
+        """Take other weights of the same shapes."""
+        for mine, other in zip(self.weights, weights, strict=True):
+            mine[:] = other
+
     def end_epoch(self):
         """Close the epoch: check the weights, and start counting anew. Returns the epoch's :class:`Totals`."""
         self.check_weights()
@@ -187,8 +204,7 @@ class Session:
         mine = [list(w.shape) for w in self.weights]
         if shapes != mine:
             raise InputError(f"{path}: holds weights of shapes {shapes}; the configuration has {mine}")
-        for a, b in zip(self.weights, state["weights"], strict=True):
-            a[:] = b
+        self.set_weights(state["weights"])
         self.optimizer.load_state(state["optimizer"])
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.totals = Totals(**{**state["totals"], "spikes": tuple(state["totals"]["spikes"])})
@@ -267,6 +283,30 @@ class Session:
                 f"smaller optimizer.lr = {self.config.optimizer.lr:g} or gradient.max_inverse_slope = "
                 f"{self.config.gradient.max_inverse_slope:g}, or optimizer.clip_norm"
             )
+
+
+def session_class(target):
+    """Class of sessions for a target, chosen once for a run.
+
+    Parameters
+    ----------
+    target : {"cpu", "cuda", "auto"}
+        ``auto`` is ``cuda`` where it can be used, else ``cpu``.
+
+    Raises
+    ------
+    InputError
+        If CUDA is wanted and cannot be used, with what is missing.
+    """
+    if target == "cpu":
+        return Session
+    from snnsim.kernels.cuda.compiler import choose_target
+
+    if choose_target(target) == "cpu":
+        return Session
+    from snnsim.training.session_cuda import CudaSession
+
+    return CudaSession
 
 
 def engine_of(config, parameters, readout):

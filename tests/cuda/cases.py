@@ -31,7 +31,7 @@ def cases(dtype, n_samples=50, n_steps=50, n_in=784, n_hidden=400, n_classes=10,
     neuron = tuple(number(c) for c in (1.0, 0.0, p.r, p.tau_mem, p.tau_syn, 0.05, 1e4))
     bits, hidden_bits = (array((B, -(-T // 32), n), np.uint32) for n in (N, H))
     inputs, input_ptr, spikes, spike_ptr = i(B, T * N), i(B, T + 1), i(B, T * H), i(B, T + 1)
-    output, times, counts, labels = i(B, T * C), f(B, T * C), i(B), long(B)
+    output, times, counts, labels = i(B, T * C), f(B, T * C), spike_ptr[:, -1], long(B)
     error, by_class, loss, prediction = f(B, T * C), f(B, C), f(B), long(B)
     nothing, x, field = f(0, 0, 0), f(B, T, H), f(B, T, C)
     passed, no_error = f(B, T * H), f(0, 0)
@@ -50,20 +50,26 @@ def cases(dtype, n_samples=50, n_steps=50, n_in=784, n_hidden=400, n_classes=10,
         coefficients, neuron, 0, number(10), False, False, 0, T, spikes, spike_ptr, passed, passed, x, x, nothing,
         state[2], state[3], x, x,
     )  # fmt: skip
+    images, table = array((B, N), np.uint8), long(256)
+    squares, report = f(words.n_squares((N, H))), f(2)
     slab = output, times, counts, labels
     return [
-        ("encode_poisson", encoding.poisson_words, (long(B, N), long(B), 1, 0, T, 1, inputs, input_ptr, bits)),
-        ("encode_regular", encoding.regular_words, (long(B, N), T, 1, inputs, input_ptr, bits)),
-        ("encode_steps", encoding.single_words, (long(B, N), T, 1, inputs, input_ptr, bits)),
+        ("encode_poisson", encoding.poisson_words, (
+            images, table, labels, labels, 1, 0, T, 1, inputs, input_ptr, bits)),
+        ("encode_poisson of thresholds", encoding.poisson_words, (
+            long(B, N), long(0), labels, labels, 1, 0, T, 1, inputs, input_ptr, bits)),
+        ("encode_regular", encoding.regular_words, (images, table, labels, T, 1, inputs, input_ptr, bits)),
+        ("encode_steps", encoding.single_words, (images, table, labels, T, 1, inputs, input_ptr, bits)),
         ("synaptic_input", cuda.synaptic_input, (grad, inputs, input_ptr, 0, T, x)),
         ("fold_patterns", cuda.fold_patterns, (grad, f(4 * N, H))),
         ("group_spikes", cuda.group_spikes, (inputs, input_ptr, inputs, input_ptr)),
         ("ungroup_spikes", cuda.ungroup_spikes, (inputs, input_ptr, inputs, input_ptr)),
-        ("lif_forward", lif.lif_forward_words, (*forward, True, hidden_bits)),
+        ("lif_forward", lif.lif_forward_words, (*forward, True, hidden_bits, long(1))),
         ("lif_backward", lif.lif_backward_from, (*backward, True)),
         ("surrogate_backward", lif.surrogate_backward_from, (*surrogate, True)),
         ("spike_error", cuda.spike_error, (f(H, C), field, spikes, spike_ptr, 0, T, passed)),
-        ("word_gradient", words.word_gradient, (f(B * T, H), bits, 0, T, T, True, grad)),
+        ("word_gradient", words.word_gradient, (f(B * T, H), bits, 0, T, T, True, grad, squares)),
+        ("gradient_squares", words.gradient_squares, (grad, squares)),
         ("transpose_rows", cuda.transpose_rows, (inputs, input_ptr, 0, T, T, counters, entries, entry_ptr)),
         ("weight_gradient", cuda.weight_gradient, (f(B * T, H), entries, entry_ptr, 1, grad)),
         ("weight_gradient by pattern", cuda.weight_gradient, (f(B * T, H), entries, pattern_ptr, 4, grad)),
@@ -88,6 +94,10 @@ def cases(dtype, n_samples=50, n_steps=50, n_in=784, n_hidden=400, n_classes=10,
         ("spike_times", losses.spike_times, (spike_ptr, 0.05, passed)),
         ("sgd", cuda.sgd, (*flat[:3], *(number(0.1),) * 4)),
         ("adam", cuda.adam, (*flat, *(number(0.1),) * 9)),
+        ("clipped_sgd", optimizers.clipped_sgd, (*flat[:3], squares, loss, *(number(0.1),) * 5, report)),
+        ("clipped_adam", optimizers.clipped_adam, (*flat, squares, loss, *(number(0.1),) * 10, report)),
+        ("spread_steps", losses.spread_steps, (by_class, field)),
+        ("transposed", dense.transposed, (grad, f(H, N))),
         ("square_portions", optimizers.square_portions, (flat[0], f(optimizers.n_portions(N * H)))),
         ("lif_backward of a readout", lif.lif_backward_from, (
             coefficients, neuron, 0, 0, False, 0, T, output, spike_ptr, no_error, no_error, no_error, field,

@@ -20,9 +20,9 @@ SHARED_LIMIT = 48 * 1024
 
 # Accesses inside loops that are scattered by design: (kinds, reason).
 SCATTERED = {
-    "_poisson": ("st", "a spike goes to its place in the list"),
-    "_regular": ("st", "a spike goes to its place in the list"),
-    "_single": ("st", "a spike goes to its place in the list"),
+    "_poisson": ("ld st", "an 8-bit intensity takes its entry of a table, a spike goes to its place in the list"),
+    "_regular": ("ld st", "an 8-bit intensity takes its entry of a table, a spike goes to its place in the list"),
+    "_single": ("ld st", "an 8-bit intensity takes its entry of a table, a spike goes to its place in the list"),
     "_lif_forward": ("st", "a spike goes to its place in the list"),
     "_lif_backward": ("ld", "what the list has of a spike, only in steps that spike"),
     "_surrogate_backward": ("ld", "what the list has of a spike, only in steps that spike"),

@@ -23,6 +23,7 @@ MAX_THREADS = 32 if SIMULATED else 1024
 """Largest block; the simulator runs a Python thread for each."""
 MAX_SHARED = 48 * 1024
 WARP = 32
+UNIT = 4 if SIMULATED else WARP
 PACKAGE = "numba-cuda"
 
 
@@ -81,16 +82,19 @@ def launch(function, grid, block, *arguments, shared=0):
         function[grid, block, _stream.get(), shared](*arguments)
 
 
-def threads(n, most=256):
-    """Block size for ``n`` items in one block: whole warps, at most ``most``."""
-    return max(min(-(-n // WARP) * WARP, most, MAX_THREADS), WARP)
+def threads(n, most=256, unit=UNIT):
+    """Block size for ``n`` items in one block: whole units, at most ``most``.
+
+    Kernels that count on 32 neighbouring threads pass ``unit=WARP``.
+    """
+    return max(min(-(-n // unit) * unit, most, MAX_THREADS), unit)
 
 
-def tiles(n, most=256):
-    """``(n_tiles, block)`` that cover ``n`` items with as few idle threads as whole warps allow."""
+def tiles(n, most=256, unit=UNIT):
+    """``(n_tiles, block)`` that cover ``n`` items with as few idle threads as whole units allow."""
     limit = min(most, MAX_THREADS)
     n_tiles = max(-(-n // limit), 1)
-    return n_tiles, threads(-(-n // n_tiles), limit)
+    return n_tiles, threads(-(-n // n_tiles), limit, unit)
 
 
 @contextmanager

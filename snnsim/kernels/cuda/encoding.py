@@ -5,7 +5,7 @@ thread writes the entries of one (segment of 32 neurons, step) where they belong
 """
 
 import numpy as np
-from numba import uint32
+from numba import int64, uint32
 
 from snnsim.dynamics.philox import bernoulli32
 from snnsim.errors import InputError
@@ -19,7 +19,7 @@ from snnsim.kernels.cuda.bits import (
     transpose_words,
     word_at,
 )
-from snnsim.kernels.cuda.compiler import MAX_SHARED, cuda, device, kernel, launch, nothing, threads
+from snnsim.kernels.cuda.compiler import MAX_SHARED, WARP, cuda, device, kernel, launch, nothing, threads
 
 BLOCK = 512
 MAX_NEURONS = (MAX_SHARED // 4 - 2 * STEPS) // 2 // 32 * 32
@@ -96,29 +96,39 @@ def _keep(words, b, first, n, word):
         words[b, first // STEPS, n] = word
 
 
+@device
+def _drive(values, table, s, n):
+    # What the sample wants of neuron n: as given, or by its 8-bit intensity.
+    if table.size:
+        return table[values[s, n]]
+    return int64(values[s, n])
+
+
 @kernel
-def _poisson(thresholds, sample_ids, seed, epoch, n_steps, group, rows, row_ptr, words):
+def _poisson(values, table, chosen, sample_ids, seed, epoch, n_steps, group, rows, row_ptr, words):
     shared = cuda.shared.array(0, uint32)
-    b, n_neurons = cuda.blockIdx.x, thresholds.shape[1]
+    b, n_neurons = cuda.blockIdx.x, values.shape[1]
     n_slots = (n_neurons + 31) & ~31
-    sample = sample_ids[b]
+    s = chosen[b] if chosen.size else int64(b)
+    sample = sample_ids[s]
     _begin(row_ptr, b)
     for first in range(0, n_steps, STEPS):
         block, steps = first // STEPS, _steps_left(first, n_steps)
         for n in range(cuda.threadIdx.x, n_slots, cuda.blockDim.x):
             word = 0
             if n < n_neurons:
-                word = bernoulli32(thresholds[b, n], n, sample, block, seed, epoch) & steps
+                word = bernoulli32(_drive(values, table, s, n), n, sample, block, seed, epoch) & steps
                 _keep(words, b, first, n, word)
             shared[n] = word
         list_entries(shared, n_slots, first, n_steps, group, b, rows, row_ptr)
 
 
 @kernel
-def _regular(thresholds, n_steps, group, rows, row_ptr, words):
+def _regular(values, table, chosen, n_steps, group, rows, row_ptr, words):
     shared = cuda.shared.array(0, uint32)
-    b, n_neurons = cuda.blockIdx.x, thresholds.shape[1]
+    b, n_neurons = cuda.blockIdx.x, values.shape[1]
     n_slots = (n_neurons + 31) & ~31
+    s = chosen[b] if chosen.size else int64(b)
     half = 1 << 31
     _begin(row_ptr, b)
     for first in range(0, n_steps, STEPS):
@@ -126,7 +136,7 @@ def _regular(thresholds, n_steps, group, rows, row_ptr, words):
         for n in range(cuda.threadIdx.x, n_slots, cuda.blockDim.x):
             word = 0
             if n < n_neurons:
-                p = thresholds[b, n]
+                p = _drive(values, table, s, n)
                 before = (first * p + half) >> 32
                 for j in range(STEPS):
                     after = ((first + j + 1) * p + half) >> 32
@@ -139,17 +149,18 @@ def _regular(thresholds, n_steps, group, rows, row_ptr, words):
 
 
 @kernel
-def _single(steps, n_steps, group, rows, row_ptr, words):
+def _single(values, table, chosen, n_steps, group, rows, row_ptr, words):
     shared = cuda.shared.array(0, uint32)
-    b, n_neurons = cuda.blockIdx.x, steps.shape[1]
+    b, n_neurons = cuda.blockIdx.x, values.shape[1]
     n_slots = (n_neurons + 31) & ~31
+    s = chosen[b] if chosen.size else int64(b)
     _begin(row_ptr, b)
     for first in range(0, n_steps, STEPS):
         valid = _steps_left(first, n_steps)
         for n in range(cuda.threadIdx.x, n_slots, cuda.blockDim.x):
             word = 0
             if n < n_neurons:
-                j = steps[b, n] - first
+                j = _drive(values, table, s, n) - first
                 if 0 <= j < STEPS:
                     word = (1 << j) & valid
                 _keep(words, b, first, n, word)
@@ -157,40 +168,59 @@ def _single(steps, n_steps, group, rows, row_ptr, words):
         list_entries(shared, n_slots, first, n_steps, group, b, rows, row_ptr)
 
 
-def _geometry(values):
-    n_samples, n_neurons = values.shape
-    return n_samples, threads(n_neurons, BLOCK), shared_bytes(n_neurons)
+def _launch(function, values, *arguments, row_ptr):
+    n_neurons = values.shape[1]
+    shared = shared_bytes(n_neurons)
+    launch(function, row_ptr.shape[0], threads(n_neurons, BLOCK, WARP), values, *arguments, shared=shared)
 
 
-def poisson_words(thresholds, sample_ids, seed, epoch, n_steps, group, rows, row_ptr, words):
-    """:func:`encode_poisson` that also leaves the words: ``words`` (B, ceil(n_steps / 32), N) uint32, or empty."""
-    n_samples, block, shared = _geometry(thresholds)
-    arguments = thresholds, sample_ids, seed, epoch, n_steps, group, rows, row_ptr, words
-    launch(_poisson, n_samples, block, *arguments, shared=shared)
+def poisson_words(values, table, chosen, sample_ids, seed, epoch, n_steps, group, rows, row_ptr, words):
+    """:func:`encode_poisson` of samples chosen from a data set, leaving words too.
+
+    Parameters
+    ----------
+    values : ndarray, (S, N) int64 or uint8
+        Of every sample of the data set: thresholds, or with a table 8-bit intensities.
+    table : ndarray, (256,) int64, or empty
+        Threshold of each intensity.
+    chosen : ndarray, (B,) int64, or empty
+        Samples of the batch; empty for all, in order.
+    sample_ids : ndarray, (S,) int64
+    seed, epoch, n_steps, group, rows, row_ptr
+        As :func:`encode_poisson`.
+    words : ndarray, (B, ceil(n_steps / 32), N) uint32, or empty
+        Output: bit j of ``words[b, q, n]`` is a spike of neuron n in step ``32 q + j``.
+    """
+    arguments = table, chosen, sample_ids, seed, epoch, n_steps, group, rows, row_ptr, words
+    _launch(_poisson, values, *arguments, row_ptr=row_ptr)
 
 
-def regular_words(thresholds, n_steps, group, rows, row_ptr, words):
-    """:func:`encode_regular` that also leaves the words."""
-    n_samples, block, shared = _geometry(thresholds)
-    launch(_regular, n_samples, block, thresholds, n_steps, group, rows, row_ptr, words, shared=shared)
+def regular_words(values, table, chosen, n_steps, group, rows, row_ptr, words):
+    """:func:`encode_regular` of chosen samples, leaving words too; arguments as of :func:`poisson_words`."""
+    _launch(_regular, values, table, chosen, n_steps, group, rows, row_ptr, words, row_ptr=row_ptr)
 
 
-def single_words(steps, n_steps, group, rows, row_ptr, words):
-    """:func:`encode_steps` that also leaves the words."""
-    n_samples, block, shared = _geometry(steps)
-    launch(_single, n_samples, block, steps, n_steps, group, rows, row_ptr, words, shared=shared)
+def single_words(values, table, chosen, n_steps, group, rows, row_ptr, words):
+    """:func:`encode_steps` of chosen samples, leaving words too; arguments as of :func:`poisson_words`."""
+    _launch(_single, values, table, chosen, n_steps, group, rows, row_ptr, words, row_ptr=row_ptr)
+
+
+def _left_out():
+    return nothing(1, np.int64), nothing(1, np.int64)
 
 
 def encode_poisson(thresholds, sample_ids, seed, epoch, n_steps, group, rows, row_ptr):
     """Bernoulli spikes, independent in every step; see :func:`snnsim.kernels.cpu.encode_poisson`, same bits."""
-    poisson_words(thresholds, sample_ids, seed, epoch, n_steps, group, rows, row_ptr, nothing(3, np.uint32))
+    poisson_words(
+        thresholds, *_left_out(), sample_ids, seed, epoch, n_steps, group, rows, row_ptr, nothing(3, np.uint32)
+    )
 
 
 def encode_regular(thresholds, n_steps, group, rows, row_ptr):
     """Regularly spaced spikes at the mean rate; see :func:`snnsim.kernels.cpu.encode_regular`."""
-    regular_words(thresholds, n_steps, group, rows, row_ptr, nothing(3, np.uint32))
+    regular_words(thresholds, *_left_out(), n_steps, group, rows, row_ptr, nothing(3, np.uint32))
 
 
 def encode_steps(steps, n_steps, group, rows, row_ptr):
     """At most one spike a neuron; see :func:`snnsim.kernels.cpu.encode_steps`."""
-    single_words(steps, n_steps, group, rows, row_ptr, nothing(3, np.uint32))
+    single_words(steps, *_left_out(), n_steps, group, rows, row_ptr, nothing(3, np.uint32))

@@ -7,7 +7,7 @@ rebuilds the words, with which a thread knows in every step whether its neuron s
 needs a barrier inside the time loop or an atomic operation on floats.
 """
 
-from numba import int32, uint32
+from numba import int32, int64, uint32
 
 from snnsim.dynamics.lif import (
     adjoint_input,
@@ -28,7 +28,7 @@ from snnsim.dynamics.lif import (
 )
 from snnsim.kernels.cpu.lif import GRADIENT_EXACT, GRADIENT_LITERAL, GRADIENT_TSSL
 from snnsim.kernels.cuda.bits import STEPS, scan_segments, start_steps, transpose_words, word_at
-from snnsim.kernels.cuda.compiler import cuda, device, kernel, launch, nothing, threads, tiles
+from snnsim.kernels.cuda.compiler import WARP, cuda, device, kernel, launch, nothing, threads, tiles
 from snnsim.kernels.cuda.encoding import BLOCK, shared_bytes
 
 __all__ = ["GRADIENT_EXACT", "GRADIENT_LITERAL", "GRADIENT_TSSL", "lif_backward", "lif_forward", "surrogate_backward"]
@@ -41,7 +41,7 @@ SLOTS = TILE
 @kernel
 def _lif_forward(
     x, coefficients, neuron, reset, gradient, k0, k1, v, i_syn, neurons, spike_ptr, inverse, slope, v_trace, i_trace,
-    every, from_rest, words,
+    every, from_rest, words, total,
 ):  # fmt: skip
     shared = cuda.shared.array(0, uint32)
     a_ii, b_i, a_vv, a_vi, b_v = coefficients
@@ -117,6 +117,8 @@ def _lif_forward(
         for step in range(tid, last - first, width):
             spike_ptr[b, first + step + 1] = shared[starts + step] + shared[totals + step]
         cuda.syncthreads()
+    if total.size and tid == 0 and k1 == spike_ptr.shape[1] - 1:
+        cuda.atomic.add(total, 0, int64(spike_ptr[b, k1]))
 
 
 def lif_forward(
@@ -126,13 +128,13 @@ def lif_forward(
     """Advance a layer and list its spikes; see :func:`snnsim.kernels.cpu.lif_forward`."""
     lif_forward_words(
         x, coefficients, neuron, reset, gradient, k0, k1, v, i_syn, neurons, spike_ptr, inverse, slope, v_trace,
-        i_trace, every, False, nothing(3, "uint32"),
+        i_trace, every, False, nothing(3, "uint32"), nothing(1, "int64"),
     )  # fmt: skip
 
 
 def lif_forward_words(
     x, coefficients, neuron, reset, gradient, k0, k1, v, i_syn, neurons, spike_ptr, inverse, slope, v_trace, i_trace,
-    every, from_rest, words,
+    every, from_rest, words, total,
 ):  # fmt: skip
     """:func:`lif_forward` that can start from rest and leave the spikes as words too.
 
@@ -145,11 +147,13 @@ def lif_forward_words(
         Start with ``v = i_syn = 0`` and no spikes (``k0 = 0``) instead of what the arrays hold.
     words : ndarray, (B, ceil(T / 32), N) uint32, or empty
         Output: bit j of ``words[b, q, n]`` is a spike in step ``32 q + j``; ``k0`` is then a multiple of 32.
+    total : ndarray, (1,) int64, or empty
+        The batch's spikes are added, once the last step is done.
     """
     n_neurons = x.shape[2]
     launch(
-        _lif_forward, x.shape[0], threads(n_neurons, BLOCK), x, coefficients, neuron, reset, gradient, k0, k1, v,
-        i_syn, neurons, spike_ptr, inverse, slope, v_trace, i_trace, every, from_rest, words,
+        _lif_forward, x.shape[0], threads(n_neurons, BLOCK, WARP), x, coefficients, neuron, reset, gradient, k0, k1, v,
+        i_syn, neurons, spike_ptr, inverse, slope, v_trace, i_trace, every, from_rest, words, total,
         shared=shared_bytes(n_neurons),
     )  # fmt: skip
 
@@ -254,7 +258,7 @@ def lif_backward_from(
     g, h, carry, adjoint, spike_adjoint, from_rest,
 ):  # fmt: skip
     """:func:`lif_backward` that, if ``from_rest``, starts with zeros in place of what ``g``, ``h``, ``carry`` hold."""
-    n_tiles, block = tiles(g.shape[1], TILE)
+    n_tiles, block = tiles(g.shape[1], TILE, WARP)
     launch(
         _lif_backward, (n_tiles, g.shape[0]), block, coefficients, neuron, reset, gradient, continuous, k0, k1,
         neurons, spike_ptr, inverse, slope, error, dloss_dv, g, h, carry, adjoint, spike_adjoint, from_rest,
@@ -337,7 +341,7 @@ def surrogate_backward_from(
     error, dloss_dv, g, h, adjoint, spike_adjoint, from_rest,
 ):  # fmt: skip
     """:func:`surrogate_backward` that can start from zeros, as :func:`lif_backward_from`."""
-    n_tiles, block = tiles(g.shape[1], TILE)
+    n_tiles, block = tiles(g.shape[1], TILE, WARP)
     launch(
         _surrogate_backward, (n_tiles, g.shape[0]), block, coefficients, neuron, reset, width, fallback, continuous,
         k0, k1, neurons, spike_ptr, inverse, slope, v_trace, error, dloss_dv, g, h, adjoint, spike_adjoint, from_rest,

@@ -352,6 +352,19 @@ def spike_times(spike_ptr, dt, times):
     launch(_spike_times, (n_steps, n_samples), threads(32), spike_ptr, np.dtype(times.dtype).type(dt), times)
 
 
+@kernel
+def _spread_steps(by_class, field):
+    b, k = cuda.blockIdx.y, cuda.blockIdx.x
+    for c in range(cuda.threadIdx.x, by_class.shape[1], cuda.blockDim.x):
+        field[b, k, c] = by_class[b, c]
+
+
+def spread_steps(by_class, field):
+    """Copy ``by_class`` (B, C) to every step of ``field`` (B, T, C)."""
+    n_samples, n_steps, n_classes = field.shape
+    launch(_spread_steps, (n_steps, n_samples), threads(n_classes, BLOCK), by_class, field)
+
+
 def _launch(function, shape, slots, dtype, *arguments):
     # One block a sample, with (n_classes + slots) numbers of shared memory.
     n_samples, n_classes = shape

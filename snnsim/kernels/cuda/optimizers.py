@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
-from snnsim.kernels.cuda.compiler import cuda, empty, kernel, launch, threads, to_host
+from snnsim.kernels.cuda.compiler import cuda, device, empty, kernel, launch, threads, to_host
 
 BLOCK = 256
+MAX_BLOCKS = 1024
 PORTION = 4096
 """Values that one block squares and sums."""
 
@@ -43,9 +44,108 @@ def adam(weights, gradient, first, second, scale, lr, beta1, beta2, rest1, rest2
     )  # fmt: skip
 
 
+@device
+def _clipped(squares, loss, factor, clip_norm, shared, report):
+    """Factor of the gradient; 0 if its norm or a loss is not finite. All threads of a block, each block the same.
+
+    ``report``: norm of the gradient and the sum of the losses.
+    """
+    tid, width = cuda.threadIdx.x, cuda.blockDim.x
+    number = shared.dtype.type
+    total = number(0)
+    for j in range(tid, squares.shape[0], width):
+        total += squares[j]
+    shared[tid] = total
+    cuda.syncthreads()
+    norm = number(0)
+    for t in range(width):
+        norm += shared[t]
+    norm = factor * math.sqrt(norm)
+    cuda.syncthreads()
+    total = number(0)
+    for j in range(tid, loss.shape[0], width):
+        total += loss[j]
+    shared[tid] = total
+    cuda.syncthreads()
+    total = number(0)
+    for t in range(width):
+        total += shared[t]
+    if tid == 0 and cuda.blockIdx.x == 0:
+        report[0] = norm
+        report[1] = total
+    if not math.isfinite(norm + total):
+        return number(0)
+    return factor * clip_norm / norm if number(0) < clip_norm and clip_norm < norm else factor
+
+
+@kernel
+def _clipped_sgd(weights, gradient, velocity, squares, loss, factor, clip_norm, lr, momentum, weight_decay, report):
+    shared = cuda.shared.array(BLOCK, weights.dtype)
+    scale = _clipped(squares, loss, factor, clip_norm, shared, report)
+    if scale > 0:
+        for j in range(cuda.grid(1), weights.shape[0], cuda.gridsize(1)):
+            u = momentum * velocity[j] + scale * gradient[j] + weight_decay * weights[j]
+            velocity[j] = u
+            weights[j] -= lr * u
+
+
+def clipped_sgd(weights, gradient, velocity, squares, loss, factor, clip_norm, lr, momentum, weight_decay, report):
+    """:func:`sgd` of a clipped gradient; arguments as of :func:`clipped_adam`."""
+    launch(
+        _clipped_sgd, *_flat(weights), weights, gradient, velocity, squares, loss, factor, clip_norm, lr, momentum,
+        weight_decay, report,
+    )  # fmt: skip
+
+
+@kernel
+def _clipped_adam(
+    weights, gradient, first, second, squares, loss, factor, clip_norm, lr, beta1, beta2, rest1, rest2, epsilon, decay,
+    decoupled_decay, report,
+):  # fmt: skip
+    shared = cuda.shared.array(BLOCK, weights.dtype)
+    scale = _clipped(squares, loss, factor, clip_norm, shared, report)
+    if scale > 0:
+        for j in range(cuda.grid(1), weights.shape[0], cuda.gridsize(1)):
+            g = scale * gradient[j] + decay * weights[j]
+            m = beta1 * first[j] + rest1 * g
+            s = beta2 * second[j] + rest2 * (g * g)
+            first[j] = m
+            second[j] = s
+            weights[j] = decoupled_decay * weights[j] - lr * m / (math.sqrt(s) + epsilon)
+
+
+def clipped_adam(
+    weights, gradient, first, second, squares, loss, factor, clip_norm, lr, beta1, beta2, rest1, rest2, epsilon, decay,
+    decoupled_decay, report,
+):  # fmt: skip
+    """:func:`adam` of a gradient whose norm is bounded, without waiting for the host.
+
+    Nothing is updated if the norm or a loss is not finite.
+
+    Parameters
+    ----------
+    weights, gradient, first, second : ndarray, (n,) float
+    squares : ndarray, (m,) float
+        Sums of squares of the parts of the gradient.
+    loss : ndarray, (B,) float
+    factor : float
+        Of the gradient, > 0.
+    clip_norm : float
+        Bound of its norm; 0 for none.
+    lr, beta1, beta2, rest1, rest2, epsilon, decay, decoupled_decay : float
+        As in :func:`adam`.
+    report : ndarray, (2,) float
+        Output: norm before clipping, and sum of the losses.
+    """
+    launch(
+        _clipped_adam, *_flat(weights), weights, gradient, first, second, squares, loss, factor, clip_norm, lr, beta1,
+        beta2, rest1, rest2, epsilon, decay, decoupled_decay, report,
+    )  # fmt: skip
+
+
 def _flat(values):
     block = threads(values.shape[0], BLOCK)
-    return min(-(-values.shape[0] // block), 4096), block
+    return min(-(-values.shape[0] // block), MAX_BLOCKS), block
 
 
 @kernel

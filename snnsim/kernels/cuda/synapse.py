@@ -8,7 +8,7 @@ after another, eight rows in flight. Sums have the CPU's order, and the CPU's bi
 from numba import int32
 
 from snnsim.kernels.cuda.bits import GROUP, PATTERNS
-from snnsim.kernels.cuda.compiler import MAX_THREADS, cuda, device, kernel, launch, threads, tiles
+from snnsim.kernels.cuda.compiler import SIMULATED, cuda, device, kernel, launch, threads, tiles
 
 STAGE = 256
 """Entries of a list in shared memory at a time; a multiple of 8, or sums would change their order."""
@@ -291,7 +291,7 @@ def spike_error(weights, spike_adjoint, neurons, spike_ptr, k0, k1, error):
     The inner product runs over strided lanes, whose sums are added in order.
     """
     lanes = LANES if weights.shape[1] >= 2 * LANES else 8
-    rows = max(min(LANES * REDUCE, MAX_THREADS) // lanes, 1)
+    rows = 1 if SIMULATED else LANES * REDUCE // lanes
     launch(
         _spike_error, (k1 - k0, spike_ptr.shape[0]), (lanes, rows),
         weights, spike_adjoint, neurons, spike_ptr, k0, error,

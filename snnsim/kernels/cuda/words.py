@@ -3,15 +3,36 @@
 from numba import int32, uint32
 
 from snnsim.kernels.cuda.bits import STEPS, word_at
-from snnsim.kernels.cuda.compiler import cuda, kernel, launch, tiles
+from snnsim.kernels.cuda.compiler import WARP, cuda, device, kernel, launch, tiles
 
+LANES = 32
+MAX_BLOCK = 256
 PORTION = 32
 """Words that a block expands at a time."""
 LIST = PORTION * STEPS + 8
 
 
+@device
+def _leave_square(total, sums, owner, squares):
+    # Sum of the block's squares, in one order.
+    tid = cuda.threadIdx.x
+    sums[tid] = total * total
+    cuda.syncthreads()
+    if tid < LANES:
+        total = sums[tid]
+        for t in range(tid + LANES, cuda.blockDim.x, LANES):
+            total += sums[t]
+        sums[tid] = total
+    cuda.syncthreads()
+    if tid == 0:
+        for t in range(1, LANES):
+            total += sums[t]
+        squares[owner * cuda.gridDim.x + cuda.blockIdx.x] = total
+
+
 @kernel
-def _word_gradient(adjoint, words, q0, n_blocks, span, fresh, grad_w):
+def _word_gradient(adjoint, words, q0, n_blocks, span, fresh, grad_w, squares):
+    sums = cuda.shared.array(MAX_BLOCK, grad_w.dtype)
     taken = cuda.shared.array(PORTION, uint32)
     entries = cuda.shared.array(LIST, int32)
     tid = cuda.threadIdx.x
@@ -66,9 +87,16 @@ def _word_gradient(adjoint, words, q0, n_blocks, span, fresh, grad_w):
         if j < left:
             total += adjoint[entries[j], n]
         grad_w[owner, n] = total
+    if squares.size:
+        _leave_square(total, sums, owner, squares)
 
 
-def word_gradient(adjoint, words, k0, k1, span, fresh, grad_w):
+def n_squares(shape):
+    """Count the sums of squares that :func:`word_gradient` leaves for a gradient of that shape."""
+    return shape[0] * tiles(shape[1], MAX_BLOCK, WARP)[0]
+
+
+def word_gradient(adjoint, words, k0, k1, span, fresh, grad_w, squares):
     """Weight gradient of the steps ``k0 <= k < k1``, with the CPU's order of sums for lists by neuron.
 
     Parameters
@@ -84,9 +112,36 @@ def word_gradient(adjoint, words, k0, k1, span, fresh, grad_w):
     fresh : bool
         Whether to write instead of adding.
     grad_w : ndarray, (N_in, N) float
+    squares : ndarray, (:func:`n_squares`,) float, or empty
+        Output: sums of squares of parts of the gradient.
     """
-    n_tiles, block = tiles(grad_w.shape[1])
+    n_tiles, block = tiles(grad_w.shape[1], MAX_BLOCK, WARP)
     n_blocks = -(-(k1 - k0) // STEPS)
     launch(
-        _word_gradient, (n_tiles, grad_w.shape[0]), block, adjoint, words, k0 // STEPS, n_blocks, span, fresh, grad_w
+        _word_gradient,
+        (n_tiles, grad_w.shape[0]),
+        block,
+        adjoint,
+        words,
+        k0 // STEPS,
+        n_blocks,
+        span,
+        fresh,
+        grad_w,
+        squares,
     )
+
+
+@kernel
+def _gradient_squares(grad_w, squares):
+    sums = cuda.shared.array(MAX_BLOCK, grad_w.dtype)
+    n = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
+    owner = cuda.blockIdx.y
+    value = grad_w[owner, n] if n < grad_w.shape[1] else grad_w.dtype.type(0)
+    _leave_square(value, sums, owner, squares)
+
+
+def gradient_squares(grad_w, squares):
+    """Leave the sums of squares that :func:`word_gradient` leaves, of any gradient (N_in, N)."""
+    n_tiles, block = tiles(grad_w.shape[1], MAX_BLOCK, WARP)
+    launch(_gradient_squares, (n_tiles, grad_w.shape[0]), block, grad_w, squares)

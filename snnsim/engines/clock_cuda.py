@@ -1,0 +1,300 @@
+"""The clock engine on a GPU: weights, states, spikes and gradients stay on the device.
+
+The arithmetic is that of :class:`snnsim.engines.clock.ClockEngine` with spikes listed by neuron, in the same chunks of
+steps and with the same order of sums. Instead of growing, lists of spikes have room for every neuron in every step.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from snnsim.engines.clock import CHUNK
+from snnsim.errors import InputError
+from snnsim.kernels import cuda
+from snnsim.kernels.cuda import dense, encoding, lif, words
+from snnsim.kernels.cuda.compiler import empty, free_memory, nothing
+
+STEPS = 32
+
+
+@dataclass(frozen=True)
+class DeviceSpikes:
+    """Spikes of a population in a batch, on the device: listed by step, and as words by neuron.
+
+    Parameters
+    ----------
+    rows, row_ptr : device array, (B, cap) int32 and (B, T + 1) int32
+    words : device array, (B, ceil(T / 32), N) uint32
+    """
+
+    rows: object
+    row_ptr: object
+    words: object
+
+
+class Pool:
+    """Device arrays by name, allocated for the largest batch; smaller batches use their beginning.
+
+    Parameters
+    ----------
+    batch : int
+        Largest batch.
+    """
+
+    def __init__(self, batch):
+        self.batch = batch
+        self.bytes = 0
+        self._arrays = {}
+
+    def array(self, name, n_samples, shape, dtype):
+        """Array ``(n_samples, *shape)``, a view of what ``name`` stands for."""
+        size = int(np.prod(shape))
+        if name not in self._arrays:
+            dtype = np.dtype(dtype)
+            wanted = self.batch * size * dtype.itemsize
+            free, total = free_memory()
+            if wanted > free:
+                raise InputError(
+                    f"target = 'cuda': out of device memory: {name} needs {wanted / 2**20:.0f} MiB, {free / 2**20:.0f} "
+                    f"of {total / 2**20:.0f} are free; lower training.batch_size or simulation.n_steps"
+                )
+            self._arrays[name] = empty(max(self.batch * size, 1), dtype)
+            self.bytes += wanted
+        return self._arrays[name][: n_samples * size].reshape(n_samples, *shape)
+
+
+@dataclass
+class _Layer:
+    """Arrays of a layer for one size of batch."""
+
+    spikes: DeviceSpikes
+    inverse: object
+    slope: object
+    error: object
+    v: object
+    i_syn: object
+    v_trace: object
+    g: object
+    h: object
+    carry: object
+    x: object
+    spike_adjoint: object
+    rows: object  # x as (B * span, N), for the weight gradient
+    total: object
+
+
+class CudaClockEngine:
+    """Forward and backward pass on the device.
+
+    Parameters
+    ----------
+    clock : ClockEngine
+        Whose constants and options hold.
+    layers : sequence of int
+        Sizes from the input to the output.
+    batch : int
+        Largest batch.
+
+    Attributes
+    ----------
+    flat_weights, flat_gradient : device array
+        All layers, one after another; what an optimiser updates at once.
+    weights, gradients : list of device array, each (N_in, N_out)
+        Views of the flat arrays.
+    squares : device array
+        Sums of squares of parts of the gradient, after :meth:`backward`.
+
+    Raises
+    ------
+    InputError
+        If the device's memory does not suffice, a layer does not fit a block, or ``synapse`` is ``pattern``.
+    """
+
+    def __init__(self, clock, layers, batch):
+        self.clock, self.layers = clock, tuple(layers)
+        self.dtype, self.n_steps = clock.dtype, clock.n_steps
+        if "pattern" in clock.plan:
+            raise InputError("simulation.synapse = 'pattern': with target = 'cuda' must be one of auto, gather, dense")
+        self.dense = ["dense" == way for way in clock.plan]
+        for n in self.layers:
+            encoding.shared_bytes(n)
+        self.pool = Pool(batch)
+        shapes = list(pairwise(self.layers))
+        sizes = [a * b for a, b in shapes]
+        ends = np.cumsum([0, *sizes])
+        self.flat_weights, self.flat_gradient = (empty(int(ends[-1]), self.dtype) for _ in range(2))
+        self.weights, self.gradients = (
+            [flat[a:b].reshape(*s) for (a, b), s in zip(pairwise(ends), shapes, strict=True)]
+            for flat in (self.flat_weights, self.flat_gradient)
+        )
+        parts = np.cumsum([0, *(words.n_squares(s) for s in shapes)])
+        self.squares = empty(int(parts[-1]), self.dtype)
+        self._squares = [self.squares[a:b] for a, b in pairwise(parts)]
+        self.totals = [empty(1, np.int64) for _ in shapes]
+        self._batches, self._inputs = {}, {}
+
+    @property
+    def area(self):
+        """Factor of the gradient that :meth:`backward` leaves to the optimiser."""
+        return float(self.clock.area) if self.clock.continuous else 1.0
+
+    def inputs(self, n_samples, slot):
+        """Where an encoder puts the input of a batch; there are two slots, so that one can be filled ahead."""
+        if (n_samples, slot) not in self._inputs:
+            self._inputs[n_samples, slot] = self._spikes(f"input {slot}", n_samples, self.layers[0])
+        return self._inputs[n_samples, slot]
+
+    def output(self, n_samples):
+        """Last layer: its :class:`DeviceSpikes` and membrane (B, T, C), which is empty unless it is a readout."""
+        last = self._batch(n_samples)[-1]
+        return last.spikes, last.v_trace
+
+    def presynaptic(self, n_samples, inputs):
+        """Spikes that reach the last layer."""
+        return self._batch(n_samples)[-2].spikes if len(self.weights) > 1 else inputs
+
+    def measure_last_gradient(self):
+        """Renew the last layer's part of :attr:`squares` after its gradient was changed."""
+        words.gradient_squares(self.gradients[-1], self._squares[-1])
+
+    def forward(self, inputs):
+        """Simulate a batch.
+
+        Parameters
+        ----------
+        inputs : DeviceSpikes
+        """
+        n_samples = inputs.row_ptr.shape[0]
+        for index, layer in enumerate(self._batch(n_samples)):
+            constants = self.clock.layer_constants(index)
+            for k0, k1 in self._chunks():
+                self._sum_input(index, inputs, k0, k1, layer.x)
+                lif.lif_forward_words(
+                    layer.x, constants.coefficients, constants.neuron, constants.reset, self.clock.kept, k0, k1,
+                    layer.v, layer.i_syn, layer.spikes.rows, layer.spikes.row_ptr, layer.inverse, layer.slope,
+                    layer.v_trace, nothing(3, self.dtype), 1, k0 == 0, layer.spikes.words, layer.total,
+                )  # fmt: skip
+            inputs = layer.spikes
+
+    def backward(self, inputs, signal):
+        """Differentiate by the weights, into :attr:`gradients` and :attr:`squares`.
+
+        Parameters
+        ----------
+        inputs : DeviceSpikes
+            Of the last forward pass.
+        signal : device array
+            Leaky readout: dL/dv (B, T, C). Spiking readout: dL/d(spike time) (B, cap), or dL/ds (B, T, C) where the
+            clock engine takes amplitudes.
+        """
+        clock, batch = self.clock, self._batch(inputs.row_ptr.shape[0])
+        empty_3d = nothing(3, self.dtype)
+        for index in range(len(batch) - 1, -1, -1):
+            layer, constants = batch[index], clock.layer_constants(index)
+            given = batch[index - 1].spikes if index else inputs
+            dloss_dv, error = (empty_3d, signal) if constants.spiking else (signal, nothing(2, self.dtype))
+            if constants.spiking and error.ndim == 3 and not clock.every_step:
+                cuda.at_spikes(error, layer.spikes.rows, layer.spikes.row_ptr, layer.error)
+                error = layer.error
+            for k0, k1 in reversed(self._chunks()):
+                lists = layer.spikes.rows, layer.spikes.row_ptr, layer.inverse, layer.slope
+                if constants.spiking and clock.every_step:
+                    lif.surrogate_backward_from(
+                        constants.coefficients, constants.neuron, constants.reset, clock.width, clock.fallback,
+                        clock.continuous, k0, k1, *lists, layer.v_trace, error, dloss_dv, layer.g, layer.h, layer.x,
+                        layer.spike_adjoint, k1 == self.n_steps,
+                    )  # fmt: skip
+                else:
+                    lif.lif_backward_from(
+                        constants.coefficients, constants.neuron, constants.reset, clock.kept, clock.continuous, k0,
+                        k1, *lists, error, dloss_dv, layer.g, layer.h, layer.carry, layer.x, layer.spike_adjoint,
+                        k1 == self.n_steps,
+                    )  # fmt: skip
+                self._add_gradient(index, layer, given, k0, k1)
+                if index:
+                    self._pass_down(index, layer, given, k0, k1, batch[index - 1].error)
+            signal = batch[index - 1].error if index else None
+
+    def _chunks(self):
+        return [(k, min(k + CHUNK, self.n_steps)) for k in range(0, self.n_steps, CHUNK)]
+
+    def _spikes(self, name, n_samples, n_neurons):
+        shape = (self.n_steps * n_neurons,), (self.n_steps + 1,), (-(-self.n_steps // STEPS), n_neurons)
+        kinds = ("spikes", np.int32), ("pointers", np.int32), ("words", np.uint32)
+        return DeviceSpikes(
+            *(self.pool.array(f"{what} of {name}", n_samples, s, t) for s, (what, t) in zip(shape, kinds, strict=True))
+        )
+
+    def _batch(self, n_samples):
+        if n_samples not in self._batches:
+            self._batches[n_samples] = [self._layer(index, n_samples) for index in range(len(self.weights))]
+        return self._batches[n_samples]
+
+    def _layer(self, index, n_samples):
+        n, span = self.layers[index + 1], min(CHUNK, self.n_steps)
+        spiking = self.clock.layer_constants(index).spiking
+        widest = max(self.layers[1:])
+
+        def array(name, *shape, dtype=self.dtype):
+            return self.pool.array(f"{name} of layer {index}", n_samples, shape, dtype)
+
+        def shared(name, *shape):
+            # One memory for all layers, which use it one after another.
+            memory = self.pool.array(name, n_samples, (span * widest,), self.dtype).reshape(n_samples * span * widest)
+            return memory[: n_samples * int(np.prod(shape))].reshape(n_samples, *shape)
+
+        cap = (self.n_steps * n,)
+        keep = not spiking or self.clock.every_step
+        x = shared("synaptic input", span, n)
+        return _Layer(
+            spikes=self._spikes(f"layer {index}", n_samples, n),
+            inverse=array("inverse slopes", *cap),
+            slope=array("slopes", *cap),
+            error=array("error", *((self.n_steps, n) if self.clock.every_step else cap)),
+            v=array("membrane", n),
+            i_syn=array("current", n),
+            v_trace=array("membranes", self.n_steps, n) if keep else nothing(3, self.dtype),
+            g=array("adjoint of the membrane", n),
+            h=array("adjoint of the current", n),
+            carry=array("last adjoint", n),
+            x=x,
+            spike_adjoint=shared("adjoint for spikes", span, n) if index else nothing(3, self.dtype),
+            rows=x.reshape(n_samples * span, n),
+            total=self.totals[index],
+        )
+
+    def _sum_input(self, index, inputs, k0, k1, x):
+        if not self.dense[index]:
+            cuda.synaptic_input(self.weights[index], inputs.rows, inputs.row_ptr, k0, k1, x)
+            return
+        spikes = self._dense(x.shape[0], x.shape[1], self.layers[index])
+        cuda.dense_spikes(inputs.rows, inputs.row_ptr, k0, k1, spikes)
+        dense.dense_input(spikes, self.weights[index], k1 - k0, x)
+
+    def _dense(self, n_samples, span, n):
+        memory = self.pool.array("dense spikes", n_samples, (span * max(self.layers[:-1]),), self.dtype)
+        return memory.reshape(memory.size)[: n_samples * span * n].reshape(n_samples, span, n)
+
+    def _add_gradient(self, index, layer, given, k0, k1):
+        n_samples, span = layer.x.shape[:2]
+        gradient, last = self.gradients[index], k1 == self.n_steps
+        if not self.dense[index]:
+            squares = self._squares[index] if k0 == 0 else nothing(1, self.dtype)
+            words.word_gradient(layer.rows, given.words, k0, k1, span, last, gradient, squares)
+            return
+        spikes = self._dense(n_samples, span, self.layers[index]).reshape(self.layers[index], n_samples * span)
+        cuda.dense_spikes_by_neuron(given.rows, given.row_ptr, k0, k1, span, spikes)
+        dense.dense_gradient(spikes, layer.rows, not last, gradient)
+        if k0 == 0:
+            words.gradient_squares(gradient, self._squares[index])
+
+    def _pass_down(self, index, layer, given, k0, k1, passed):
+        if not self.clock.every_step:
+            cuda.spike_error(self.weights[index], layer.spike_adjoint, given.rows, given.row_ptr, k0, k1, passed)
+            return
+        w = self.weights[index]
+        w_t = self.pool.array(f"transposed weights {index}", 1, (w.shape[1], w.shape[0]), self.dtype)
+        w_t = w_t.reshape(w.shape[1], w.shape[0])
+        dense.transposed(w, w_t)
+        dense.dense_error_from(layer.spike_adjoint, w_t, k1 - k0, passed, k0)
