@@ -131,7 +131,7 @@ def read_spikes(
 
 
 def stated_neurons(path, population=None):
-    """Number of channels that an event file states; None where it does not, and only its spikes tell.
+    """Read the number of channels that an event file states; None where only its spikes tell.
 
     Parameters
     ----------

@@ -106,7 +106,8 @@ def main():
         extra = seconds - base[0]
         print(
             f"{case:28s} {seconds:7.2f} s  recording {extra:6.2f} s ({100 * extra / base[0]:5.1f} %)  "
-            f"{found[0]['bytes'] / 1e6:7.0f} MB, plain write {plain:5.2f} s  peak {peak:5.0f} MB ({peak - base[1]:+.0f})"
+            f"{found[0]['bytes'] / 1e6:7.0f} MB, plain write {plain:5.2f} s  "
+            f"peak {peak:5.0f} MB ({peak - base[1]:+.0f})"
         )
 
 
