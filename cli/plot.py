@@ -142,7 +142,19 @@ def training(
         if name in runs:
             raise InputError(f"{path}: given twice")
         runs[name] = read_metrics(path)
-    _save(plot_training(runs), output, dpi)
+    _save(plot_training(runs, _spiking_layers(directory) if len(runs) == 1 else None), output, dpi)
+
+
+def _spiking_layers(directory):
+    """Names of the spiking layers after the input, from the configuration of a run; None without one."""
+    from snnsim import config
+
+    path = directory / "config.toml"
+    if not path.exists():
+        return None
+    loaded = config.load(path)
+    hidden = [f"hidden{k}" for k in range(len(loaded.network.layers) - 2)]
+    return [*hidden, "output"] if config.readout(loaded) == "spiking" else hidden
 
 
 def check_output(output, force):

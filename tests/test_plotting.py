@@ -147,11 +147,19 @@ def test_rates_of_a_layer_that_never_fires_and_of_a_leaky_readout(tmp_path):
     assert all(any("no spikes" in text.get_text() for text in axis.texts) for axis in figure.axes)
     write(tmp_path / "leaky", readout="leaky")
     with open_traces(tmp_path / "leaky") as opened:
-        assert len(plot_raster(opened).axes) == 2
+        readout = plot_raster(opened, 1).axes[2]
+        drawn = sorted(line.get_ydata()[-1] for line in readout.lines)
+        np.testing.assert_allclose(drawn, np.sort(opened.v("output", 1)[-1]))
+        assert readout.get_ylabel() == "output\nv (mV)"
         labels = [line.get_label() for line in plot_trace([opened], layer="output", neurons=[0]).axes[0].lines]
         assert "threshold" not in labels
         with pytest.raises(InputError, match="layer output: has no threshold"):
             plot_rates(opened, layers=["output"])
+    write(tmp_path / "spikes", record=("spikes",), readout="leaky")
+    with open_traces(tmp_path / "spikes") as opened:
+        assert len(plot_raster(opened).axes) == 2
+        with pytest.raises(InputError, match="does not record its v"):
+            plot_raster(opened, layers=["output"])
 
 
 def test_weight_maps_are_the_columns(tmp_path):
@@ -185,6 +193,9 @@ def test_learning_curves(tmp_path):
     curves = {line.get_label(): line.get_ydata() for line in accuracy.lines}
     np.testing.assert_allclose(curves["validation (best 75.00 %)"], [50, 75, 70])
     np.testing.assert_allclose(activity.lines[1].get_ydata(), [1, 2, 3])
+    assert [line.get_label() for line in activity.lines] == ["layer 1", "layer 2"]
+    named = plot_training({"run": records}, ["hidden0", "output"]).axes[2]
+    assert [line.get_label() for line in named.lines] == ["hidden0", "output"]
     assert len(plot_training({"a": records, "b": records[:1]}).axes) == 2
 
 

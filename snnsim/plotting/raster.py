@@ -1,4 +1,4 @@
-"""Raster of the spikes of a trial, layers stacked from input to output."""
+"""Raster of the spikes of a trial, layers stacked from input to output; a leaky readout by its membranes."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def plot_raster(traces, trial=0, layers=None, window=None):
     traces : snnsim.recording.reader.Traces
     trial : int
     layers : sequence of str, optional
-        All that spike and were recorded if None.
+        All that were recorded if None; a readout without threshold shows its membranes, if they were.
     window : (float, float), optional
         Part of the trial, in network units.
 
@@ -33,35 +33,21 @@ def plot_raster(traces, trial=0, layers=None, window=None):
     if "spikes" not in traces.info["record"]:
         raise InputError(f"{traces.directory}: records no spikes, only {', '.join(traces.info['record'])}")
     names = traces.chosen_layers(layers)
-    silent = [name for name in names if not traces.populations[name].spiking]
-    if layers is not None and silent:
-        raise InputError(f"layer {silent[0]}: has no threshold, so no spikes")
-    names = [name for name in names if name not in silent]
+    shown = [name for name in names if traces.populations[name].spiking or "v" in traces.info["record"]]
+    if layers is not None and len(shown) < len(names):
+        raise InputError(f"layer output: has no threshold, so no spikes, and {traces.directory} does not record its v")
+    names = shown
     factor, duration = traces.info["time_unit_ms"], traces.info["duration"]
     sizes = [len(traces.populations[name].neuron_ids) for name in names]
-    heights = [0.45 + 0.085 * min(n, 400) ** 0.5 if n > _TICKS else 0.45 + 0.03 * n for n in sizes]
+    heights = [_height(n) if traces.populations[name].spiking else 1.3 for name, n in zip(names, sizes, strict=True)]
     total = sum(heights) + 0.75
     figure, axes = new_figure(PAGE, total, len(names), 1, sharex=True, height_ratios=heights)
     colours = layer_colours(traces.populations)
     for axis, name in zip(axes[:, 0], names, strict=True):
-        population = traces.populations[name]
-        ids = population.neuron_ids
-        row = np.full(population.n_neurons, -1)
-        row[ids] = np.arange(ids.size)
-        spikes = traces.spikes(name, [int(trial)], window=window)
-        times, rows = spikes.times * factor, row[spikes.neurons]
-        if ids.size <= _TICKS:
-            axis.vlines(times, rows - 0.42, rows + 0.42, color=colours[name], linewidth=0.9)
+        if traces.populations[name].spiking:
+            _spikes(axis, traces, name, int(trial), window, colours[name])
         else:
-            # A picture inside vector formats: ten thousand paths would make them slow to open.
-            size = max(0.6, min(6.0, 6 * 150 / ids.size))
-            axis.scatter(times, rows, s=size, color=colours[name], marker="o", linewidths=0, rasterized=True)
-        axis.set_ylim(ids.size - 0.4, -0.6)
-        axis.grid(False)
-        _label_rows(axis, ids, 4 if ids.size < 10 else 6)
-        axis.set_ylabel(f"{name}\nneuron", color=colours[name])
-        text = f"{times.size:,} spikes\n{np.unique(rows).size} of {ids.size} active"
-        axis.text(1.005, 0.5, text, transform=axis.transAxes, va="center", fontsize=7, color=colours[name])
+            _membranes(axis, traces, name, int(trial), window, colours[name])
         if axis is not axes[-1, 0]:
             axis.tick_params(bottom=False)
             axis.spines["bottom"].set_visible(False)
@@ -72,6 +58,48 @@ def plot_raster(traces, trial=0, layers=None, window=None):
     figure.suptitle(_title(traces, int(trial)), fontsize=TITLE, x=0.01, ha="left")
     figure.align_ylabels(axes[:, 0])
     return figure
+
+
+def _height(n):
+    return 0.45 + 0.085 * min(n, 400) ** 0.5 if n > _TICKS else 0.45 + 0.03 * n
+
+
+def _spikes(axis, traces, name, trial, window, colour):
+    population = traces.populations[name]
+    ids = population.neuron_ids
+    row = np.full(population.n_neurons, -1)
+    row[ids] = np.arange(ids.size)
+    spikes = traces.spikes(name, [trial], window=window)
+    times, rows = spikes.times * traces.info["time_unit_ms"], row[spikes.neurons]
+    if ids.size <= _TICKS:
+        axis.vlines(times, rows - 0.42, rows + 0.42, color=colour, linewidth=0.9)
+    else:
+        # A picture inside vector formats: ten thousand paths would make them slow to open.
+        size = max(0.6, min(6.0, 6 * 150 / ids.size))
+        axis.scatter(times, rows, s=size, color=colour, marker="o", linewidths=0, rasterized=True)
+    axis.set_ylim(ids.size - 0.4, -0.6)
+    axis.grid(False)
+    _label_rows(axis, ids, 4 if ids.size < 10 else 6)
+    axis.set_ylabel(f"{name}\nneuron", color=colour)
+    _beside(axis, f"{times.size:,} spikes\n{np.unique(rows).size} of {ids.size} active", colour)
+
+
+def _membranes(axis, traces, name, trial, window, colour):
+    """Draw the membranes of a readout without threshold, the highest at the end in colour."""
+    ids = traces.populations[name].neuron_ids
+    times = traces.sample_times(window, "v", name) * traces.info["time_unit_ms"]
+    v = traces.v(name, trial, window=window)
+    best = int(np.argmax(v[-1])) if len(v) else 0
+    others = np.arange(len(ids)) != best
+    axis.plot(times, v[:, others], color="#aaaaaa", linewidth=0.8)
+    axis.plot(times, v[:, best], color=colour, linewidth=1.4)
+    axis.grid(False, axis="x")
+    axis.set_ylabel(f"{name}\nv ({traces.info['voltage_unit']})", color=colour)
+    _beside(axis, f"highest at the end:\nneuron {ids[best]}", colour)
+
+
+def _beside(axis, text, colour):
+    axis.text(1.005, 0.5, text, transform=axis.transAxes, va="center", fontsize=7, color=colour)
 
 
 def _label_rows(axis, ids, most):

@@ -70,7 +70,8 @@ def plot_trace(recordings, trial=0, layer=None, neurons=None, window=None, varia
             else:
                 _current(axis, traces, layer, trial, neuron, window, look)
         if variable == "v":
-            axis.plot([], [], "|", ms=5, color=GREY, label="spike")
+            if any(line.get_marker() == "|" for line in axis.lines):
+                axis.plot([], [], "|", ms=5, color=GREY, label="spike")
             _levels(axis, last.populations[layer])
             axis.set_ylabel(f"v ({last.info['voltage_unit']})")
         else:

@@ -7,7 +7,7 @@ from snnsim.errors import InputError
 from snnsim.plotting.style import CYCLE, PAGE, TITLE, layer_colours, legend_below, new_figure
 
 
-def plot_training(runs):
+def plot_training(runs, layers=None):
     """Draw loss and accuracy over the epochs, and for a single run how active its layers are.
 
     Parameters
@@ -15,7 +15,9 @@ def plot_training(runs):
     runs : dict of str to list of dict
         Records of each run by its name, one an epoch, as in ``metrics.jsonl``: ``epoch``, ``train_loss``,
         ``train_accuracy``, ``val_loss``, ``val_accuracy`` (fractions; None where not measured) and
-        ``spikes_per_neuron`` (one number a layer).
+        ``spikes_per_neuron`` (one number a spiking layer).
+    layers : sequence of str, optional
+        Names of the spiking layers; ``layer 1``, ``layer 2``, ... if None.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def plot_training(runs):
     loss.set_title("Loss", fontsize=TITLE, loc="left")
     accuracy.set_title("Accuracy", fontsize=TITLE, loc="left")
     if activity:
-        _activity(axes[0, 2], next(iter(runs.values())))
+        _activity(axes[0, 2], next(iter(runs.values())), layers)
     for axis in axes.flat:
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=(1, 2, 5, 10), min_n_ticks=1))
@@ -69,11 +71,12 @@ def _curve(axis, epochs, values, colour, look, label):
         axis.plot(epochs, values, look, color=colour, lw=1.3, marker="o", ms=2.5, label=label)
 
 
-def _activity(axis, records):
+def _activity(axis, records, names):
     spikes = [r["spikes_per_neuron"] for r in records if r.get("spikes_per_neuron")]
     epochs = [r["epoch"] for r in records if r.get("spikes_per_neuron")]
     values = np.array(spikes, np.float64)
-    names = (*(f"hidden{k}" for k in range(values.shape[1] - 1)), "output")
+    if names is None or len(names) != values.shape[1]:
+        names = [f"layer {k + 1}" for k in range(values.shape[1])]
     colours = layer_colours(names)
     for k, name in enumerate(names):
         axis.plot(epochs, values[:, k], color=colours[name], lw=1.3, marker="o", ms=2.5, label=name)
