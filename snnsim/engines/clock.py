@@ -5,6 +5,7 @@ arrays with a time axis longer than a chunk are lists of spikes: memory grows wi
 ``B * T * N``. Only the methods with a derivative at every step (``surrogate``, TSSL's fallback) keep every membrane.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -239,7 +240,7 @@ class ClockEngine:
     def _array(self, key, shape, dtype=None):
         # Workspace kept from call to call: a view of the wanted shape on an array that only grows.
         dtype = self.dtype if dtype is None else np.dtype(dtype)
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         kept = self._arrays.get(key)
         if kept is None or kept.size < size or kept.dtype != dtype:
             kept = self._arrays[key] = np.empty(size, dtype)

@@ -1,5 +1,6 @@
 """The exact engine: layer by layer in continuous time, with the exact gradient of what it simulated."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -237,7 +238,7 @@ class EventEngine:
 
     def _array(self, key, shape, dtype):
         # A workspace that grows: a view of the wanted shape on memory kept from call to call.
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         kept = self._workspace.get(key)
         if kept is None or kept.size < size or kept.dtype != dtype:
             kept = self._workspace[key] = np.empty(size + size // 4, dtype)

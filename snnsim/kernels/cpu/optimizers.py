@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from snnsim.kernels.jit import KERNEL
+from snnsim.kernels.jit import KERNEL, SERIAL
 
 BLOCK = 4096
 
@@ -57,14 +57,19 @@ def adam(weights, gradient, first, second, scale, lr, beta1, beta2, rest1, rest2
         weights[j] = decoupled_decay * weights[j] - lr * m / (math.sqrt(s) + epsilon)
 
 
+@njit(**SERIAL, fastmath={"reassoc"})
+def _sum_of_squares(values):
+    total = 0.0
+    for j in range(values.shape[0]):
+        value = np.float64(values[j])
+        total += value * value
+    return total
+
+
 @njit(**KERNEL)
 def _block_squares(values, parts):
     for block in prange(parts.shape[0]):
-        total = 0.0
-        for j in range(block * BLOCK, min((block + 1) * BLOCK, values.shape[0])):
-            value = np.float64(values[j])
-            total += value * value
-        parts[block] = total
+        parts[block] = _sum_of_squares(values[block * BLOCK : (block + 1) * BLOCK])
 
 
 def squared_norm(values):
