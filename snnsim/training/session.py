@@ -10,7 +10,9 @@ from snnsim.encoders import Encoder
 from snnsim.engines import make_engine
 from snnsim.errors import InputError
 from snnsim.initialisation import initial_weights, scale_to_rate
+from snnsim.kernels.cpu import squared_norm
 from snnsim.losses import Loss, push_silent
+from snnsim.memory import release_compiler_pages
 from snnsim.network import Network
 from snnsim.optimizers import Optimizer, learning_rate
 from snnsim.parameters import LIFParameters
@@ -77,6 +79,10 @@ class Session:
 
     def __init__(self, config, weights=None):
         self.config = config
+        # The compiler's own code need not be in memory together with the data and the workspace.
+        squared_norm(np.zeros(1, np.float32))
+        release_compiler_pages()
+        self._loading = True
         self._split(load(config.data.dataset, config.data.data_dir or None))
         self.dtype = np.dtype(configuration.precision(config))
         self.readout = configuration.readout(config)
@@ -133,6 +139,8 @@ class Session:
         output = self.engine.forward(self.weights, self.inputs(values, ids, self.epoch))
         result = self.loss(output, labels)
         self._check_finite("loss", result.loss)
+        if self._loading:
+            release_compiler_pages()
         gradients = self.engine.backward(self.weights, result.gradient, on_layer)
         push_silent(result, self.engine.last_presynaptic(), self.config.loss.silent_push, gradients[-1])
         norm = self.optimizer.step(gradients, self.lr)
@@ -143,6 +151,9 @@ class Session:
         correct = int((result.prediction == labels).sum())
         self.totals.add(float(result.loss.sum()), correct, len(labels), self.engine.spike_totals())
         self.batch += 1
+        if self._loading:
+            self._loading = False
+            release_compiler_pages()
         return float(result.loss.mean()), correct / len(labels)
 
     def next_batch(self):

@@ -16,7 +16,9 @@ import snnsim  # noqa: E402, F401 - settles the kernel cache
 from snnsim.encoders import Encoder  # noqa: E402
 from snnsim.engines.clock import ClockEngine  # noqa: E402
 from snnsim.initialisation import initial_weights  # noqa: E402
+from snnsim.kernels.cpu import squared_norm  # noqa: E402
 from snnsim.losses import Loss  # noqa: E402
+from snnsim.memory import release_compiler_pages  # noqa: E402
 from snnsim.optimizers import Optimizer  # noqa: E402
 from snnsim.parameters import LIFParameters  # noqa: E402
 
@@ -37,7 +39,7 @@ init = "uniform" if a.gradient == "surrogate" else "kaiming"
 weights = initial_weights((C.N_IN, C.N_HID, C.N_OUT), init, seed=a.seed)
 optimizer = Optimizer("adam", weights)
 ids = C.np.arange(C.B)
-epoch = 0
+epoch, first = 0, True
 
 
 def encode(x):
@@ -47,8 +49,17 @@ def encode(x):
 
 
 def step(x, y):
+    global first
+    if first:
+        squared_norm(C.np.zeros(1, C.np.float32))
+        release_compiler_pages()
     result = loss(engine.forward(weights, encode(x)), y)
+    if first:
+        release_compiler_pages()
     optimizer.step(engine.backward(weights, result.gradient), a.lr)
+    if first:
+        first = False
+        release_compiler_pages()
     return result.loss.mean()
 
 
@@ -60,4 +71,5 @@ def predict(x):
     return counts
 
 
+release_compiler_pages()  # as `snnsim train` does, before the data come and while kernels are loaded
 C.run(a, f"snnsim-{a.gradient}", metadata.version("snnsim"), step, encode, predict)
