@@ -200,16 +200,13 @@ def _crossing_quadratic(v, u, span, v_threshold, tau_mem):
 
 @register_jitable
 def _crossing_general(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
-    # A bracket (low, high] with v(low) < v_threshold <= v(high) and no maximum inside.
+    # A bracket (low, high] with v(low) < v_threshold <= v(high); the membrane rises through the threshold once in it.
     none = -1 + 0 * span
-    high = maximum_time(v, u, tau_mem, tau_syn)
-    if high < span:
-        if v_end < v_threshold and u * math.exp(-high / tau_syn) < v_threshold:
+    high = span
+    if v_end < v_threshold:
+        high = maximum_time(v, u, tau_mem, tau_syn)
+        if high >= span or u * math.exp(-high / tau_syn) < v_threshold:
             return none, none, none, none
-    elif v_end < v_threshold:
-        return none, none, none, none
-    else:
-        high = span
     low = 0 * span
     t, v_t, u_t = low, v, u
     rate_mem, rate_syn = 1 / tau_mem, 1 / tau_syn

@@ -15,6 +15,7 @@ from snnsim.dynamics.events import (
     may_exceed,
     remaining_flow,
 )
+from snnsim.kernels.cpu.synapse import add_rows
 
 NO_FLOW = (1.0, 1.0, 0.0)
 
@@ -133,8 +134,7 @@ def _sample_forward(
     for m in range(n_instants):
         opened = times_in[instants[m]]
         closed = times_in[instants[m + 1]] if m + 1 < n_instants else duration
-        for j in range(instants[m], instants[m + 1]):
-            add_row(charge, w[neurons_in[j]])
+        add_rows(charge, w, neurons_in, instants[m], instants[m + 1])
         _sweep(
             v,
             charge,

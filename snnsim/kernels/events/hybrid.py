@@ -4,7 +4,8 @@ import numpy as np
 from numba import njit, prange
 
 from snnsim.dynamics.events import flow, largest_response, maximum_time, may_exceed, may_hide
-from snnsim.kernels.events.forward import NO_FLOW, add_row, cross, sort_spikes
+from snnsim.kernels.cpu.synapse import add_rows
+from snnsim.kernels.events.forward import NO_FLOW, cross, sort_spikes
 
 _ABOVE, _HIDDEN = 1, 2
 
@@ -99,8 +100,7 @@ def _sample_forward(
         for m in range(first, last):
             if times_in[instants[m]] == closed:
                 # At the end of the bin: no time to act on a membrane, inside or at the end.
-                for j in range(instants[m], instants[m + 1]):
-                    add_row(arrived_q, w[neurons_in[j]])
+                add_rows(arrived_q, w, neurons_in, instants[m], instants[m + 1])
                 continue
             rest = flow(closed - times_in[instants[m]], tau_mem, tau_syn)
             by_v, by_q = real(rest[2] * r / tau_syn), real(rest[1])
@@ -212,6 +212,8 @@ def _replay(
     # One neuron through a bin, piece by piece.
     ok = True
     for m in range(first - 1, last):
+        if pieces[m - first + 1, 0] == closed:
+            break
         if m >= first:
             for j in range(instants[m], instants[m + 1]):
                 charge += w[neurons_in[j], n]

@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit, prange
 
 from snnsim.dynamics.events import flow
+from snnsim.kernels.cpu.synapse import add_rows
 from snnsim.kernels.events.backward import dot_arrivals, flow_back
 from snnsim.kernels.events.forward import add_row
 
@@ -35,8 +36,7 @@ def readout_forward(neurons_in, times_in, instants, n_instants, flows, w, neuron
         for m in range(found):
             opened = times_in[b, instants[b, m]]
             closed = times_in[b, instants[b, m + 1]] if m + 1 < found else np.inf
-            for j in range(instants[b, m], instants[b, m + 1]):
-                add_row(charge, w[neurons_in[b, j]])
+            add_rows(charge, w, neurons_in[b], instants[b, m], instants[b, m + 1])
             while k < len(sample_times) and sample_times[k] <= closed:
                 s_vv, _, s_vu = flow(sample_times[k] - opened, tau_mem, tau_syn)
                 a_vv, a_vq = real(s_vv), real(s_vu * r / tau_syn)
