@@ -219,10 +219,10 @@ def _crossing_general(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
         missing = v_threshold - v_t
         end_slope = math.sqrt(max(first * first + 2 * second * missing, 0 * span))
         step = 2 * missing / (first + end_slope) if first + end_slope > 0 else high
-        cubic = step * step * step * third / 6
+        bend = third / (6 * end_slope) if end_slope > 0 else 0 * span
         correction = 0 * span
-        if 4 * abs(cubic) < abs(step) * end_slope:
-            correction = -cubic / end_slope
+        if 4 * abs(bend) * step * step < 1:
+            correction = -bend * (step * step * step)
         t_new = t + (step + correction)
         # What is left is smaller than the correction by the step over the time constants: at last below rounding.
         done = abs(correction * step) * (rate_mem + rate_syn) <= EPSILON * t_new and correction != 0
