@@ -48,7 +48,25 @@ def test_what_is_missing():
     ],
 )
 def test_errors_of_the_driver_say_what_to_do(text, advice):
-    line = compiler._api_error(RuntimeError(text + "\nmore"))
+    class CudaAPIError(Exception):
+        pass
+
+    error = compiler.translated(CudaAPIError(text + "\nmore"))
+    assert isinstance(error, InputError)
+    line = str(error)
     assert line.startswith("target = 'cuda': ")
     assert advice in line
     assert "\n" not in line
+
+
+def test_other_errors_stay_what_they_are():
+    for error in (ValueError("x"), InputError("y")):
+        assert compiler.translated(error) is error
+
+
+@pytest.mark.parametrize("name", ["CudaSupportError", "NvvmError"])
+def test_missing_driver_and_compiler_name_the_extras(name):
+    error = compiler.translated(type(name, (Exception,), {})("Error at driver init:\n\nnot found"))
+    assert isinstance(error, InputError)
+    assert "snnsim[cuda13]" in str(error)
+    assert "\n" not in str(error)

@@ -7,6 +7,7 @@ driver or without the CUDA packages the module imports, and :func:`require` says
 
 import importlib.metadata
 import importlib.util
+import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -73,13 +74,29 @@ def launch(function, grid, block, *arguments, shared=0):
     InputError
         If the driver refuses, with what to do.
     """
-    if np.prod(grid) == 0:
+    if grid == 0 or (isinstance(grid, tuple) and 0 in grid):
         return
     counter = _launches.get()
     if counter is not None:
         counter.append(function.py_func.__name__)
-    with driver_errors():
-        function[grid, block, _stream.get(), shared](*arguments)
+    stream = _stream.get()
+    try:
+        if SIMULATED:
+            function[grid, block, stream, shared](*arguments)
+        else:
+            _configured(function, grid, block, stream, shared)(*arguments)
+    except Exception as error:
+        clear = translated(error)
+        if clear is error:
+            raise
+        raise clear from error
+
+
+@cache
+def _configured(function, grid, block, stream, shared):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of grids of few blocks: a batch may be small
+        return function[grid, block, stream, shared]
 
 
 def threads(n, most=256, unit=UNIT):
@@ -124,9 +141,15 @@ def stream():
         return cuda.stream()
 
 
+def current_stream():
+    """Stream that launches go to; 0 is the default one."""
+    return _stream.get()
+
+
 def event():
     """Make an event that orders streams and takes the time."""
-    return cuda.event()
+    with driver_errors():
+        return cuda.event()
 
 
 def synchronize():
@@ -177,25 +200,29 @@ def free_memory():
 @contextmanager
 def driver_errors():
     """Turn errors of driver and compiler into one line that says what to do."""
-    if SIMULATED:
+    try:
         yield
-        return
-    from numba.cuda.cudadrv.error import CudaSupportError, NvvmError
+    except Exception as error:
+        clear = translated(error)
+        if clear is error:
+            raise
+        raise clear from error
 
-    try:
-        from numba.cuda.cudadrv.driver import CudaAPIError
-    except ImportError as error:
-        raise InputError(f"target = 'cuda': {PACKAGE} lacks its driver bindings ({error}); {_advice()}") from error
-    try:
-        yield
-    except CudaSupportError as error:
-        raise InputError(f"target = 'cuda': {_line(error)}; {_advice()}, or use --target cpu") from error
-    except NvvmError as error:
-        raise InputError(
+
+def translated(error):
+    """Return the InputError that an error of driver, compiler or bindings stands for; any other error as it is."""
+    names = {c.__name__ for c in type(error).__mro__}
+    if names & {"CudaSupportError", "NvvmSupportError", "NvrtcSupportError"}:
+        return InputError(f"target = 'cuda': {_line(error)}; {_advice()}, or use --target cpu")
+    if names & {"NvvmError", "NvrtcError"}:
+        return InputError(
             f"target = 'cuda': the compiler failed ({_line(error)}); the CUDA packages do not fit together: {_advice()}"
-        ) from error
-    except CudaAPIError as error:
-        raise InputError(_api_error(error)) from error
+        )
+    if isinstance(error, ImportError) and not isinstance(error, InputError):
+        return InputError(f"target = 'cuda': {PACKAGE} lacks a package ({_line(error)}); {_advice()}")
+    if names & {"CudaAPIError", "CUDAError", "CudaDriverError", "LinkerError"}:
+        return InputError(_api_error(error))
+    return error
 
 
 def _api_error(error):
@@ -266,7 +293,7 @@ def availability():
         toolkit = f"{PACKAGE} {importlib.metadata.version(PACKAGE)}"
     except importlib.metadata.PackageNotFoundError:
         return Availability(None, None, None, f"the package {PACKAGE}", _advice())
-    if importlib.util.find_spec("cuda.bindings") is None:
+    if importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.bindings") is None:
         return Availability(None, None, toolkit, "the package cuda-bindings", _advice())
     try:
         with driver_errors():
@@ -278,7 +305,7 @@ def availability():
             name = gpu.name.decode() if isinstance(gpu.name, bytes) else str(gpu.name)
             _probe()
     except InputError as error:
-        return Availability(None, None, toolkit, str(error).removeprefix("target = 'cuda': "), _advice())
+        return Availability(None, None, toolkit, str(error).removeprefix("target = 'cuda': ").split("; ")[0], _advice())
     return Availability(f"{name} (compute capability {major}.{minor})", version, toolkit, None, None)
 
 
@@ -304,7 +331,7 @@ def require():
     """
     found = availability()
     if not found.usable:
-        raise InputError(f"target = 'cuda': {found.missing}; needs a GPU with its driver, and {found.extra}")
+        raise InputError(f"target = 'cuda': missing: {found.missing}; needs a GPU with its driver, and {found.extra}")
 
 
 def choose_target(target):

@@ -1,9 +1,11 @@
-"""Every CUDA kernel in Numba's simulator, with tiny blocks, against the CPU kernels and the serial reference.
+"""Every CUDA kernel against the CPU kernels and the serial reference, in Numba's simulator or on a GPU.
 
-Run by ``tests/cuda/test_simulator.py`` in a process of its own: the simulator must be chosen before Numba is imported.
+``tests/cuda/test_simulator.py`` runs it in the simulator, with tiny blocks, in a process of its own (the simulator must
+be chosen before Numba is imported); ``python -m tests.gpu`` on the card. Neither skips anything.
 """
 
 import inspect
+import sys
 
 import numba
 import numpy as np
@@ -25,10 +27,12 @@ F = np.float32
 pytestmark = pytest.mark.filterwarnings("ignore:.*overflow encountered in scalar multiply:RuntimeWarning")
 
 
-@pytest.fixture(autouse=True)
-def _simulator():
-    assert numba.config.ENABLE_CUDASIM
-    assert compiler.SIMULATED
+@pytest.fixture(autouse=True, scope="session")
+def _somewhere_to_run():
+    assert compiler.SIMULATED == bool(numba.config.ENABLE_CUDASIM)
+    compiler.require()
+    if compiler.SIMULATED:
+        sys.setswitchinterval(1e-4)  # the simulator's barrier polls, and would keep the interpreter for 5 ms each time
 
 
 def on(array):

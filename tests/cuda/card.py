@@ -1,0 +1,104 @@
+"""A whole training batch on the card beside the CPU, and the same batches twice."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnsim import config
+from snnsim.kernels.cuda import compiler
+from snnsim.training.session import Session
+from snnsim.training.session_cuda import CudaSession
+
+MARGIN = 1e-4
+"""Distance from threshold below which a float32 membrane may fall on either side."""
+
+
+@dataclass
+class Report:
+    """What was compared and what failed, in lines."""
+
+    lines: list
+    failures: list
+
+    def check(self, name, good, found):
+        """Note a comparison."""
+        self.lines.append(f"{'ok    ' if good else 'FAILED'} {name}: {found}")
+        if not good:
+            self.failures.append(name)
+
+
+def settings_of(layers=(784, 400, 10), n_steps=50, batch_size=50, dataset="mnist", others=()):
+    """Configuration of a training; extra settings win."""
+    given = [
+        f"data.dataset='{dataset}'", f"network.layers={list(layers)}", f"simulation.n_steps={n_steps}",
+        f"training.batch_size={batch_size}", "simulation.synapse='gather'",
+    ]  # fmt: skip
+    return config.load(None, [*given, *others])
+
+
+def compare_batch(report, name, chosen):
+    """One batch: spikes, loss, gradients and updated weights of CPU and card."""
+    cpu_session, session = Session(chosen), CudaSession(chosen)
+    values, labels, ids = cpu_session.next_batch()
+    output = cpu_session.engine.forward(
+        cpu_session.weights, cpu_session.inputs(values, ids, 0), trace=range(len(cpu_session.weights))
+    )
+    margin = min(
+        np.abs(cpu_session.engine.traces(layer)[0] - constants.neuron[0]).min()
+        for layer in range(len(cpu_session.weights))
+        if (constants := cpu_session.engine.layer_constants(layer)).spiking
+    )
+    slabs = cpu_session.engine.spikes()
+    result = cpu_session.loss(output, labels)
+    gradients = [g.copy() for g in cpu_session.engine.backward(cpu_session.weights, result.gradient)]
+    loss, _ = session.step()
+    compiler.synchronize()
+    device = session._device
+    layers = [device.inputs(len(labels), 0), *(layer.spikes for layer in device._batch(len(labels)))]
+    for index, (slab, spikes) in enumerate(zip(slabs, layers, strict=False)):
+        rows, pointers = compiler.to_host(spikes.rows), compiler.to_host(spikes.row_ptr)
+        same = np.array_equal(pointers[:, -1], slab.counts) and all(
+            np.array_equal(rows[b, : slab.counts[b]], slab.neurons[b, : slab.counts[b]]) for b in range(len(labels))
+        )
+        found = f"{int(slab.counts.sum())} spikes, {'equal' if same else 'different'}; margin {margin:.1e}"
+        report.check(f"{name}: spikes of population {index}", same or (index > 0 and margin < MARGIN), found)
+    error = abs(loss - result.loss.mean()) / abs(result.loss.mean())
+    report.check(f"{name}: loss", error <= 1e-5, f"relative difference {error:.1e}")
+    for index, (mine, theirs) in enumerate(zip(device.gradients, gradients, strict=True)):
+        error = np.abs(compiler.to_host(mine) * device.area - theirs).max() / max(np.abs(theirs).max(), 1e-30)
+        report.check(f"{name}: gradient of weights[{index}]", error <= 1e-4, f"relative difference {error:.1e}")
+
+
+def compare_runs(report, name, chosen, batches):
+    """The same batches twice: every bit of the weights and of the optimiser's state."""
+    states = []
+    for _ in range(2):
+        session = CudaSession(chosen)
+        for _ in range(batches):
+            session.step()
+        states.append(session.state())
+    same = all(
+        np.array_equal(a, b)
+        for key in ("first", "second")
+        for a, b in zip(states[0]["optimizer"][key], states[1]["optimizer"][key], strict=True)
+    ) and all(np.array_equal(a, b) for a, b in zip(states[0]["weights"], states[1]["weights"], strict=True))
+    report.check(f"{name}: two runs of {batches} batches", same, "equal bits" if same else "different bits")
+
+
+def compare_accuracy(report, epochs):
+    """Test accuracy after whole epochs on CPU and card; minutes on the CPU."""
+    from snnsim.training import evaluate
+
+    accuracies = []
+    for kind in (Session, CudaSession):
+        session = kind(settings_of(others=(f"training.epochs={epochs}",)))
+        for _ in range(epochs):
+            for _ in range(session.batches):
+                session.step()
+            session.end_epoch()
+        accuracies.append(evaluate(session, session.test).accuracy)
+    cpu_accuracy, card_accuracy = accuracies
+    report.check(
+        f"test accuracy after {epochs} epochs", abs(card_accuracy - cpu_accuracy) <= 0.002,
+        f"CPU {100 * cpu_accuracy:.2f} %, card {100 * card_accuracy:.2f} %",
+    )  # fmt: skip

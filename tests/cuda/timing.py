@@ -1,0 +1,228 @@
+"""Times on the card: seconds per epoch, each kernel against the bytes it must move, and dense products as a limit."""
+
+import time
+from itertools import pairwise
+
+import numpy as np
+
+from snnsim.errors import InputError
+from snnsim.kernels.cuda import compiler
+from snnsim.training.session_cuda import CudaSession
+from tests.cuda.build import MODULES
+from tests.cuda.card import settings_of
+
+SHAPES = ((784, 400, 10), (784, 1000, 1000, 10))
+SAMPLES = 60_000
+
+
+def epoch_seconds(layers, n_steps, batch_size, batches=60, **others):
+    """Seconds per epoch of 60,000 samples, from the median of ``batches`` batches after ten that warm up."""
+    session = CudaSession(settings_of(layers, n_steps, batch_size, **others))
+    times = []
+    for number in range(10 + batches):
+        if session.batch == session.batches:
+            session.end_epoch()
+        start = time.perf_counter()
+        session.step()
+        if number >= 10:
+            times.append(time.perf_counter() - start)
+    return float(np.median(times)) * SAMPLES / batch_size, session
+
+
+def print_epochs(cases=None):
+    """Print seconds per epoch beside the products of a dense simulation and beside other libraries."""
+    if cases is None:
+        cases = [(s, t, b) for s in SHAPES for t in (50, 500) for b in (50, 500)]
+    print(f"\n{'network':20}{'steps':>6}{'batch':>6}{'snnsim s/epoch':>16}{'dense products':>16}  other libraries")
+    for layers, n_steps, batch in cases:
+        name = "-".join(map(str, layers))
+        try:
+            ours = f"{epoch_seconds(layers, n_steps, batch)[0]:.2f}"
+        except InputError as error:
+            print(f"{name:20}{n_steps:6}{batch:6}  {error}")
+            continue
+        dense = dense_seconds(layers, n_steps, batch)
+        others = "; ".join(f"{who} {seconds:.2f}" for who, seconds in other_libraries(layers, n_steps, batch))
+        limit = "no CuPy, torch" if dense is None else f"{dense:.2f}"
+        print(f"{name:20}{n_steps:6}{batch:6}{ours:>16}{limit:>16}  {others or 'none installed'}", flush=True)
+
+
+def dense_seconds(layers, n_steps, batch):
+    """Seconds per epoch of the three dense products a layer (input, gradient, error) alone, in float32; or None."""
+    try:
+        import cupy as xp
+
+        wait, random = xp.cuda.Device().synchronize, lambda *shape: xp.random.random(shape, dtype=xp.float32)
+    except ImportError:
+        try:
+            import torch
+        except ImportError:
+            return None
+        if not torch.cuda.is_available():
+            return None
+        wait, random = torch.cuda.synchronize, lambda *shape: torch.rand(shape, device="cuda")
+    rows = batch * n_steps
+    arrays = [(random(rows, a), random(a, b), random(rows, b)) for a, b in pairwise(layers)]
+
+    def work():
+        for x, w, y in arrays:
+            x @ w, x.T @ y, y @ w.T
+
+    return _median(work, wait) * SAMPLES / batch
+
+
+def _median(work, wait, repeats=10):
+    times = []
+    for number in range(3 + repeats):
+        wait()
+        start = time.perf_counter()
+        work()
+        wait()
+        if number >= 3:
+            times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def other_libraries(layers, n_steps, batch, device="cuda"):
+    """``(name, seconds per epoch)`` of forward, backward and Adam in the libraries that are installed."""
+    try:
+        import torch
+    except ImportError:
+        return
+    if device == "cuda" and not torch.cuda.is_available():
+        return
+    for name, build in (("SpikingJelly", _spikingjelly), ("snnTorch", _snntorch)):
+        try:
+            forward, parameters = build(torch, layers, device)
+        except ImportError:
+            continue
+        optimizer = torch.optim.Adam(parameters)
+        intensities = torch.rand(batch, layers[0], device=device) * 0.26
+        labels = torch.randint(layers[-1], (batch,), device=device)
+
+        def work(forward=forward, optimizer=optimizer, intensities=intensities, labels=labels):
+            spikes = (torch.rand(n_steps, *intensities.shape, device=device) < intensities).float()
+            loss = torch.nn.functional.cross_entropy(forward(spikes).sum(dim=0), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        yield name, _median(work, torch.cuda.synchronize if device == "cuda" else int) * SAMPLES / batch
+
+
+def _spikingjelly(torch, layers, device):
+    from spikingjelly.activation_based import functional, layer, neuron
+
+    parts = []
+    for a, b in pairwise(layers):
+        parts += [layer.Linear(a, b, bias=False), neuron.LIFNode(detach_reset=True)]
+    net = torch.nn.Sequential(*parts).to(device)
+    functional.set_step_mode(net, "m")
+
+    def forward(spikes):
+        functional.reset_net(net)
+        return net(spikes)
+
+    return forward, net.parameters()
+
+
+def _snntorch(torch, layers, device):
+    import snntorch
+
+    linear = torch.nn.ModuleList(torch.nn.Linear(a, b, bias=False) for a, b in pairwise(layers)).to(device)
+    neurons = [snntorch.Synaptic(alpha=0.85, beta=0.9) for _ in linear]
+
+    def forward(spikes):
+        states = [n.init_synaptic() for n in neurons]
+        out = []
+        for x in spikes:
+            for index, (product, neuron) in enumerate(zip(linear, neurons, strict=True)):
+                x, *states[index] = neuron(product(x), *states[index])
+            out.append(x)
+        return torch.stack(out)
+
+    return forward, linear.parameters()
+
+
+def print_kernels(layers=(784, 400, 10), n_steps=50, batch=50, repeats=20, **others):
+    """Print the time of every kernel of a batch beside the time in which the card moves the bytes it must move."""
+    _, session = epoch_seconds(layers, n_steps, batch, 5, **others)
+    taken, calls = {}, {}
+
+    def timed(kernel, grid, block, *arguments, shared=0):
+        with compiler.driver_errors():
+            start, stop = compiler.event(), compiler.event()
+            stream = compiler.current_stream()
+            start.record(stream)
+            compiler.launch(kernel, grid, block, *arguments, shared=shared)
+            stop.record(stream)
+            stop.synchronize()
+        key = kernel.py_func.__name__, _shape(arguments)
+        taken.setdefault(key, []).append(start.elapsed_time(stop) / 1e3)
+        calls[key] = calls.get(key, 0) + 1
+
+    kept = [(m, m.launch) for m in MODULES]
+    try:
+        for module, _ in kept:
+            module.launch = timed
+        for _ in range(repeats):
+            if session.batch == session.batches:
+                session.end_epoch()
+            session.step()
+    finally:
+        for module, launch in kept:
+            module.launch = launch
+    bandwidth = copy_bandwidth()
+    floors = floor_bytes(session, batch)
+    print(f"\n{'-'.join(map(str, layers))}, {n_steps} steps, batch {batch}; copies run at {bandwidth / 1e9:.0f} GB/s")
+    print(f"{'kernel':22}{'columns':>8}{'us':>9}{'MB':>9}{'floor us':>10}{'floor/us':>10}")
+    total = floor_total = 0.0
+    for key, times in taken.items():
+        us = float(np.median(times)) * 1e6
+        size = floors.get(key, floors.get((key[0], None)))
+        total += us
+        if size is None:
+            print(f"{key[0]:22}{key[1]:8}{us:9.1f}")
+            continue
+        floor = size / bandwidth * 1e6
+        floor_total += floor
+        print(f"{key[0]:22}{key[1]:8}{us:9.1f}{size / 1e6:9.2f}{floor:10.2f}{floor / us:10.2f}")
+    print(f"{'together':30}{total:9.1f}{'':9}{floor_total:10.2f}")
+
+
+def _shape(arguments):
+    # Neurons of the layer a kernel works for: the last axis of its largest array of floats.
+    floats = [a for a in arguments if getattr(a, "ndim", 0) >= 2 and np.dtype(a.dtype).kind == "f" and a.size]
+    if not floats:
+        return 0
+    widest = max(floats, key=lambda a: a.ndim)
+    return widest.shape[widest.ndim - 1]
+
+
+def floor_bytes(session, batch):
+    """Bytes that each kernel of a batch must read and write at least once, by (kernel, neurons)."""
+    device, size = session._device, np.dtype(session.dtype).itemsize
+    layers, n_steps, words = device.layers, device.n_steps, -(-device.n_steps // 32)
+    pools = [device.inputs(batch, 0), *(layer.spikes for layer in device._batch(batch))]
+    entries = [int(compiler.to_host(p.row_ptr)[:, -1].sum()) for p in pools]
+    result = {("_poisson", None): batch * layers[0] * (1 + 4 * words) + 4 * entries[0]}
+    for index, (a, b) in enumerate(pairwise(layers)):
+        field, weights = size * batch * n_steps * b, size * a * b
+        listed = entries[index + 1] * (4 + 2 * size)
+        result["_synaptic_input", b] = weights + 4 * entries[index] + field
+        result["_lif_forward", b] = field + listed + 4 * batch * words * b
+        result["_lif_backward", b] = field * (2 if index else 1) + listed + size * entries[index + 1]
+        result["_word_gradient", b] = field + weights + 4 * batch * words * a
+        if index:
+            result["_spike_error", b] = weights + field + (4 + size) * entries[index]
+    result["_membrane_loss", layers[-1]] = 2 * size * batch * n_steps * layers[-1]
+    result["_clipped_adam", 0] = 7 * size * device.flat_weights.size
+    return result
+
+
+def copy_bandwidth(size=2**28):
+    """Bytes a second of a copy on the device, read and written."""
+    a, b = (compiler.empty(size // 4, np.float32) for _ in range(2))
+    b.copy_to_device(a)
+    seconds = _median(lambda: b.copy_to_device(a), compiler.synchronize)
+    return 2 * size / seconds
