@@ -70,3 +70,12 @@ def test_missing_driver_and_compiler_name_the_extras(name):
     assert isinstance(error, InputError)
     assert "snnsim[cuda13]" in str(error)
     assert "\n" not in str(error)
+
+
+@pytest.mark.skipif(compiler.availability().usable, reason="has a GPU: `python -m tests.gpu` is the test")
+def test_gpu_checks_fail_without_a_gpu(monkeypatch, capsys):
+    from tests import gpu
+
+    monkeypatch.setattr("sys.argv", ["gpu"])
+    assert gpu.main() == 1
+    assert "FAILED: no GPU" in capsys.readouterr().err
