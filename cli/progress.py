@@ -84,7 +84,7 @@ class TrainingProgress:
                 self._bar.update(
                     self._task, completed=done, description=f"epoch {session.epoch + 1}", numbers=self._numbers(session)
                 )
-        elif now >= self._next_line:
+        elif now >= self._next_line and session.batch >= 20:  # the first batches may wait for the compiler
             self._next_line = now + 15
             done = session.epoch * session.batches + session.batch
             total = session.config.training.epochs * session.batches
