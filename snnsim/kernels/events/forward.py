@@ -125,8 +125,8 @@ def _sample_forward(
     v_threshold, _, r, _, tau_syn = neuron
     size = w.shape[1]
     real = w.dtype.type
-    v, v_end = np.zeros(size, w.dtype), np.zeros(size, w.dtype)
-    charge, charge_end = np.zeros(size, w.dtype), np.zeros(size, w.dtype)
+    # State at the start and at the end of an interval, by turns: exchanging arrays would count references.
+    v, charge = np.zeros((2, size), w.dtype), np.zeros((2, size), w.dtype)
     flagged = np.zeros((size + 7) // 8 * 8, np.uint8)
     flagged_words = flagged.view(np.int64)
     room = len(times)
@@ -134,12 +134,18 @@ def _sample_forward(
     for m in range(n_instants):
         opened = times_in[instants[m]]
         closed = times_in[instants[m + 1]] if m + 1 < n_instants else duration
-        add_rows(charge, w, neurons_in, instants[m], instants[m + 1])
+        now, then = m & 1, 1 - (m & 1)
+        last = instants[m + 1] - 1
+        if last > instants[m]:
+            add_rows(charge[now], w, neurons_in, instants[m], last)
+        row = neurons_in[last]
         _sweep(
             v,
             charge,
-            v_end,
-            charge_end,
+            now,
+            then,
+            w,
+            row,
             flagged,
             real(flows[m, 0]),
             real(flows[m, 1]),
@@ -154,9 +160,9 @@ def _sample_forward(
             for n in range(8 * word, min(8 * word + 8, size)):
                 if flagged[n]:
                     end, count, ok = cross(
-                        float(v[n]),
-                        r / tau_syn * charge[n],
-                        float(v_end[n]),
+                        float(v[now, n]),
+                        r / tau_syn * (charge[now, n] + w[row, n]),
+                        float(v[then, n]),
                         opened,
                         closed,
                         NO_FLOW,
@@ -172,9 +178,7 @@ def _sample_forward(
                     )
                     if not ok:
                         return count, n
-                    v_end[n] = end
-        v, v_end = v_end, v
-        charge, charge_end = charge_end, charge
+                    v[then, n] = end
     sort_spikes(times, neurons, intervals, marks, min(count, room))
     return count, -1
 
@@ -187,12 +191,13 @@ def add_row(total, row):
 
 
 @njit(cache=True, error_model="numpy")
-def _sweep(v, charge, v_end, charge_end, flagged, a_vv, a_ii, a_vq, response, v_threshold):
+def _sweep(v, charge, now, then, w, row, flagged, a_vv, a_ii, a_vq, response, v_threshold):
     # All neurons over an interval, and which of them may have crossed. A function of its own, so that it vectorises.
-    for n in range(len(v)):
-        v_end[n] = a_vv * v[n] + a_vq * charge[n]
-        charge_end[n] = a_ii * charge[n]
-        flagged[n] = may_exceed(v[n], charge[n], response, v_threshold)
+    for n in range(v.shape[1]):
+        moved = charge[now, n] + w[row, n]
+        v[then, n] = a_vv * v[now, n] + a_vq * moved
+        charge[then, n] = a_ii * moved
+        flagged[n] = may_exceed(v[now, n], moved, response, v_threshold)
 
 
 @njit(cache=True, error_model="numpy", inline="always")
