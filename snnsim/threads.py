@@ -37,6 +37,12 @@ def keep_compiled_code():
     os.environ["NUMBA_CACHE_DIR"] = str(chosen)
 
 
+def is_compiled(kernel):
+    """Whether the cache on disk holds machine code of a kernel, by its function's name, for these sources."""
+    folder = os.environ.get("NUMBA_CACHE_DIR")
+    return folder is not None and any(Path(folder).rglob(f"*.{kernel}-*.nbi"))
+
+
 def _remove_old(root):
     import shutil
 

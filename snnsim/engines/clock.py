@@ -282,13 +282,6 @@ class ClockEngine:
         cpu.group_spikes(inputs.rows, inputs.row_ptr, rows, row_ptr)
         return GridSpikes(rows, row_ptr, inputs.n_neurons, cpu.GROUP)
 
-    def _ungrouped(self, index, inputs):
-        cap = int(cpu.GROUP * inputs.row_ptr[:, -1].max(initial=0))
-        rows = self._array((index, "neurons"), (len(inputs.row_ptr), cap), np.int32)
-        row_ptr = self._array((index, "neuron_ptr"), inputs.row_ptr.shape, np.int32)
-        cpu.ungroup_spikes(inputs.rows, inputs.row_ptr, rows, row_ptr)
-        return GridSpikes(rows, row_ptr, inputs.n_neurons)
-
     def _run_layer(self, index, layer, w, traced, every):
         batch, n_out = len(layer.inputs.row_ptr), w.shape[1]
         layer.n_neurons = n_out

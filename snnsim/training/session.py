@@ -16,6 +16,7 @@ from snnsim.memory import release_compiler_pages
 from snnsim.network import Network
 from snnsim.optimizers import Optimizer, learning_rate
 from snnsim.parameters import LIFParameters
+from snnsim.training import compile_ahead
 
 EVALUATION_EPOCH = 2**32 - 1
 """Epoch number that keys the random numbers of every evaluation: the same samples get the same spikes each time."""
@@ -79,10 +80,11 @@ class Session:
 
     def __init__(self, config, weights=None):
         self.config = config
+        compiling = compile_ahead.start(config)
         # The compiler's own code need not be in memory together with the data and the workspace.
         squared_norm(np.zeros(1, np.float32))
         release_compiler_pages()
-        self._loading = True
+        self._loading, self._compiling = True, compiling
         self._split(load(config.data.dataset, config.data.data_dir or None))
         self.dtype = np.dtype(configuration.precision(config))
         self.readout = configuration.readout(config)
@@ -140,6 +142,8 @@ class Session:
         result = self.loss(output, labels)
         self._check_finite("loss", result.loss)
         if self._loading:
+            if self._compiling is not None:
+                self._compiling.join()
             release_compiler_pages()
         gradients = self.engine.backward(self.weights, result.gradient, on_layer)
         push_silent(result, self.engine.last_presynaptic(), self.config.loss.silent_push, gradients[-1])

@@ -205,7 +205,8 @@ def van_rossum_amplitude(neurons, times, counts, labels, targets, target_counts,
                 amplitude[b, k, c] = slope / n_samples
 
 
-@njit(**KERNEL)
+# Serial: its work is a trifle beside the layer's that made v, and a parallel loop takes a second longer to compile.
+@njit(**SERIAL)
 def membrane_loss(v, labels, use_max, loss, prediction, dloss_dv):
     """Cross-entropy of the softmax of a readout's membrane, its mean or its maximum over time.
 
@@ -220,7 +221,7 @@ def membrane_loss(v, labels, use_max, loss, prediction, dloss_dv):
         Output; for the maximum at its first step only.
     """
     n_samples, n_steps, n_classes = v.shape
-    for b in prange(n_samples):
+    for b in range(n_samples):
         z = np.empty(n_classes)
         where = np.zeros(n_classes, np.int64)
         if use_max:

@@ -1,0 +1,75 @@
+"""Compile the backward kernels in a second process while the first compiles the forward ones.
+
+Nothing is passed between the two but Numba's cache on disk, where the first finds what the second has compiled.
+"""
+
+import itertools
+import subprocess
+import sys
+import threading
+
+from snnsim import config as configuration
+from snnsim.threads import is_compiled
+
+BACKWARD = (
+    "lif_backward",
+    "surrogate_backward",
+    "transpose_rows",
+    "weight_gradient",
+    "at_spikes",
+    "spike_error",
+    "adam",
+    "sgd",
+)
+
+
+def start(config):
+    """Begin, if the machine's cache has no backward kernel for these sources.
+
+    Parameters
+    ----------
+    config : Config
+
+    Returns
+    -------
+    threading.Thread or None
+        To be joined before the first backward pass. A kernel that is then not in the cache is compiled by the caller.
+    """
+    backward = "surrogate_backward" if config.gradient.method == "surrogate" else "lif_backward"
+    if config.simulation.engine != "clock" or is_compiled(backward):
+        return None
+    command = f"from {__name__} import from_standard_input; from_standard_input()"
+    # A session of its own: Ctrl-C is for the training.
+    options = {"input": configuration.to_toml(config), "text": True, "start_new_session": True}
+    thread = threading.Thread(
+        target=subprocess.run, args=([sys.executable, "-c", command],), kwargs=options, daemon=True
+    )
+    thread.start()
+    return thread
+
+
+def compile_backward(config):
+    """Run a batch of no samples: its loops are empty, and only the kernels of :data:`BACKWARD` are compiled."""
+    import numpy as np
+
+    from snnsim.engines.grid import GridSpikes
+    from snnsim.kernels import cpu
+    from snnsim.optimizers import Optimizer
+    from snnsim.training.session import engine_of, loss_of
+
+    for name in cpu.__all__:
+        if name not in BACKWARD and hasattr(getattr(cpu, name), "py_func"):
+            setattr(cpu, name, getattr(cpu, name).py_func)
+    layers = config.network.layers
+    engine = engine_of(config, configuration.neurons(config), configuration.readout(config))
+    engine.plan[:] = [way or "gather" for way in engine.plan]
+    weights = [np.zeros(shape, engine.dtype) for shape in itertools.pairwise(layers)]
+    nothing = GridSpikes(np.zeros((0, 1), np.int32), np.zeros((0, engine.n_steps + 1), np.int32), layers[0])
+    output = engine.forward(weights, nothing)
+    result = loss_of(config, layers[-1], engine)(output, np.zeros(0, np.int64))
+    Optimizer(config.optimizer.name, weights).step(engine.backward(weights, result.gradient), 0.0)
+
+
+def from_standard_input():
+    """Compile for the configuration that stands as TOML in standard input."""
+    compile_backward(configuration.from_tree(configuration.parse(sys.stdin.read(), "standard input"), "standard input"))

@@ -1,0 +1,45 @@
+"""A cold cache: the second process compiles the backward kernels that the first then finds."""
+
+import json
+import os
+import subprocess
+import sys
+
+from snnsim.training import compile_ahead
+
+PROGRAM = """
+import json
+from numba.core import event
+from snnsim import config
+from snnsim.training.session import Session
+
+compiled = []
+
+class Listener(event.Listener):
+    def on_start(self, e):
+        compiled.append(e.data["dispatcher"].py_func.__name__)
+
+    def on_end(self, e):
+        pass
+
+event.register("numba:compile", Listener())
+session = Session(config.load(None, ["data.limit=100", "network.layers=[784,8,10]"]))
+session.step()
+session.step()
+print(json.dumps(compiled))
+"""
+
+
+def test_first_process_compiles_no_backward_kernel(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, check=True)
+    assert done.stderr == ""
+    compiled = json.loads(done.stdout)
+    assert "lif_forward" in compiled
+    assert not set(compiled) & set(compile_ahead.BACKWARD)
+    assert {path.name.split("-")[0].split(".")[-1] for path in tmp_path.rglob("*.nbi")} >= {
+        "lif_forward",
+        "lif_backward",
+        "weight_gradient",
+        "adam",
+    }
