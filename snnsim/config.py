@@ -120,6 +120,7 @@ class TrainingConfig:
     epochs: int = 4
     batch_size: int = 50
     seed: int = 0
+    dropout: float = 0.0  # probability that a hidden neuron is silent to the next layer for a trial (clock engine)
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ BETWEEN = {
     "data.elastic_sigma": (0.5, 100),
 }
 """Smallest and largest value."""
-BELOW_ONE = ("optimizer.momentum", "optimizer.beta1", "optimizer.beta2")
+BELOW_ONE = ("optimizer.momentum", "optimizer.beta1", "optimizer.beta2", "training.dropout")
 
 
 def shipped():
@@ -324,6 +325,8 @@ def check(config, origin="configuration"):
             f"{origin}: gradient.method = {config.gradient.method!r}: engine {engine} has only exact; the others "
             "belong to the clock engine"
         )
+    if engine != "clock" and config.training.dropout:
+        raise InputError(f"{origin}: training.dropout = {config.training.dropout}: engine {engine} has none")
     if engine != "clock" and config.network.reset == "none":
         raise InputError(f"{origin}: network.reset = 'none': engine {engine} allows hard and subtract")
     try:

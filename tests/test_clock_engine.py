@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from snnsim.engines.clock import CHUNK, ClockEngine
+from snnsim.engines.dropout import Dropout
 from snnsim.engines.grid import GridSpikes
 from snnsim.parameters import LIFParameters
 from tests import reference
@@ -159,3 +160,45 @@ def test_silent_network_has_no_gradient_and_no_spikes():
     assert output.counts.sum() == 0
     grads = engine.backward(weights, np.zeros(output.times.shape))
     assert all((g == 0).all() for g in grads)
+
+
+@pytest.mark.parametrize("weight_gradient", ["discrete", "continuous"])
+@pytest.mark.parametrize("gradient", ["exact", "literal", "tssl", "surrogate"])
+def test_dropout_is_a_sample_s_own_weights_without_rows(gradient, weight_gradient):
+    # Dropping a neuron in one sample takes its row out of the weights above it, and all others grow by 1/(1 - rate).
+    weights, parameters, dense = problem(layers=(13, 30, 20, 4))
+    dropout = Dropout(0.4, np.array([3, 11, 7]), seed=5, epoch=2)
+    engine = ClockEngine(
+        parameters, "leaky", dt=0.1, n_steps=dense.shape[1], precision="float64", gradient=gradient,
+        weight_gradient=weight_gradient,
+    )  # fmt: skip
+    output = engine.forward(weights, grid_spikes(dense), dropout=dropout)
+    v, signal = output.v.copy(), np.random.default_rng(1).normal(size=output.v.shape)
+    ours = [g.copy() for g in engine.backward(weights, signal)]
+    masks = [np.ones((3, 13), bool), *(engine.layer_constants(layer).dropped.kept for layer in (1, 2))]
+    assert all(0 < m.mean() < 1 for m in masks[1:])
+    theirs = [np.zeros_like(w) for w in weights]
+    for b in range(3):
+        factors = [m[b][:, None] * (1 if layer == 0 else 1 / 0.6) for layer, m in enumerate(masks)]
+        own = [w * f for w, f in zip(weights, factors, strict=True)]
+        np.testing.assert_allclose(
+            engine.forward(own, grid_spikes(dense[b : b + 1])).v[0], v[b], rtol=1e-12, atol=1e-12
+        )
+        for total, grad, f in zip(theirs, engine.backward(own, signal[b : b + 1]), factors, strict=True):
+            total += grad * f
+    assert_same_gradients(ours, theirs)
+
+
+def test_dropout_drops_at_its_rate_and_is_drawn_anew():
+    spikes = GridSpikes(np.zeros((200, 1), np.int32), np.zeros((200, 2), np.int32), 501)
+    ids = np.arange(200)
+    drawn = {}
+    for layer, seed, epoch in itertools.product((0, 1), repeat=3):
+        kept = Dropout(0.3, ids, seed, epoch).drop(layer, spikes).kept
+        # Standard deviation of the mean of 100,200 draws.
+        assert abs(kept.mean() - 0.7) < 5 * np.sqrt(0.21 / kept.size)
+        drawn[layer, seed, epoch] = kept
+    for a, b in itertools.combinations(drawn.values(), 2):
+        assert abs((a == b).mean() - 0.58) < 0.02
+    shuffled = Dropout(0.3, ids[::-1], 0, 0).drop(0, spikes).kept
+    np.testing.assert_array_equal(shuffled[::-1], drawn[0, 0, 0])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnsim.engines.blas import dense_kernels, one_thread
+from snnsim.engines.dropout import DroppedSpikes
 from snnsim.engines.grid import GridSpikes, slab_of_grid
 from snnsim.engines.outputs import VoltageOutput
 from snnsim.errors import InputError
@@ -35,7 +36,9 @@ class _Layer:
     neuron: tuple
     reset: int
     spiking: bool
+    gain: float = 1.0
     cap: int = 0
+    dropped: DroppedSpikes | None = None
     given: GridSpikes | None = None
     inputs: GridSpikes | None = None
     n_neurons: int = 0
@@ -45,6 +48,13 @@ class _Layer:
     slope: np.ndarray | None = None
     v_trace: np.ndarray | None = None
     i_trace: np.ndarray | None = None
+
+    @property
+    def amplified(self):
+        """Coefficients with every weight times :attr:`gain`."""
+        a_ii, b_i, a_vv, a_vi, b_v = self.coefficients
+        gain = type(b_i)(self.gain)
+        return a_ii, gain * b_i, a_vv, a_vi, gain * b_v
 
 
 class ClockEngine:
@@ -151,7 +161,7 @@ class ClockEngine:
         """Whether :meth:`backward` takes dL/ds of every step rather than dL/d(spike time) of the output spikes."""
         return self.gradient in ("tssl", "surrogate")
 
-    def forward(self, weights, inputs, trace=(), every=1):
+    def forward(self, weights, inputs, trace=(), every=1, dropout=None):
         """Simulate a batch.
 
         Parameters
@@ -162,6 +172,8 @@ class ClockEngine:
             Layers whose membrane and current are kept, for :meth:`traces`.
         every : int
             Keep them after every ``every``-th step.
+        dropout : Dropout, optional
+            Of hidden neurons, in training.
 
         Returns
         -------
@@ -178,6 +190,10 @@ class ClockEngine:
         if inputs.row_ptr.shape[1] != self.n_steps + 1:
             raise InputError(f"input: {inputs.row_ptr.shape[1] - 1} steps; the engine has {self.n_steps}")
         for index, (layer, w) in enumerate(zip(self._layers, weights, strict=True)):
+            layer.dropped, layer.gain = None, 1.0
+            if dropout is not None and index:
+                layer.dropped, layer.gain = dropout.drop(index - 1, inputs), dropout.gain
+                inputs = layer.dropped.spikes
             layer.given, layer.inputs = inputs, self._arranged(index, inputs)
             self._run_layer(index, layer, w, index in trace, every)
             inputs = GridSpikes(layer.neurons, layer.spike_ptr, w.shape[1])
@@ -322,7 +338,7 @@ class ClockEngine:
             x = self._array("x", (batch, min(CHUNK, self.n_steps), n_out))
             self._sum_input(index, layer, table, k0, k1, x)
             cpu.lif_forward(
-                x, layer.coefficients, layer.neuron, layer.reset, self.kept, k0, k1, v, i_syn, layer.neurons,
+                x, layer.amplified, layer.neuron, layer.reset, self.kept, k0, k1, v, i_syn, layer.neurons,
                 layer.spike_ptr, layer.inverse, layer.slope, layer.v_trace, layer.i_trace, every,
             )  # fmt: skip
 
@@ -357,20 +373,22 @@ class ClockEngine:
         for k0, k1 in reversed(self._chunks()):
             if layer.spiking and self.every_step:
                 cpu.surrogate_backward(
-                    layer.coefficients, layer.neuron, layer.reset, self.width, self.fallback, self.continuous, k0, k1,
+                    layer.amplified, layer.neuron, layer.reset, self.width, self.fallback, self.continuous, k0, k1,
                     layer.neurons, layer.spike_ptr, layer.inverse, layer.slope, layer.v_trace, error, dloss_dv, g, h,
                     adjoint, spike_adjoint,
                 )  # fmt: skip
             else:
                 cpu.lif_backward(
-                    layer.coefficients, layer.neuron, layer.reset, self.kept, self.continuous, k0, k1, layer.neurons,
+                    layer.amplified, layer.neuron, layer.reset, self.kept, self.continuous, k0, k1, layer.neurons,
                     layer.spike_ptr, layer.inverse, layer.slope, error, dloss_dv, g, h, carry, adjoint, spike_adjoint,
                 )  # fmt: skip
             self._add_weight_gradient(index, layer, k0, k1, adjoint, grad)
             if index:
                 self._pass_down(layer, w, k0, k1, spike_adjoint, passed)
         if self.continuous:
-            grad *= self._area
+            grad *= self._area * self.dtype.type(layer.gain)
+        if layer.dropped is not None:
+            passed = layer.dropped.returned(passed)
         return grad, passed
 
     def _signal_below(self, index, w):

@@ -8,6 +8,7 @@ from snnsim import config as configuration
 from snnsim.datasets import load
 from snnsim.encoders import Encoder
 from snnsim.engines import make_engine
+from snnsim.engines.dropout import Dropout
 from snnsim.errors import InputError
 from snnsim.initialisation import initial_weights, scale_to_rate
 from snnsim.kernels.cpu import squared_norm
@@ -138,7 +139,11 @@ class Session:
             If the loss or a gradient is not finite; the weights are then as they were before the batch.
         """
         values, labels, ids = self.next_batch()
-        output = self.engine.forward(self.weights, self.inputs(values, ids, self.epoch))
+        options = {}
+        if self.config.training.dropout:
+            t = self.config.training
+            options["dropout"] = Dropout(t.dropout, ids, t.seed, self.epoch)
+        output = self.engine.forward(self.weights, self.inputs(values, ids, self.epoch), **options)
         result = self.loss(output, labels)
         self._check_finite("loss", result.loss)
         if self._loading:

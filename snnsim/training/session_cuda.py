@@ -32,6 +32,8 @@ class CudaSession(Session):
     def __init__(self, config, weights=None):
         if config.simulation.engine != "clock":
             raise InputError(f"simulation.engine = {config.simulation.engine!r}: target = 'cuda' runs only clock")
+        if config.training.dropout:
+            raise InputError(f"training.dropout = {config.training.dropout}: target = 'cuda' has none")
         compiler.require()
         self._device = None
         super().__init__(config, weights)
