@@ -17,6 +17,7 @@ from . import (
     plot,
     reproduce,
     simulate,
+    sweep,
     train,
 )
 
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("train")(train.train)
+app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)
 app.command("simulate")(simulate.simulate)
 app.command("info")(info.info)

@@ -70,7 +70,6 @@ def configuration(source, settings, flags):
         Values by flag name, None where a flag was not given.
     """
     from snnsim import config
-    from snnsim.errors import InputError
 
     chosen = []
     for flag, key in KEYS.items():
@@ -78,9 +77,6 @@ def configuration(source, settings, flags):
         if value is None:
             continue
         if flag == "layers":
-            sizes = value.split("-")
-            if not all(s.isdecimal() for s in sizes):
-                raise InputError(f"--layers {value}: must be sizes joined by '-', such as 784-400-10")
-            value = [int(s) for s in sizes]
+            value = config.layer_sizes(value, "--layers")
         chosen.append(f"{key}={config.toml_value(str(value) if isinstance(value, Path) else value)}")
     return config.load(source, [*chosen, *(settings or [])])

@@ -145,6 +145,28 @@ def training(
     _save(plot_training(runs, _spiking_layers(directory) if len(runs) == 1 else None), output, dpi)
 
 
+@app.command("sweep")
+def sweep(
+    path: Annotated[str, typer.Argument(metavar="SWEEP", help="Folder of a sweep, or its sweep.h5.")],
+    output: Output,
+    metric: Annotated[
+        str, typer.Option(metavar="NAME", help="test_accuracy, best_val_accuracy, test_loss, seconds_per_epoch, ...")
+    ] = "test_accuracy",
+    x: Annotated[
+        str | None, typer.Option("--x", metavar="AXIS", help="Along the figure; the first that varies without it.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(metavar="AXIS", help="A line for each of its values.")] = None,
+    dpi: Dpi = 300,
+    force: Force = False,
+):
+    """Metric over one or two axes of a grid, with mean and spread over the others."""
+    check_output(output, force)
+    from snnsim.plotting import plot_sweep
+    from snnsim.sweep.table import load_table
+
+    _save(plot_sweep(load_table(path), metric, x, by), output, dpi)
+
+
 def _spiking_layers(directory):
     """Names of the spiking layers after the input, from the configuration of a run; None without one."""
     from snnsim import config

@@ -4,6 +4,7 @@ Imports point only downward; each layer knows those below it::
 
     plotting, experiments    pictures from files; the study's figures, each one function: data -> results file
     analysis                 spectra, wavelets, convergence, populations, gradients
+    sweep                    grids of trainings, spread over processes and machines
     training                 the loop: encode -> forward -> loss -> backward -> update
     interchange              NIR, Neo, NWB, SHD, CSV
     recording                HDF5 traces, checkpoints, provenance (the only importer of h5py)

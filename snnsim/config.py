@@ -249,12 +249,43 @@ def load(source=None, settings=()):
     return from_tree(tree, origin)
 
 
+def known_keys():
+    """Every key as ``table.key``."""
+    return [f"{table}.{f.name}" for table, factory in TABLES.items() for f in dataclasses.fields(factory)]
+
+
+def parse_value(key, text, origin):
+    """Value of a known ``table.key`` from its text as in ``--set``, in the type that the key has.
+
+    Raises
+    ------
+    InputError
+        For a value of another type; ``origin`` begins the message.
+    """
+    table, _, name = key.partition(".")
+    return _convert(_value(text), typing.get_type_hints(TABLES[table])[name], f"{origin}: {key}")
+
+
+def layer_sizes(text, origin):
+    """Sizes of layers from text such as ``784-400-10``.
+
+    Raises
+    ------
+    InputError
+        If it is not of that form; ``origin`` begins the message.
+    """
+    sizes = text.split("-")
+    if not all(s.isdecimal() for s in sizes):
+        raise InputError(f"{origin} {text}: must be sizes joined by '-', such as 784-400-10")
+    return [int(s) for s in sizes]
+
+
 def from_tree(tree, origin="configuration"):
     """Build a checked :class:`Config` of nested dictionaries; ``origin`` begins every message."""
     tables = {}
     for table, values in tree.items():
         if table not in TABLES:
-            raise InputError(f"{origin}: unknown table [{table}]{_nearest(table, TABLES)}")
+            raise InputError(f"{origin}: unknown table [{table}]{nearest(table, TABLES)}")
         if not isinstance(values, dict):
             raise InputError(f"{origin}: {table} = {values!r}: must be a table")
         tables[table] = _table(TABLES[table], table, values, origin)
@@ -291,7 +322,7 @@ def check(config, origin="configuration"):
         if value(key) not in allowed:
             raise InputError(
                 f"{origin}: {key} = {value(key)!r}: must be one of {', '.join(allowed)}"
-                f"{_nearest(str(value(key)), allowed)}"
+                f"{nearest(str(value(key)), allowed)}"
             )
     for key in POSITIVE:
         if not 0 < value(key) < float("inf"):
@@ -394,7 +425,8 @@ def _value(text):
         return text
 
 
-def _nearest(name, known):
+def nearest(name, known):
+    """End of a message that suggests the nearest of the known names; empty if none is near."""
     close = difflib.get_close_matches(name, list(known), 1, 0.5)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -405,7 +437,7 @@ def _table(factory, table, values, origin):
     for key, value in values.items():
         if key not in known:
             elsewhere = [f"{t}.{key}" for t, f in TABLES.items() if key in typing.get_type_hints(f)]
-            hint = f"; did you mean {elsewhere[0]}?" if elsewhere else _nearest(key, known)
+            hint = f"; did you mean {elsewhere[0]}?" if elsewhere else nearest(key, known)
             raise InputError(f"{origin}: unknown key {table}.{key}{hint}")
         converted[key] = _convert(value, known[key], f"{origin}: {table}.{key}")
     return factory(**converted)

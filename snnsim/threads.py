@@ -51,6 +51,11 @@ def _remove_old(root):
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def available_cores():
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def use_threads(count):
     """Run the kernels on ``count`` threads; 0 for all cores.
 
@@ -59,7 +64,7 @@ def use_threads(count):
     InputError
         If there cannot be so many.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = available_cores()
     if count < 0 or count > 64 * cores:
         raise InputError(f"--threads = {count}: must lie in 1..{64 * cores}, or be 0 for all {cores} cores")
     if "numba" not in sys.modules:

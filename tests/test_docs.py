@@ -106,6 +106,8 @@ def test_the_readme_commands_run(tmp_path, monkeypatch, capsys, small_mnist):
             continue
         if words[0] == "train" and "--resume" not in words:
             words += [*SMALL, "--run-dir", "other"]
+        if words[0] == "sweep":
+            words += SMALL[:-1]
         code, _, err = call(*words)
         assert code == 0, f"{line}: {err}"
         ran += 1

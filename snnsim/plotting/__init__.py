@@ -9,6 +9,7 @@ import importlib
 _PUBLIC = {
     "plot_raster": "snnsim.plotting.raster",
     "plot_rates": "snnsim.plotting.rates",
+    "plot_sweep": "snnsim.plotting.sweep",
     "plot_trace": "snnsim.plotting.trace",
     "plot_training": "snnsim.plotting.training",
     "plot_weights": "snnsim.plotting.weights",
