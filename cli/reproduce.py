@@ -15,6 +15,9 @@ def reproduce(
     figure_format: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="Of the figures: png, svg or pdf.")
     ] = "png",
+    workers: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Independent parts at once, with Dask; 0 for as many as cores.")
+    ] = 0,
     force: Annotated[bool, typer.Option("--force", help="Run even what has results already.")] = False,
 ):
     """Reproduce the study: run experiments, draw their figures, and write a report of every claim.
@@ -34,7 +37,7 @@ def reproduce(
         Console(highlight=False).print(table)
         return
     with _Bar() as bar:
-        report = run(names, out, quick=quick, force=force, figure_format=figure_format, progress=bar)
+        report = run(names, out, quick=quick, force=force, figure_format=figure_format, progress=bar, workers=workers)
     print(f"wrote {report}")
 
 

@@ -26,31 +26,29 @@ def run(config, context):
     """
     seeds = config["seeds"]
     context.expect(sum(len(config[m]["dt"]) * len(config[m]["estimators"]) * len(seeds) for m in MODES) + len(seeds))
+    curves = context.parts(
+        {
+            f"{mode}-{method}-{dt:g}-{seed}": (_train, config, mode, dt, method, seed)
+            for mode in MODES
+            for method in config[mode]["estimators"]
+            for dt in config[mode]["dt"]
+            for seed in seeds
+        }
+        | {f"ann-{seed}": (_ann, config, seed) for seed in seeds}
+    )
     results = {"seeds": np.array(seeds), "samples": {m: config[m]["samples"] for m in MODES}}
     for mode in MODES:
         table = config[mode]
-        curves = {
-            method: [
-                _stack(
-                    [
-                        context.part(
-                            f"{mode}-{method}-{dt:g}-{seed}",
-                            lambda dt=dt, m=method, s=seed, mode=mode: _train(config, mode, dt, m, s),
-                        )
-                        for seed in seeds
-                    ]
-                )
-                for dt in table["dt"]
-            ]
-            for method in table["estimators"]
-        }
         results[mode] = {
             "dt": np.array(table["dt"]),
             "n_steps": np.array([_steps(config, mode, dt) for dt in table["dt"]]),
             "estimators": table["estimators"],
-            "curves": curves,
+            "curves": {
+                method: [_stack([curves[f"{mode}-{method}-{dt:g}-{seed}"] for seed in seeds]) for dt in table["dt"]]
+                for method in table["estimators"]
+            },
         }
-    results["ann"] = _stack([context.part(f"ann-{seed}", lambda s=seed: _ann(config, s)) for seed in seeds])
+    results["ann"] = _stack([curves[f"ann-{seed}"] for seed in seeds])
     return results
 
 

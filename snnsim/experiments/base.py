@@ -93,6 +93,12 @@ def _merge(config, changes):
             config[key] = value
 
 
+def one_by_one(calls):
+    """Run independent calls, ``{key: (function, *arguments)}``, in this process; yields each key with its result."""
+    for key, (function, *arguments) in calls.items():
+        yield key, function(*arguments)
+
+
 class Context:
     """A running experiment: keeps finished parts on disk, so that it can go on after a stop, and reports progress.
 
@@ -104,10 +110,12 @@ class Context:
         A part is used again only if it was computed with the same configuration.
     report : callable
         Called with the fraction done, in [0, 1].
+    run_calls : callable
+        Runs independent calls, as :func:`one_by_one` does, in any order.
     """
 
-    def __init__(self, folder, config, report=lambda fraction: None):
-        self._folder, self._config, self._report = Path(folder), config, report
+    def __init__(self, folder, config, report=lambda fraction: None, run_calls=one_by_one):
+        self._folder, self._config, self._report, self._run_calls = Path(folder), config, report, run_calls
         self._done = self._total = 0
 
     def expect(self, n):
@@ -124,11 +132,42 @@ class Context:
 
         Counts as one portion of the progress.
         """
+        found = self._stored(key)
+        if found is None:
+            found = self._keep(key, compute())
+        self.advance()
+        return found
+
+    def parts(self, calls):
+        """Return the trees of independent calls, from disk where an earlier run with this configuration finished them.
+
+        Each counts as one portion of the progress.
+
+        Parameters
+        ----------
+        calls : dict of str to tuple
+            Function of a module and its arguments by the key of the part; other processes may run them, at once.
+
+        Returns
+        -------
+        dict
+            By the same keys, in the same order.
+        """
+        found = {key: self._stored(key) for key in calls}
+        missing = {key: call for key, call in calls.items() if found[key] is None}
+        self.advance(len(calls) - len(missing))
+        for key, result in self._run_calls(missing):
+            found[key] = self._keep(key, result)
+            self.advance()
+        return found
+
+    def _stored(self, key):
         path = self._folder / f"{key}.h5"
         stored = load_tree(path, "experiment-part") if path.exists() else None
-        if stored is None or stored["config"] != self._config:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            save_tree(path, {"config": self._config, "result": tree(compute())}, "experiment-part")
-            stored = load_tree(path, "experiment-part")
-        self.advance()
-        return stored["result"]
+        return stored["result"] if stored and stored["config"] == self._config else None
+
+    def _keep(self, key, result):
+        path = self._folder / f"{key}.h5"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        save_tree(path, {"config": self._config, "result": tree(result)}, "experiment-part")
+        return load_tree(path, "experiment-part")["result"]

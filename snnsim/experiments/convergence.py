@@ -24,11 +24,15 @@ def run(config, context):
     groups = {"resolved": config["resolved"], "crowded": config["crowded"]}
     context.expect(sum(group["networks"] for group in groups.values()))
     results = {"spacing": np.array([config["resolved"]["spacing"], config["crowded"]["spacing"]])}
-    for name, group in groups.items():
-        results[name] = [
-            context.part(f"{name}-{k}", lambda name=name, group=group, k=k: _network(config, name, group, k))
+    parts = context.parts(
+        {
+            f"{name}-{k}": (_network, config, name, group, k)
+            for name, group in groups.items()
             for k in range(group["networks"])
-        ]
+        }
+    )
+    for name, group in groups.items():
+        results[name] = [parts[f"{name}-{k}"] for k in range(group["networks"])]
     return results
 
 

@@ -31,24 +31,19 @@ def run(config, context):
     dts, seeds = config["dt"], config["seeds"]
     context.expect(len(dts) * (2 * len(seeds) + 2))
     results = {"dt": np.array(dts), "estimators": config["estimators"], "limits": np.array(config["limits"])}
-    parts = [
-        context.part(f"first-{dt:g}", lambda dt=dt: _first(config, dt, seeds[0])) for dt in dts
-    ]  # fmt: skip
+    parts = context.parts(
+        {f"first-{dt:g}": (_first, config, dt, seeds[0]) for dt in dts}
+        | {f"seed-{dt:g}-{seed}": (_estimators, config, dt, seed) for dt in dts for seed in seeds}
+        | {f"time-{dt:g}-{seed}": (_fixed_time, config, dt, seed) for dt in dts for seed in seeds}
+        | {f"silent-{dt:g}": (_spiking, config, dt, seeds[0]) for dt in dts}
+    )
     for key in ("maps", "statistics", "slopes", "clamp", "kernel"):
-        results[key] = [part[key] for part in parts]
-    rows = [
-        [context.part(f"seed-{dt:g}-{seed}", lambda dt=dt, s=seed: _estimators(config, dt, s)) for seed in seeds]
-        for dt in dts
-    ]
-    for key in ("norm", "cosine"):
-        results[key] = np.array([[row[key] for row in line] for line in rows])
-    rows = [
-        [context.part(f"time-{dt:g}-{seed}", lambda dt=dt, s=seed: _fixed_time(config, dt, s)) for seed in seeds]
-        for dt in dts
-    ]
-    for key in ("norm", "cosine"):
-        results[f"time_{key}"] = np.array([[row[key] for row in line] for line in rows])
-    results["silent"] = [context.part(f"silent-{dt:g}", lambda dt=dt: _spiking(config, dt, seeds[0])) for dt in dts]
+        results[key] = [parts[f"first-{dt:g}"][key] for dt in dts]
+    for name, part in (("", "seed"), ("time_", "time")):
+        for key in ("norm", "cosine"):
+            rows = [[parts[f"{part}-{dt:g}-{seed}"][key] for seed in seeds] for dt in dts]
+            results[f"{name}{key}"] = np.array(rows)
+    results["silent"] = [parts[f"silent-{dt:g}"] for dt in dts]
     return results
 
 

@@ -79,16 +79,15 @@ def run(config, context):
     """
     tasks = config["tasks"]
     context.expect(len(tasks) * (1 + len(config["optimizers"])))
-    results = {"names": [task["name"] for task in tasks], "optimizers": config["optimizers"], "runs": [], "lines": []}
-    for task in tasks:
-        name = task["name"].replace(" ", "-").replace(",", "")
-        results["runs"].append(
-            [
-                context.part(f"{name}-{o}", lambda task=task, o=o: _optimise(_batch(config, task), o, config))
-                for o in config["optimizers"]
-            ]
-        )
-        results["lines"].append(context.part(f"{name}-line", lambda task=task: _line(_batch(config, task), config)))
+    results = {"names": [task["name"] for task in tasks], "optimizers": config["optimizers"]}
+    keys = [name.replace(" ", "-").replace(",", "") for name in results["names"]]
+    calls = {}
+    for key, task in zip(keys, tasks, strict=True):
+        calls |= {f"{key}-{o}": (_optimise, config, task, o) for o in config["optimizers"]}
+        calls[f"{key}-line"] = (_line, config, task)
+    parts = context.parts(calls)
+    results["runs"] = [[parts[f"{key}-{o}"] for o in config["optimizers"]] for key in keys]
+    results["lines"] = [parts[f"{key}-line"] for key in keys]
     return results
 
 
@@ -97,7 +96,8 @@ def _batch(config, task):
     return Batch(session, task["engine"], task["dt"], config["batch_size"], task["gradient"])
 
 
-def _optimise(batch, optimizer, config):
+def _optimise(config, task, optimizer):
+    batch = _batch(config, task)
     losses, accuracies = [], []
 
     def note(x):
@@ -127,7 +127,8 @@ def _optimise(batch, optimizer, config):
     }
 
 
-def _line(batch, config):
+def _line(config, task):
+    batch = _batch(config, task)
     loss, gradient = batch.value_and_gradient(batch.start)
     norm = float(np.linalg.norm(gradient))
     if norm == 0:

@@ -8,6 +8,7 @@ from snnsim.errors import InputError
 from snnsim.experiments.base import Context, load_config
 from snnsim.experiments.catalogue import CATALOGUE, select
 from snnsim.experiments.report import write_report
+from snnsim.experiments.workers import Workers
 from snnsim.recording.provenance import provenance
 from snnsim.recording.runs import load_tree, save_tree
 
@@ -28,7 +29,7 @@ class Silent:
         """Take one line to show."""
 
 
-def reproduce(names, folder, *, quick=False, force=False, figure_format="png", progress=None):
+def reproduce(names, folder, *, quick=False, force=False, figure_format="png", progress=None, workers=0):
     """Run experiments that have no results yet, draw all their figures, and write the report.
 
     An experiment whose results file in ``folder`` was made with the same configuration is not run again, and one that
@@ -46,6 +47,8 @@ def reproduce(names, folder, *, quick=False, force=False, figure_format="png", p
         Run even what has results.
     figure_format : {"png", "svg", "pdf"}
     progress : Silent, optional
+    workers : int
+        Independent parts run at once, each on one thread; 0 for as many as there are cores, 1 for one after another.
 
     Returns
     -------
@@ -71,12 +74,13 @@ def reproduce(names, folder, *, quick=False, force=False, figure_format="png", p
         config, seconds = load_config(entry.name, quick)
         plan.append((entry, config, seconds, not force and _matches(folder / f"{entry.name}.h5", config)))
     progress.start([(entry, seconds, done) for entry, _, seconds, done in plan])
-    for entry, config, _, done in plan:
-        if not done:
-            _run(entry, config, folder, quick, force, progress)
-        progress.experiment(entry, 1.0)
-        draw(entry, folder, figure_format)
-        progress.message(f"{entry.name}: {'results used again' if done else 'done'}")
+    with Workers(workers, progress.message) as run_calls:
+        for entry, config, _, done in plan:
+            if not done:
+                _run(entry, config, folder, quick, force, progress, run_calls)
+            progress.experiment(entry, 1.0)
+            draw(entry, folder, figure_format)
+            progress.message(f"{entry.name}: {'results used again' if done else 'done'}")
     return write_report(folder, [entry for entry in CATALOGUE if (folder / f"{entry.name}.h5").exists()], figure_format)
 
 
@@ -84,12 +88,12 @@ def _matches(path, config):
     return path.exists() and load_tree(path, KIND)["config"] == config
 
 
-def _run(entry, config, folder, quick, force, progress):
+def _run(entry, config, folder, quick, force, progress, run_calls):
     parts = folder / "parts" / entry.name
     if force:
         shutil.rmtree(parts, ignore_errors=True)
     started = time.perf_counter()
-    context = Context(parts, config, lambda fraction: progress.experiment(entry, fraction))
+    context = Context(parts, config, lambda fraction: progress.experiment(entry, fraction), run_calls)
     results = entry.module().run(config, context)
     seconds = time.perf_counter() - started
     document = {

@@ -27,18 +27,15 @@ def run(config, context):
     """
     horizons, dts, seeds = config["horizons"], config["dt"], config["seeds"]
     context.expect(len(dts) * len(seeds) + 1 + (len(horizons) + 1) * len(seeds))
-    errors = [
-        [context.part(f"error-{dt:g}-{seed}", lambda dt=dt, s=seed: _errors(config, dt, s)) for seed in seeds]
-        for dt in dts
-    ]
+    parts = context.parts(
+        {f"train-{h}-{seed}": (_train, config, h, seed) for h in [*horizons, None] for seed in seeds}
+        | {f"error-{dt:g}-{seed}": (_errors, config, dt, seed) for dt in dts for seed in seeds}
+    )
     results = {"horizons": np.array(horizons), "dt": np.array(dts), "train_dt": config["train_dt"]}
     for key in ("cosine", "relative_error"):
-        results[key] = np.array([[part[key] for part in row] for row in errors])
+        results[key] = np.array([[parts[f"error-{dt:g}-{seed}"][key] for seed in seeds] for dt in dts])
     results |= context.part("speed", lambda: _speed(config))
-    curves = [
-        [context.part(f"train-{h}-{seed}", lambda h=h, s=seed: _train(config, h, s)) for seed in seeds]
-        for h in [*horizons, None]
-    ]
+    curves = [[parts[f"train-{h}-{seed}"] for seed in seeds] for h in [*horizons, None]]
     for key in ("loss", "accuracy", "test_accuracy"):
         results[key] = np.array([[part[key] for part in row] for row in curves[:-1]])
         results[f"folded_{key}"] = np.array([part[key] for part in curves[-1]])
