@@ -263,6 +263,7 @@ def test_without_retries_the_end_of_a_process_is_the_reason(pool):
 
 
 def test_a_point_that_takes_too_long_is_stopped_and_its_retry_goes_on(pool, base, tmp_path):
+    list(pool.run([Task(f"{k}", training.train, (base, tmp_path / f"warm{k}")) for k in range(2)]))
     endless = config.load(base, ["optimizer.schedule=constant"])
     axes = parse_grid(["training.epochs=1,100000"])
     table = sweep(endless, axes, tmp_path, pool, timeout=3, retries=1)
