@@ -16,6 +16,7 @@ from snnsim.threads import available_cores
 
 CONNECT_SECONDS = 8
 POLL_SECONDS = 0.25
+LOGGERS = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
 
 
 @dataclass
@@ -86,6 +87,10 @@ class Pool:
     def __enter__(self):
         distributed = require_distributed()
         with ExitStack() as stack:
+            for name in LOGGERS:  # what matters is said here
+                logger = logging.getLogger(name)
+                stack.callback(logger.setLevel, logger.level)
+                logger.setLevel(logging.CRITICAL)
             if self._scheduler:
                 _check_answers(distributed, self._scheduler)
             address = self._scheduler or self._local_cluster(distributed, stack)
@@ -104,10 +109,6 @@ class Pool:
 
         # A worker that dies ends its call, and whether to try again is decided here.
         stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
-        for name in ("distributed", "tornado.application", "asyncio"):
-            logger = logging.getLogger(name)
-            stack.callback(logger.setLevel, logger.level)
-            logger.setLevel(logging.CRITICAL)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="snnsim-"))
         return stack.enter_context(
             distributed.LocalCluster(

@@ -18,7 +18,7 @@ class Listener:
     """What a sweep reports; the command line shows it. Every method may be overridden."""
 
     def started(self, points, done, slots):
-        """Announce the first training: all points, the rows of those done before, and how many run at once."""
+        """Announce the first training: all points, rows of those done before by name, and how many run at once."""
 
     def running(self, names):
         """Take the names of the points that are being trained, several times a second."""
@@ -111,7 +111,8 @@ def sweep(base, axes, folder, pool, *, timeout=None, retries=1, target="cpu", li
     _sort(table, points)
     table.save(folder)
     names = {task.key for task in tasks}
-    listener.started(points, [table.rows[p.name] for p in points if p.name not in names], pool.slots)
+    done = {point.name: table.rows[point.name] for point in points if point.name not in names}
+    listener.started(points, done, pool.slots)
     by_name = {point.name: point for point in points}
     with closing(pool.run(tasks, timeout, retries, lambda now: listener.running([t.key for t in now]))) as ended:
         for task in ended:

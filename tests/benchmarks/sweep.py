@@ -56,7 +56,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for gradient in GRID["gradient"]:  # compiles what is not compiled yet
-            snnsim("train", *flags, "--limit", 100, "--gradient", gradient, "--run-dir", folder / f"warm-{gradient}")
+            snnsim("train", *flags, "--gradient", gradient, "--run-dir", folder / f"warm-{gradient}")
 
         def commands():
             for point, chosen in points():
