@@ -6,6 +6,7 @@ from snnsim.engines import make_engine
 from snnsim.engines.event import EventEngine
 from snnsim.engines.grid import grid_of_spikes
 from snnsim.engines.outputs import SpikeOutput, slab_of_spikes, spikes_of_slab
+from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError
 from snnsim.kernels.cpu.unpack import grid_spikes
 from snnsim.simulation import ENGINES, LayerRecording, Recording, check_names
@@ -88,7 +89,7 @@ class Simulator:
                 engine, network.parameters, network.readout, dt=dt, n_steps=n_steps, precision=precision, **options
             )
         self.network = network
-        self.weights = [np.ascontiguousarray(w, self.engine.dtype) for w in network.weights]
+        self.weights = [aligned_copy(w, self.engine.dtype) for w in network.weights]
         self.dt, self.n_steps, self.duration = float(dt), int(n_steps), self.engine.duration
         self.scheme = scheme if clock else None
         self.sizes = dict(zip(network.populations, network.layers, strict=True))

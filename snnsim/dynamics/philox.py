@@ -8,23 +8,45 @@ but its low 64 bits, hence the result, are the same.
 from numba.extending import register_jitable
 
 _MASK = 0xFFFFFFFF
+ROUNDS = 10
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 
 
 @register_jitable
+def philox_round(c0, c1, c2, c3, k0, k1):
+    """One of the ten rounds: counter and key of the round to the next counter."""
+    p0 = _M0 * c0
+    p1 = _M1 * c2
+    return ((p1 >> 32) & _MASK) ^ c1 ^ k0, p1 & _MASK, ((p0 >> 32) & _MASK) ^ c3 ^ k1, p0 & _MASK
+
+
+@register_jitable
+def philox_next_key(k0, k1):
+    """Key of the next round."""
+    return (k0 + _W0) & _MASK, (k1 + _W1) & _MASK
+
+
+@register_jitable
 def philox4x32(c0, c1, c2, c3, k0, k1):
     """Ten rounds of Philox 4x32: counter (c0..c3) and key (k0, k1) to four 32-bit words, all as int64 in [0, 2^32)."""
-    for _ in range(10):
-        p0 = _M0 * c0
-        p1 = _M1 * c2
-        c0 = ((p1 >> 32) & _MASK) ^ c1 ^ k0
-        c1 = p1 & _MASK
-        c2 = ((p0 >> 32) & _MASK) ^ c3 ^ k1
-        c3 = p0 & _MASK
-        k0 = (k0 + _W0) & _MASK
-        k1 = (k1 + _W1) & _MASK
+    for _ in range(ROUNDS):
+        c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, k0, k1)
+        k0, k1 = philox_next_key(k0, k1)
     return c0, c1, c2, c3
+
+
+@register_jitable
+def compare_bit(w, threshold, bit, undecided, success):
+    """Compare one bit of 32 uniform numbers, the bits of ``w``, with that of the threshold.
+
+    Returns
+    -------
+    undecided, success : int
+        32-bit words: trials whose numbers equal the threshold so far, and those whose numbers are below it.
+    """
+    ones = -((threshold >> bit) & 1)
+    return undecided & (w ^ ~ones), success | (undecided & ~w & ones)
 
 
 @register_jitable
@@ -55,10 +77,6 @@ def bernoulli32(threshold, neuron, sample, block, seed, epoch):
         call += 1
         for j in range(4):
             w = w0 if j == 0 else (w1 if j == 1 else (w2 if j == 2 else w3))
-            if (threshold >> bit) & 1:
-                success |= undecided & ~w & _MASK
-                undecided &= w
-            else:
-                undecided &= ~w & _MASK
+            undecided, success = compare_bit(w, threshold, bit, undecided, success)
             bit -= 1
     return success

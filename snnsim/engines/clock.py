@@ -5,7 +5,6 @@ arrays with a time axis longer than a chunk are lists of spikes: memory grows wi
 ``B * T * N``. Only the methods with a derivative at every step (``surrogate``, TSSL's fallback) keep every membrane.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from snnsim.engines.blas import dense_kernels, one_thread
 from snnsim.engines.dropout import DroppedSpikes
 from snnsim.engines.grid import GridSpikes, slab_of_grid
 from snnsim.engines.outputs import VoltageOutput
+from snnsim.engines.workspace import Workspace
 from snnsim.errors import InputError
 from snnsim.kernels import cpu
 from snnsim.parameters import scheme_coefficients
@@ -26,6 +26,8 @@ PRECISIONS = {"float32": np.float32, "float64": np.float64}
 DENSE_COST = 0.4
 PATTERN_COST = 1.2
 """Time of one input's row in a dense product, and of one row of the larger pattern table, in rows of a gather."""
+ROW_COST, GROUPING_COST = 80, 70
+"""Time to begin a row, and to put one spike into its pattern, in additions of one number."""
 
 
 @dataclass
@@ -145,7 +147,7 @@ class ClockEngine:
         # The continuous model's coefficient of a unit-height pulse is dt times that of an impulse.
         self._area = self.dtype.type(dt if impulse == "unit-height" else 1)
         self.plan = [None if synapse == "auto" else synapse] * len(self.parameters)
-        self._arrays = {}
+        self._workspace = Workspace()
 
     def layer_constants(self, index):
         """Coefficients, neuron, reset mode and whether it spikes, of a layer."""
@@ -194,7 +196,7 @@ class ClockEngine:
             if dropout is not None and index:
                 layer.dropped, layer.gain = dropout.drop(index - 1, inputs), dropout.gain
                 inputs = layer.dropped.spikes
-            layer.given, layer.inputs = inputs, self._arranged(index, inputs)
+            layer.given, layer.inputs = inputs, self._arranged(index, inputs, w.shape[1])
             self._run_layer(index, layer, w, index in trace, every)
             inputs = GridSpikes(layer.neurons, layer.spike_ptr, w.shape[1])
         last = self._layers[-1]
@@ -254,13 +256,7 @@ class ClockEngine:
         return grads
 
     def _array(self, key, shape, dtype=None):
-        # Workspace kept from call to call: a view of the wanted shape on an array that only grows.
-        dtype = self.dtype if dtype is None else np.dtype(dtype)
-        size = math.prod(shape)
-        kept = self._arrays.get(key)
-        if kept is None or kept.size < size or kept.dtype != dtype:
-            kept = self._arrays[key] = np.empty(size, dtype)
-        return kept[:size].reshape(shape)
+        return self._workspace.array(key, shape, self.dtype if dtype is None else dtype)
 
     def _slab(self, neurons, spike_ptr, n_neurons):
         return slab_of_grid(GridSpikes(neurons, spike_ptr, n_neurons), self.dt)
@@ -268,15 +264,19 @@ class ClockEngine:
     def _chunks(self):
         return [(k, min(k + CHUNK, self.n_steps)) for k in range(0, self.n_steps, CHUNK)]
 
-    def _arranged(self, index, inputs):
+    def _arranged(self, index, inputs, n_out):
         """Input of a layer in the form its plan wants; decides the plan if it is open."""
         if self.plan[index] is None:
             by_neuron = self._by_neuron(index, inputs)
             patterns = self._patterns(index, by_neuron)
+            row = n_out + ROW_COST
+            tabulating = n_out * inputs.n_neurons * cpu.PATTERNS / cpu.GROUP
+            if inputs.group == 1:
+                tabulating += GROUPING_COST * by_neuron.total
             costs = {
-                "gather": by_neuron.total,
-                "pattern": PATTERN_COST * patterns.total + inputs.n_neurons * cpu.PATTERNS / cpu.GROUP,
-                "dense": DENSE_COST * len(inputs.row_ptr) * self.n_steps * inputs.n_neurons,
+                "gather": by_neuron.total * row,
+                "pattern": PATTERN_COST * patterns.total * row + tabulating,
+                "dense": DENSE_COST * len(inputs.row_ptr) * self.n_steps * inputs.n_neurons * row,
             }
             self.plan[index] = min(costs, key=costs.get)
         if self.plan[index] == "pattern":

@@ -1,11 +1,11 @@
 """The exact engine: layer by layer in continuous time, with the exact gradient of what it simulated."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from snnsim.engines.outputs import SpikeOutput, VoltageOutput
+from snnsim.engines.workspace import Workspace
 from snnsim.errors import InputError
 from snnsim.kernels.events.backward import add_parts, order_by_block, partition, spiking_backward
 from snnsim.kernels.events.forward import find_instants, spiking_forward
@@ -94,7 +94,7 @@ class EventEngine:
         self.sample_times = self.duration * np.arange(1, n_samples + 1) / n_samples
         self._layers = [None] * len(self.parameters)
         self._slabs = ()
-        self._workspace = {}
+        self._workspace, self._caps = Workspace(spare=0.25), {}
 
     def forward(self, weights, inputs):
         """Simulate a batch.
@@ -236,20 +236,12 @@ class EventEngine:
         p = self.parameters[layer]
         return (float(p.threshold), float(p.reset_value), float(p.r), float(p.tau_mem), float(p.tau_syn))
 
-    def _array(self, key, shape, dtype):
-        # A workspace that grows: a view of the wanted shape on memory kept from call to call.
-        size = math.prod(shape)
-        kept = self._workspace.get(key)
-        if kept is None or kept.size < size or kept.dtype != dtype:
-            kept = self._workspace[key] = np.empty(size + size // 4, dtype)
-        return kept[:size].reshape(shape)
-
     def _prepare(self, layer, slab):
         batch, cap = slab.times.shape
         state = _Layer(
-            self._array((layer, "instants"), (batch, cap + 1), np.int32),
-            self._array((layer, "n_instants"), (batch,), np.int32),
-            self._array((layer, "flows"), (batch, cap, 4), np.float64),
+            self._workspace.array((layer, "instants"), (batch, cap + 1), np.int32),
+            self._workspace.array((layer, "n_instants"), (batch,), np.int32),
+            self._workspace.array((layer, "flows"), (batch, cap, 4), np.float64),
         )
         p = self.parameters[layer]
         find_instants(
@@ -267,12 +259,12 @@ class EventEngine:
 
     def _spike(self, layer, state, slab, w):
         batch = len(slab.counts)
-        cap = max(16, self._workspace.get((layer, "cap"), w.shape[1]))
+        cap = max(16, self._caps.get(layer, w.shape[1]))
         while True:
-            state.neurons = self._array((layer, "neurons"), (batch, cap), np.int32)
-            state.times = self._array((layer, "times"), (batch, cap), np.float64)
-            state.intervals = self._array((layer, "intervals"), (batch, cap), np.int32)
-            state.marks = self._array((layer, "marks"), (batch, cap, 3), np.float64)
+            state.neurons = self._workspace.array((layer, "neurons"), (batch, cap), np.int32)
+            state.times = self._workspace.array((layer, "times"), (batch, cap), np.float64)
+            state.intervals = self._workspace.array((layer, "intervals"), (batch, cap), np.int32)
+            state.marks = self._workspace.array((layer, "marks"), (batch, cap, 3), np.float64)
             state.counts = np.empty(batch, np.int64)
             stalled = np.empty(batch, np.int64)
             self._advance(layer, state, slab, w, stalled)
@@ -289,7 +281,7 @@ class EventEngine:
                 raise InputError(
                     f"layer {layer}: {most} spikes in a trial; {MAX_SPIKES} in a batch of {batch} is the most allowed"
                 )
-            self._workspace[layer, "cap"] = cap
+            self._caps[layer] = cap
 
     def _advance(self, layer, state, slab, w, stalled):
         spiking_forward(
@@ -328,12 +320,12 @@ class EventEngine:
         state, slab = self._layers[layer], self._slabs[layer]
         batch, cap = state.times.shape
         width, n_blocks, n_groups = partition(batch, w.shape[1])
-        order = self._array("order", (batch, cap), np.int32)
-        block_ptr = self._array("block_ptr", (batch, n_blocks + 1), np.int32)
+        order = self._workspace.array("order", (batch, cap), np.int32)
+        block_ptr = self._workspace.array("block_ptr", (batch, n_blocks + 1), np.int32)
         order_by_block(state.neurons, state.counts, width, n_blocks, order, block_ptr)
         shape_in = slab.times.shape if layer else (0, 0)
-        e_parts = self._array((layer, "e_parts"), (n_blocks, *shape_in), np.float64)
-        grad_parts = self._array((layer, "grad_parts"), (n_groups, *w.shape), self.dtype)
+        e_parts = self._workspace.array((layer, "e_parts"), (n_blocks, *shape_in), np.float64)
+        grad_parts = self._workspace.array((layer, "grad_parts"), (n_groups, *w.shape), self.dtype)
         spiking_backward(
             slab.neurons,
             state.instants,
@@ -357,8 +349,8 @@ class EventEngine:
         state, slab = self._layers[layer], self._slabs[layer]
         batch = len(slab.counts)
         n_groups = min(batch, 16)
-        grad_parts = self._array((layer, "grad_parts"), (n_groups, *w.shape), self.dtype)
-        e = self._array((layer, "e"), slab.times.shape if layer else (0, 0), np.float64)
+        grad_parts = self._workspace.array((layer, "grad_parts"), (n_groups, *w.shape), self.dtype)
+        e = self._workspace.array((layer, "e"), slab.times.shape if layer else (0, 0), np.float64)
         readout_backward(
             slab.neurons,
             slab.times,
@@ -377,6 +369,6 @@ class EventEngine:
     def _total(self, layer, what, parts):
         if len(parts) == 1:
             return parts[0]
-        total = self._array((layer, what), parts.shape[1:], parts.dtype)
+        total = self._workspace.array((layer, what), parts.shape[1:], parts.dtype)
         add_parts(parts, total)
         return total

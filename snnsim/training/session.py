@@ -9,6 +9,7 @@ from snnsim.datasets import load
 from snnsim.encoders import Encoder
 from snnsim.engines import make_engine
 from snnsim.engines.dropout import Dropout
+from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError
 from snnsim.initialisation import initial_weights, scale_to_rate
 from snnsim.kernels.cpu import squared_norm
@@ -99,7 +100,7 @@ class Session:
             if n.target_rate:
                 spiking = len(weights) - (self.readout == "leaky")
                 scale_to_rate(weights, n.target_rate, self._probe_rate, spiking)
-        self.weights = weights
+        self.weights = [aligned_copy(w) for w in weights]
         o = config.optimizer
         self.optimizer = Optimizer(
             o.name, self.weights, momentum=o.momentum, beta1=o.beta1, beta2=o.beta2, epsilon=o.epsilon,

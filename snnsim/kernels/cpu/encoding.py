@@ -8,11 +8,12 @@ neurons (``group = 1``) or as patterns of four neurons (``group = 4``, see :mod:
 import numpy as np
 from numba import njit, prange
 
-from snnsim.dynamics.philox import bernoulli32
+from snnsim.dynamics.philox import ROUNDS, compare_bit, philox_next_key, philox_round
 from snnsim.kernels.cpu.synapse import GROUP, PATTERNS
 from snnsim.kernels.jit import KERNEL, SERIAL
 
 BLOCK = 32
+_MASK = 0xFFFFFFFF
 
 
 @njit(**SERIAL)
@@ -82,6 +83,47 @@ def _list_spikes(words, group, block, n_steps, rows, row_ptr, low, high, active)
         row_ptr[k + 1] = m
 
 
+@njit(**SERIAL)
+def _draw_words(thresholds, sample, block, n_trials, seed, epoch, words, active, scratch):
+    """Fill ``words`` (N,) with what :func:`~snnsim.dynamics.philox.bernoulli32` gives in its lowest ``n_trials`` bits.
+
+    Neurons go through the rounds side by side, in vector registers; one that is decided leaves the list.
+    """
+    undecided, success, w0, w1, w2, w3 = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4], scratch[5]
+    wanted = (1 << n_trials) - 1
+    m = 0
+    for n in range(thresholds.shape[0]):
+        words[n] = wanted if thresholds[n] > _MASK else 0
+        if 0 < thresholds[n] <= _MASK:
+            active[m], undecided[m], success[m] = n, wanted, 0
+            m += 1
+    for call in range(8):
+        if m == 0:
+            return
+        for a in range(m):
+            w0[a], w1[a], w2[a], w3[a] = active[a], sample, block, call
+        k0, k1 = seed, epoch
+        for _ in range(ROUNDS):
+            for a in range(m):
+                w0[a], w1[a], w2[a], w3[a] = philox_round(w0[a], w1[a], w2[a], w3[a], k0, k1)
+            k0, k1 = philox_next_key(k0, k1)
+        bit = 31 - 4 * call
+        for a in range(m):
+            threshold, u, s = thresholds[active[a]], undecided[a], success[a]
+            u, s = compare_bit(w0[a], threshold, bit, u, s)
+            u, s = compare_bit(w1[a], threshold, bit - 1, u, s)
+            u, s = compare_bit(w2[a], threshold, bit - 2, u, s)
+            undecided[a], success[a] = compare_bit(w3[a], threshold, bit - 3, u, s)
+        left = 0
+        for a in range(m):
+            if undecided[a] != 0 and call < 7:
+                active[left], undecided[left], success[left] = active[a], undecided[a], success[a]
+                left += 1
+            else:
+                words[active[a]] = success[a]
+        m = left
+
+
 @njit(**KERNEL)
 def encode_poisson(thresholds, sample_ids, seed, epoch, n_steps, group, rows, row_ptr):
     """Bernoulli spikes, independent in every step: rate coding.
@@ -100,13 +142,13 @@ def encode_poisson(thresholds, sample_ids, seed, epoch, n_steps, group, rows, ro
     """
     n_neurons = thresholds.shape[1]
     for b in prange(thresholds.shape[0]):
-        words, low, high = np.empty(n_neurons, np.int64), np.empty(n_neurons, np.int64), np.empty(n_neurons, np.int64)
+        words, scratch = np.empty(n_neurons, np.int64), np.empty((6, n_neurons), np.int64)
         active = np.empty(n_neurons, np.int32)
         row_ptr[b, 0] = 0
         for block in range((n_steps + BLOCK - 1) // BLOCK):
-            for n in range(n_neurons):
-                words[n] = bernoulli32(thresholds[b, n], n, sample_ids[b], block, seed, epoch)
-            _list_spikes(words, group, block, n_steps, rows[b], row_ptr[b], low, high, active)
+            n_trials = min(BLOCK, n_steps - BLOCK * block)
+            _draw_words(thresholds[b], sample_ids[b], block, n_trials, seed, epoch, words, active, scratch)
+            _list_spikes(words, group, block, n_steps, rows[b], row_ptr[b], scratch[0], scratch[1], active)
 
 
 @njit(**KERNEL)

@@ -1,0 +1,55 @@
+"""Arrays of an engine that are kept from call to call, and begin where a cache line does."""
+
+import math
+
+import numpy as np
+
+CACHE_LINE = 64
+"""Bytes. A vector register is as wide: a row that begins elsewhere costs two accesses for each load."""
+
+
+def aligned_empty(shape, dtype):
+    """Make an uninitialised C-contiguous array that begins at a cache line.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : dtype
+
+    Returns
+    -------
+    ndarray
+    """
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.empty(size + CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % CACHE_LINE
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def aligned_copy(array, dtype=None):
+    """Copy an array to a C-contiguous one that begins at a cache line."""
+    out = aligned_empty(array.shape, array.dtype if dtype is None else dtype)
+    out[...] = array
+    return out
+
+
+class Workspace:
+    """Arrays by name; each is a view of memory that only grows.
+
+    Parameters
+    ----------
+    spare : float
+        Share of what is asked for that is added when memory must grow.
+    """
+
+    def __init__(self, spare=0.0):
+        self._spare, self._memory = spare, {}
+
+    def array(self, key, shape, dtype):
+        """Give the array of this name, with what it held if it is asked for again in the same shape and dtype."""
+        dtype, size = np.dtype(dtype), math.prod(shape)
+        kept = self._memory.get(key)
+        if kept is None or kept.size < size or kept.dtype != dtype:
+            kept = self._memory[key] = aligned_empty((size + int(size * self._spare),), dtype)
+        return kept[:size].reshape(shape)
