@@ -2,10 +2,12 @@
 
 Latency-coded MNIST through 784-400-10 neurons with BATS' parameters and random weights: the same images and weights
 for all, the clock and the hybrid with the same number of steps. Run ``python -m tests.benchmarks.events --help``.
+With ``--peers VENVS`` (made by ``peers/setup.sh VENVS``) other libraries' event-driven gradients do the same work.
 """
 
 import argparse
 import gzip
+import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +21,15 @@ from snnsim.engines.hybrid import HybridEngine
 from snnsim.engines.outputs import slab_of_spikes
 from snnsim.parameters import LIFParameters
 from snnsim.spikes import Spikes, grid_steps
+from tests.benchmarks.train import peer_row
 
+# Environment, script and images in a batch of each rival: PEER_LIMIT seconds are the most that one may take.
+RIVALS = [
+    ("jax", ["jaxsnn_events.py", "--gradient", "eventprop"], 50),
+    ("jax", ["jaxsnn_events.py", "--gradient", "analytical"], 4),
+    ("torch", ["exact_adjoint_events.py"], 1),
+]
+PEER_LIMIT = 300
 WINDOW, DURATION = 0.1, 0.2
 
 
@@ -72,8 +82,65 @@ def measure(engine, weights, batches, repeats):
     return scale * np.median(forward), scale * np.median(backward), np.mean(spikes, axis=0) / batch
 
 
+def write_work(folder, parameters, weights, pixels):
+    """Function ``work(batch)`` that writes the rivals' work, as ``peers/_events.py`` describes; returns the file.
+
+    Small batches take the images whose output fires most, so that there is a gradient to compare.
+    """
+    engine = EventEngine(parameters, duration=DURATION)
+    fired = engine.forward(weights, slab_of_spikes(latency_spikes(pixels))).counts
+    order = np.argsort(-fired, kind="stable")
+
+    def work(batch):
+        output = engine.forward(weights, slab_of_spikes(latency_spikes(pixels[order[:batch]])))
+        gradients = engine.backward(weights, np.ones(output.times.shape))
+        p = parameters[0]
+        arrays = {"tau_mem": p.tau_mem, "tau_syn": p.tau_syn, "duration": DURATION}
+        arrays["thresholds"] = [p.v_threshold for p in parameters]
+        for k in range(2):
+            arrays |= {f"weights_{k}": weights[k], f"grad_{k}": gradients[k]}
+        for name, slab in zip(("input", "hidden", "output"), engine.spikes(), strict=True):
+            cap = slab.counts.max()
+            filled = np.arange(cap) < slab.counts[:, None]
+            arrays[f"{name}_times"] = np.where(filled, slab.times[:, :cap], np.inf)
+            arrays[f"{name}_neurons"] = np.where(filled, slab.neurons[:, :cap], -1)
+        path = Path(folder) / f"{batch}.npz"
+        np.savez(path, **arrays)
+        return path
+
+    return work
+
+
+def compare(venvs, threads, parameters, weights, pixels):
+    """Print one row a rival."""
+    print(
+        "\nThe same neurons and weights in other libraries. Beside the event engine: largest difference of a neuron's\n"
+        "first spike, as a share of the duration; neurons that fire in only one of the two; relative error of each\n"
+        "layer's gradient."
+    )
+    head = f"{'library':25}{'precision':>10}{'batch':>6}{'forward':>10}{'total':>10}{'MB':>7}{'first spike':>13}"
+    print(f"{head}{'neurons':>9}   gradients          spikes an image")
+    with tempfile.TemporaryDirectory() as folder:
+        work = write_work(folder, parameters, weights, pixels)
+        for venv, script, batch in RIVALS:
+            python = Path(venvs) / venv / "bin" / "python"
+            row = peer_row(python, [*script, "--work", work(batch), "--threads", threads], PEER_LIMIT)
+            if row is None:
+                continue
+            layers = row["hidden"], row["output"]
+            error = max(layer["first_spike_error"] for layer in layers) / DURATION
+            alone = sum(layer["neurons_in_one"] for layer in layers)
+            gradients = ", ".join(f"{e:.1e}" for e in row["gradient_error"])
+            spikes = ", ".join(f"{layer['spikes']:.1f}" for layer in layers)
+            print(
+                f"{row['name']:25}{row['precision']:>10}{row['batch']:6}{row['forward_ms']:10.2f}"
+                f"{row['total_ms']:10.2f}{row['peak_mb']:7.0f}{error:13.1e}{alone:9}   {gradients:19}{spikes}",
+                flush=True,
+            )
+
+
 def main():
-    """Print one row an engine."""
+    """Print one row an engine, and one a rival."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="data/mnist", help="folder with train-images-idx3-ubyte.gz")
     parser.add_argument("--hidden", type=int, default=400)
@@ -82,6 +149,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--peers", help="folder that peers/setup.sh made")
     args = parser.parse_args()
     numba.set_num_threads(args.threads)
 
@@ -118,6 +186,8 @@ def main():
     for name, precision, forward, backward, spikes in rows:
         counts = ", ".join(f"{s:.1f}" for s in spikes)
         print(f"{name:28}{precision:>10}{forward:10.4f}{backward:10.4f}{forward + backward:10.4f}   {counts}")
+    if args.peers:
+        compare(args.peers, args.threads, parameters, exact, pixels[0])
 
 
 if __name__ == "__main__":

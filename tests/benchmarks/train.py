@@ -39,18 +39,33 @@ TARGETS = {"snntorch-tutorial": 1 / 8, "eager library": 1 / 6, "compiled library
            "sparse by hand": 1 / 2}  # fmt: skip
 
 
-def timed(python, script, threads, batches):
+def peer_row(python, script, limit=None):
     """Run one script of ``peers/`` and return its JSON line, or None with its last words on standard error."""
-    command = [str(python), "-W", "ignore", *script, "--data", str(DATA), "--batches", str(batches), "--eval", "0"]
+    words = [str(word) for word in script]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(
-        [*command, "--threads", str(threads)], cwd=HERE, env=environment, capture_output=True, text=True
-    )
+    try:
+        done = subprocess.run(
+            [str(python), "-W", "ignore", *words],
+            cwd=HERE,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=limit,
+        )
+    except subprocess.TimeoutExpired:
+        print(f"failed: {' '.join(words)}: not done in {limit} s", file=sys.stderr)
+        return None
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if not lines:
-        print(f"failed: {' '.join(script)}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+        print(f"failed: {' '.join(words)}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
         return None
     return json.loads(lines[-1])
+
+
+def timed(python, script, threads, batches):
+    """Row of one script that trains the work unit."""
+    options = ["--data", DATA, "--batches", batches, "--eval", 0, "--threads", threads]
+    return peer_row(python, [*script, *options])
 
 
 def compare(venvs, threads, batches, repeats):
