@@ -74,5 +74,12 @@ def _is_input_error(error):
 
 def _fail(message, code):
     line = " ".join(str(message).split())
-    print(f"snnsim: error: {line}", file=sys.stderr)
+    if "--distributed" not in sys.argv or _leads():
+        print(f"snnsim: error: {line}", file=sys.stderr)
     sys.exit(code)
+
+
+def _leads():
+    from snnsim.processes import leads
+
+    return leads()

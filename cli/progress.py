@@ -41,14 +41,22 @@ class TrainingProgress:
         """Begin: say what is trained, and set up the bar."""
         layers = "-".join(map(str, session.config.network.layers))
         s = session.config.simulation
+        n = session.group.size
+        several = f" on {n} processes" if n > 1 else ""
         done = (
             f", continuing after epoch {session.epoch}, batch {session.batch}" if session.epoch or session.batch else ""
         )
         print(
             f"{session.config.data.dataset} {layers}, engine {s.engine}, {s.n_steps} steps of {s.dt:g}: "
-            f"{len(session.train)} training samples, run in {self.directory}{done}",
+            f"{len(session.train)} training samples{several}, run in {self.directory}{done}",
             file=sys.stderr,
         )
+        if several:
+            print(
+                "if a process dies all end; then continue from the last checkpoint, on any number of processes, with "
+                f"snnsim train --resume {self.directory} --distributed mpi",
+                file=sys.stderr,
+            )
         self._loss = self._accuracy = None
         self._start = time.monotonic()
         self._done_before = session.epoch * session.batches + session.batch

@@ -30,10 +30,13 @@ def train(
     settings: o.Settings = None,
     threads: o.Threads = 0,
     target: o.Target = "cpu",
+    distributed: Annotated[
+        str, typer.Option(help="mpi: split each batch over the processes that mpiexec or srun started.")
+    ] = "none",
     run_dir: Annotated[Path | None, typer.Option(help="Directory of the run; runs/NAME-SEED by default.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run.")] = False,
     resume: Annotated[
-        Path | None, typer.Option(help="Continue this run; only --epochs, --threads and --target apply.")
+        Path | None, typer.Option(help="Continue this run; only --epochs, --threads, --target and --distributed apply.")
     ] = None,
     record: Annotated[
         str | None, typer.Option(metavar="spikes,v,i_syn", help="Record chosen batches to RUN/traces.")
@@ -46,42 +49,45 @@ def train(
     """Train a network: by default 784-400-10 on the shipped MNIST, four epochs, in about a minute."""
     flags = {k: v for k, v in locals().items() if k in o.KEYS}
     from snnsim.errors import InputError
-    from snnsim.threads import use_threads
-
-    use_threads(threads)
-    from snnsim import training
-
-    from .progress import TrainingProgress, print_json, result_table
+    from snnsim.processes import join
 
     if resume is not None:
         given = sorted(k for k, v in flags.items() if v is not None and k != "epochs")
         if given or source or settings or run_dir or force or record:
             raise InputError(
-                f"--resume {resume}: continues with the run's own configuration; only --epochs, --threads, --target "
-                "and --json may stand beside it"
+                f"--resume {resume}: continues with the run's own configuration; only --epochs, --threads, --target, "
+                "--distributed and --json may stand beside it"
             )
-    config = o.configuration(source, settings, flags) if resume is None else None
-    directory = (
-        resume or run_dir or Path("runs") / f"{Path(source).stem if source else 'default'}-{config.training.seed}"
-    )
-    listener = TrainingProgress(directory)
-    try:
-        with listener:
-            if resume is not None:
-                result = training.resume(resume, listener, epochs, target)
-            elif record is None:
-                result = training.train(config, directory, force, listener, target=target)
-            else:
-                with _recorder(directory, record, record_batches, record_layers, record_every, force) as recorder:
-                    result = training.train(config, directory, force, listener, recorder, target)
-                    result["recorded_trials"] = recorder.trials
-    except KeyboardInterrupt:
-        listener.note(f"interrupted; continue with: snnsim train --resume {directory}")
-        raise typer.Exit(130) from None
-    if json_output:
-        print_json(result)
-    else:
-        result_table(result)
+    with join(distributed) as group:
+        from snnsim.threads import use_threads
+
+        use_threads(group.threads(threads))
+        from snnsim import training
+
+        from .progress import TrainingProgress, print_json, result_table
+
+        config = group.first(o.configuration, source, settings, flags) if resume is None else None
+        directory = (
+            resume or run_dir or Path("runs") / f"{Path(source).stem if source else 'default'}-{config.training.seed}"
+        )
+        listener = TrainingProgress(directory)
+        try:
+            with listener:
+                if resume is not None:
+                    result = training.resume(resume, listener, epochs, target, group)
+                elif record is None:
+                    result = training.train(config, directory, force, listener, target=target, group=group)
+                else:
+                    with _recorder(directory, record, record_batches, record_layers, record_every, force) as recorder:
+                        result = training.train(config, directory, force, listener, recorder, target, group)
+                        result["recorded_trials"] = recorder.trials
+        except KeyboardInterrupt:
+            if group.leads:
+                listener.note(f"interrupted; continue with: snnsim train --resume {directory}")
+            raise typer.Exit(130) from None
+        if group.leads:
+            show = print_json if json_output else result_table
+            show(result)
 
 
 def _recorder(directory, record, batches, layers, every, force):

@@ -129,7 +129,7 @@ class Encoder:
         if self.name == "latency":
             times = self._of(values)
             counts = (times >= 0).sum(axis=1).astype(np.int32)
-            order = np.argsort(np.where(times >= 0, times, np.inf), axis=1, kind="stable")[:, : max(counts.max(), 1)]
+            order = np.argsort(np.where(times >= 0, times, np.inf), axis=1, kind="stable")[:, : counts.max(initial=1)]
             neurons = np.ascontiguousarray(order, np.int32)
             return SpikeOutput(neurons, np.take_along_axis(times, order, 1), counts, n_neurons, self.duration)
         grid = self.on_grid(values, sample_ids, epoch)

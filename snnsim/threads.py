@@ -51,9 +51,14 @@ def _remove_old(root):
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def core_numbers():
+    """Which cores this process may use, a set."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count()))
+
+
 def available_cores():
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    """How many cores this process may use."""
+    return len(core_numbers())
 
 
 def use_threads(count):

@@ -348,7 +348,7 @@ class EventEngine:
     def _readout_backward(self, layer, w, dv):
         state, slab = self._layers[layer], self._slabs[layer]
         batch = len(slab.counts)
-        n_groups = min(batch, 16)
+        n_groups = max(1, min(batch, 16))
         grad_parts = self._workspace.array((layer, "grad_parts"), (n_groups, *w.shape), self.dtype)
         e = self._workspace.array((layer, "e"), slab.times.shape if layer else (0, 0), np.float64)
         readout_backward(

@@ -30,33 +30,36 @@ class Evaluation:
 
 
 def evaluate(session, split, on_batch=None):
-    """Run a session's network on a split.
+    """Run a session's network on a split; each process of the session's group runs a part of it.
 
     Parameters
     ----------
     session : Session
     split : Split
     on_batch : callable, optional
-        Called with the number of samples done.
+        Called with the number of samples done, by the leading process of several up to its own last one.
 
     Returns
     -------
     Evaluation
     """
-    loss, confusion = 0.0, np.zeros((session.n_classes, session.n_classes), np.int64)
-    totals = None
-    for start in range(0, len(split), BATCH):
-        window = slice(start, start + BATCH)
+    mine = session.group.share(len(split))
+    confusion = np.zeros((session.n_classes, session.n_classes), np.int64)
+    sums = np.zeros(1 + session.spiking_layers)
+    for start in range(mine.start, mine.stop, BATCH):
+        window = slice(start, min(start + BATCH, mine.stop))
         labels = split.labels[window]
         losses, prediction, spikes = session.examine(split.values[window], labels, split.ids[window])
-        loss += float(losses.sum())
+        sums += [losses.sum(), *spikes]
         np.add.at(confusion, (labels, prediction), 1)
-        totals = spikes if totals is None else [a + b for a, b in zip(totals, spikes, strict=True)]
         if on_batch is not None:
-            on_batch(min(start + BATCH, len(split)))
+            on_batch(window.stop)
+    session.group.add(sums)
+    session.group.add(confusion)
+    session.group.wait()
     n = max(len(split), 1)
-    rates = spikes_per_neuron(session, totals or [], n)
-    return Evaluation(len(split), loss / n, float(np.trace(confusion)) / n, confusion, rates)
+    rates = spikes_per_neuron(session, sums[1:].tolist(), n)
+    return Evaluation(len(split), float(sums[0]) / n, float(np.trace(confusion)) / n, confusion, rates)
 
 
 def spikes_per_neuron(session, totals, samples):

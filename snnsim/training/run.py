@@ -10,11 +10,13 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from snnsim import config as configuration
 from snnsim.errors import InputError
 from snnsim.models import load_model, save_model
+from snnsim.processes import Group
 from snnsim.recording.provenance import provenance
 from snnsim.recording.runs import load_tree, save_tree, write_atomic
 from snnsim.training.evaluation import evaluate, spikes_per_neuron
@@ -64,15 +66,19 @@ class Run:
             "config": configuration.to_toml(self.session.config),
             "provenance": provenance(),
         }
-        save_tree(self.directory / "checkpoint.h5", tree, "checkpoint")
+        self.session.group.first(save_tree, self.directory / "checkpoint.h5", tree, "checkpoint")
 
     def write_metrics(self):
         """Replace ``metrics.jsonl`` by one line for each finished epoch."""
         lines = "".join(json.dumps(m) + "\n" for m in self.history)
-        write_atomic(self.directory / "metrics.jsonl", lambda out: out.write(lines.encode()))
+        self.write("metrics.jsonl", lines)
+
+    def write(self, name, text):
+        """Replace a text file."""
+        self.session.group.first(_write, self.directory / name, text)
 
 
-def train(config, directory, force=False, listener=None, recorder=None, target="cpu"):
+def train(config, directory, force=False, listener=None, recorder=None, target="cpu", group=None):
     """Train from the beginning.
 
     Parameters
@@ -86,6 +92,8 @@ def train(config, directory, force=False, listener=None, recorder=None, target="
         Called with the session before every batch, such as :class:`snnsim.training.recorder.BatchRecorder`.
     target : {"cpu", "cuda", "auto"}
         Where batches are computed; ``cuda`` never falls back to the CPU.
+    group : Group, optional
+        Processes that compute this training together and all make this call; only the leading one writes and reports.
 
     Returns
     -------
@@ -100,27 +108,17 @@ def train(config, directory, force=False, listener=None, recorder=None, target="
     KeyboardInterrupt
         After a checkpoint was saved.
     """
-    directory = Path(directory)
-    old = [name for name in FILES if (directory / name).exists()]
-    if old and not force:
-        raise InputError(
-            f"{directory}: already holds a run ({', '.join(old)}); --force replaces it, --resume continues"
-        )
-    session = session_class(target)(config)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{directory}: cannot be made: {error.strerror}") from error
-    _write_config(directory, config)
-    for name in old:
-        if name != "config.toml":
-            (directory / name).unlink()
+    directory, group = Path(directory), group or Group()
+    group.first(_check_place, directory, force)
+    session = _session(config, target, group, recorder)
+    group.first(_make_place, directory)
     run = Run(directory, session)
+    run.write("config.toml", configuration.to_toml(config))
     run.save_checkpoint()
-    return _continue(run, listener or Listener(), recorder)
+    return _continue(run, listener, recorder)
 
 
-def resume(directory, listener=None, epochs=None, target="cpu"):
+def resume(directory, listener=None, epochs=None, target="cpu", group=None):
     """Continue a run from its last checkpoint, bit for bit as if it had never stopped.
 
     Parameters
@@ -131,6 +129,8 @@ def resume(directory, listener=None, epochs=None, target="cpu"):
         Another number of epochs; with a schedule other than ``constant`` the rest of the run then differs.
     target : {"cpu", "cuda", "auto"}
         As in :func:`train`; only the same target continues bit for bit.
+    group : Group, optional
+        As in :func:`train`; only as many processes as before continue bit for bit.
 
     Returns
     -------
@@ -142,30 +142,73 @@ def resume(directory, listener=None, epochs=None, target="cpu"):
     InputError
         If there is no checkpoint, or it belongs to another configuration.
     """
-    directory = Path(directory)
+    directory, group = Path(directory), group or Group()
     path = directory / "checkpoint.h5"
+    tree, config = group.first(_saved, directory, path)
+    if epochs is not None:
+        config = configuration.load(config, [f"training.epochs={epochs}"])
+    session = _session(config, target, group, None, [w.copy() for w in tree["session"]["weights"]])
+    session.load_state(tree["session"], path)
+    run = Run(
+        directory, session, json.loads(tree["history"]), tree["best_accuracy"], tree["best_epoch"], tree["seconds"]
+    )
+    if epochs is not None:
+        run.write("config.toml", configuration.to_toml(config))
+    group.first(_remove_parts, directory)
+    return _continue(run, listener)
+
+
+def _session(config, target, group, recorder, weights=None):
+    """Session of a run; refuses what several processes cannot do together."""
+    if group.size == 1:
+        return session_class(target)(config, weights)
+    several = f"{group.size} processes of one training"
+    if target != "cpu":
+        raise InputError(f"--target {target}: {several} compute on the CPU only")
+    if recorder is not None:
+        raise InputError(f"--record: {several} cannot record; train on one, or simulate the trained network")
+    if config.training.batch_size % group.size:
+        raise InputError(f"training.batch_size = {config.training.batch_size}: must be a multiple of {several}")
+    return Session(config, weights, group)
+
+
+def _check_place(directory, force):
+    old = [name for name in FILES if (directory / name).exists()]
+    if old and not force:
+        raise InputError(
+            f"{directory}: already holds a run ({', '.join(old)}); --force replaces it, --resume continues"
+        )
+
+
+def _make_place(directory):
+    """Make the directory of a run, or remove what an earlier run left there."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{directory}: cannot be made: {error.strerror}") from error
+    for name in FILES:
+        (directory / name).unlink(missing_ok=True)
+
+
+def _saved(directory, path):
+    """Checkpoint and configuration of a run."""
     if not path.exists():
         raise InputError(f"{directory}: no checkpoint.h5 to resume from")
     tree = load_tree(path, "checkpoint")
     config = configuration.load(directory / "config.toml")
     _same_run(configuration.from_tree(configuration.parse(tree["config"], path), path), config, path)
-    if epochs is not None:
-        config = configuration.load(config, [f"training.epochs={epochs}"])
-        _write_config(directory, config)
-    session = session_class(target)(config, [w.copy() for w in tree["session"]["weights"]])
-    session.load_state(tree["session"], path)
-    for name in FILES:  # what a write that was killed left behind
+    return tree, config
+
+
+def _remove_parts(directory):
+    """Remove what a write that was killed left behind."""
+    for name in FILES:
         for part in directory.glob(f".{Path(name).stem}.*.tmp{Path(name).suffix}"):
             part.unlink()
-    run = Run(
-        directory, session, json.loads(tree["history"]), tree["best_accuracy"], tree["best_epoch"], tree["seconds"]
-    )
-    return _continue(run, listener or Listener())
 
 
-def _write_config(directory, config):
-    text = configuration.to_toml(config)
-    write_atomic(directory / "config.toml", lambda out: out.write(text.encode()))
+def _write(path, text):
+    write_atomic(path, lambda out: out.write(text.encode()))
 
 
 def _same_run(of_checkpoint, config, path):
@@ -181,7 +224,9 @@ def _same_run(of_checkpoint, config, path):
 
 
 def _continue(run, listener, recorder=None):
-    session = run.session
+    session, group = run.session, run.session.group
+    if listener is None or not group.leads:
+        listener = Listener()
     listener.started(session, run.history)
     saved = time.monotonic()
     with _between_batches() as interrupted:
@@ -192,15 +237,16 @@ def _continue(run, listener, recorder=None):
                     recorder(session)
                 loss, accuracy = session.step()
                 listener.batch(session, loss, accuracy)
-                if interrupted or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                stop, due = group.any(bool(interrupted), time.monotonic() - saved > CHECKPOINT_SECONDS)
+                if stop or due:
                     run.seconds += time.monotonic() - started
                     started = saved = time.monotonic()
                     run.save_checkpoint()
-                if interrupted:
+                if stop:
                     raise KeyboardInterrupt
             _finish_epoch(run, started, listener)
             saved = time.monotonic()
-            if interrupted:
+            if any(group.any(bool(interrupted))):
                 raise KeyboardInterrupt
     return _finish(run, listener)
 
@@ -244,9 +290,9 @@ def _finish_epoch(run, started, listener):
     # Without a validation split the last epoch is taken.
     if validation.accuracy > run.best_accuracy or not validation.samples:
         run.best_accuracy, run.best_epoch = validation.accuracy, session.epoch
-        save_model(
-            run.directory / "model.h5", session.network, session.config, epoch=session.epoch,
-            val_accuracy=validation.accuracy,
+        session.group.first(
+            partial(save_model, epoch=session.epoch, val_accuracy=validation.accuracy),
+            run.directory / "model.h5", session.network, session.config,
         )  # fmt: skip
     run.save_checkpoint()
     run.write_metrics()
@@ -256,7 +302,7 @@ def _finish_epoch(run, started, listener):
 def _finish(run, listener):
     session = run.session
     if run.best_epoch:
-        network, _ = load_model(run.directory / "model.h5")
+        network, _ = session.group.first(load_model, run.directory / "model.h5")
         session.set_weights(network.weights)
     test = evaluate(session, session.test, _progress(listener, "test", session.test))
     result = {
@@ -270,7 +316,7 @@ def _finish(run, listener):
         "run_dir": str(run.directory),
         "seed": session.config.training.seed,
     }
-    write_atomic(run.directory / "result.json", lambda out: out.write(json.dumps(result, indent=1).encode()))
+    run.write("result.json", json.dumps(result, indent=1))
     return result
 
 

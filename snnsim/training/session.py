@@ -18,6 +18,7 @@ from snnsim.memory import release_compiler_pages
 from snnsim.network import Network
 from snnsim.optimizers import Optimizer, learning_rate
 from snnsim.parameters import LIFParameters
+from snnsim.processes import Group
 from snnsim.training import compile_ahead
 
 EVALUATION_EPOCH = 2**32 - 1
@@ -68,20 +69,24 @@ class Session:
     config : Config
     weights : list of ndarray, optional
         Instead of initial weights drawn from the configuration.
+    group : Group, optional
+        Processes that compute this training together, each in a session of its own with equal weights.
 
     Attributes
     ----------
     weights : list of ndarray, each (N_in, N_out)
     engine, encoder, loss, optimizer
     train, validation, test : Split
+    group : Group
     epoch, batch : int
         Position: batches of the current epoch that are done.
     totals : Totals
         Of the current epoch so far.
     """
 
-    def __init__(self, config, weights=None):
+    def __init__(self, config, weights=None, group=None):
         self.config = config
+        self.group = group or Group()
         compiling = compile_ahead.start(config)
         # The compiler's own code need not be in memory together with the data and the workspace.
         squared_norm(np.zeros(1, np.float32))
@@ -98,8 +103,8 @@ class Session:
             n = config.network
             weights = initial_weights(n.layers, n.init, n.init_scale, n.init_mean, config.training.seed, self.dtype)
             if n.target_rate:
-                spiking = len(weights) - (self.readout == "leaky")
-                scale_to_rate(weights, n.target_rate, self._probe_rate, spiking)
+                scale_to_rate(weights, n.target_rate, self._probe_rate, self.spiking_layers)
+        self.group.copy_first(weights)
         self.weights = [aligned_copy(w) for w in weights]
         o = config.optimizer
         self.optimizer = Optimizer(
@@ -115,6 +120,11 @@ class Session:
         return -(-len(self.train) // self.config.training.batch_size)
 
     @property
+    def spiking_layers(self):
+        """How many layers after the input spike."""
+        return len(self.parameters) - (self.readout == "leaky")
+
+    @property
     def network(self):
         """The network as it is now."""
         return Network(tuple(self.weights), self.parameters, self.readout)
@@ -126,7 +136,7 @@ class Session:
         done = (self.epoch * self.batches + self.batch) / (epochs * self.batches)
         return learning_rate(o.lr, o.schedule, done, o.decay, o.interval, o.final)
 
-    def step(self, on_layer=None):
+    def step(self):
         """Train on the next batch of the epoch.
 
         Returns
@@ -146,30 +156,39 @@ class Session:
             options["dropout"] = Dropout(t.dropout, ids, t.seed, self.epoch)
         output = self.engine.forward(self.weights, self.inputs(values, ids, self.epoch), **options)
         result = self.loss(output, labels)
-        self._check_finite("loss", result.loss)
         if self._loading:
             if self._compiling is not None:
                 self._compiling.join()
             release_compiler_pages()
-        gradients = self.engine.backward(self.weights, result.gradient, on_layer)
-        push_silent(result, self.engine.last_presynaptic(), self.config.loss.silent_push, gradients[-1])
+        correct = np.count_nonzero(result.prediction == labels)
+        sums = np.array([result.loss.sum(), correct, len(labels), *self.engine.spike_totals()], np.float64)
+        self.group.add(sums)
+        gradients = self._differentiate(result)
+        self.group.wait()
+        loss, (correct, samples, *spikes) = float(sums[0]), map(int, sums[1:])
+        self._check_finite("loss", loss)
         norm = self.optimizer.step(gradients, self.lr)
         if not np.isfinite(norm):
             for layer, gradient in enumerate(gradients):
                 self._check_finite(f"gradient of weights[{layer}]", gradient)
             self._check_finite("norm of all gradients", norm)
-        correct = int((result.prediction == labels).sum())
-        self.totals.add(float(result.loss.sum()), correct, len(labels), self.engine.spike_totals())
+        self.totals.add(loss, correct, samples, spikes)
         self.batch += 1
         if self._loading:
             self._loading = False
             release_compiler_pages()
-        return float(result.loss.mean()), correct / len(labels)
+            if self.engine.name == "clock":
+                # Where processes measured different activity; a checkpoint has one plan, too.
+                self.engine.plan[:] = self.group.first(list, self.engine.plan)
+        return loss / samples, correct / samples
 
     def next_batch(self):
-        """Give what :meth:`step` trains on next: intensities (distorted, if so configured), labels, numbers."""
-        size = self.config.training.batch_size
-        chosen = np.sort(self._order()[self.batch * size : (self.batch + 1) * size])
+        """Give what :meth:`step` trains on next: intensities (distorted, if so configured), labels, numbers.
+
+        It is this process's part of the batch, if there are several.
+        """
+        chosen = np.sort(self._order()[self._window()])
+        chosen = chosen[self.group.share(len(chosen))]
         ids = self.train.ids[chosen]
         return self._augmented(self.train.values[chosen], ids), self.train.labels[chosen], ids
 
@@ -193,6 +212,7 @@ class Session:
     def end_epoch(self):
         """Close the epoch: check the weights, and start counting anew. Returns the epoch's :class:`Totals`."""
         self.check_weights()
+        self.group.check_equal("weights", self.weights)
         totals, self.totals = self.totals, Totals()
         self.epoch, self.batch = self.epoch + 1, 0
         return totals
@@ -231,6 +251,25 @@ class Session:
         self.totals = Totals(**{**state["totals"], "spikes": tuple(state["totals"]["spikes"])})
         if state["plan"]:
             self.engine.plan[:] = state["plan"]
+
+    def _differentiate(self, result):
+        """Gradients of the mean loss over the batch; their sum over all processes is under way."""
+        n_batch = len(range(len(self.train))[self._window()])
+        share = len(result.loss) / n_batch
+        if share != 1:
+            result.gradient[:] *= result.gradient.dtype.type(share)
+
+        def complete(layer, gradient):
+            if layer == len(self.weights) - 1:
+                push = self.config.loss.silent_push * share
+                push_silent(result, self.engine.last_presynaptic(), push, gradient)
+            self.group.add(gradient)
+
+        return self.engine.backward(self.weights, result.gradient, complete)
+
+    def _window(self):
+        size = self.config.training.batch_size
+        return slice(self.batch * size, min((self.batch + 1) * size, len(self.train)))
 
     def _order(self):
         key = [self.config.training.seed, 1 + self.epoch]

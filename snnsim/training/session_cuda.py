@@ -47,7 +47,7 @@ class CudaSession(Session):
         self._values, self._table = self._drives(self.train.values)
         self._ids = compiler.to_device(self.train.ids.astype(np.int64))
         self._ahead = self._order_on_device = None
-        self._spikes = [0] * self._spiking
+        self._spikes = [0] * self.spiking_layers
         self._push()
 
     @property
@@ -56,10 +56,8 @@ class CudaSession(Session):
         self._pull()
         return super().network
 
-    def step(self, on_layer=None):
-        """Train on the next batch of the epoch; see :meth:`Session.step`. ``on_layer`` must be None."""
-        if on_layer is not None:
-            raise InputError("on_layer: gradients of a training on the GPU stay there")
+    def step(self):
+        """Train on the next batch of the epoch; see :meth:`Session.step`."""
         device, slot = self._device, self.batch % 2
         labels, _ = self._batch_labels(self.batch)
         size = labels.shape[0]
@@ -81,7 +79,7 @@ class CudaSession(Session):
             self._raise_not_finite()
         self._optimizer.done()
         correct = int((prediction == self._host_labels(self.batch)).sum())
-        self.totals.add(float(loss.sum(dtype=np.float64)), correct, size, [0] * self._spiking)
+        self.totals.add(float(loss.sum(dtype=np.float64)), correct, size, [0] * self.spiking_layers)
         self.batch += 1
         return float(loss.mean(dtype=np.float64)), correct / size
 
@@ -128,10 +126,6 @@ class CudaSession(Session):
         super().load_state(state, path)
         self._push()
 
-    @property
-    def _spiking(self):
-        return len(self.weights) - (self.readout == "leaky")
-
     def _push(self):
         flat = np.concatenate([w.reshape(-1) for w in self.weights])
         compiler.to_device(flat, self._device.flat_weights)
@@ -151,7 +145,7 @@ class CudaSession(Session):
         # Spikes since the last call, of each spiking layer.
         compiler.synchronize()
         counts = []
-        for total in self._device.totals[: self._spiking]:
+        for total in self._device.totals[: self.spiking_layers]:
             counts.append(int(compiler.to_host(total)[0]))
             compiler.to_device(np.zeros(1, np.int64), total)
         return counts

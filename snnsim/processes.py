@@ -1,0 +1,206 @@
+"""The processes that compute one training together: what each of them does, and where they must agree.
+
+A :class:`Group` is one process alone, for which every method is trivial; an :class:`MpiGroup` is all that ``mpiexec``
+or ``srun`` started. Nothing else in the package knows about MPI.
+"""
+
+import hashlib
+import os
+import sys
+import time
+import traceback
+
+import numpy as np
+
+from snnsim.errors import InputError
+from snnsim.threads import core_numbers
+
+METHODS = ("none", "mpi")
+GRACE = 5.0
+"""Seconds that a failed process gives the others to fail in the same way, before it ends them."""
+RANK_VARIABLES = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
+
+
+class Group:
+    """One process alone. A context manager.
+
+    Attributes
+    ----------
+    rank, size : int
+        Number of this process, and how many there are.
+    leads : bool
+        Whether this process writes files and shows what happens: number 0.
+    """
+
+    rank, size, leads = 0, 1, True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        return None
+
+    def threads(self, wanted):
+        """Threads of this process; 0, for all cores, becomes its part of them where several share a machine."""
+        return wanted
+
+    def share(self, n):
+        """Which of ``n`` samples are this process's, a contiguous slice; it may be empty."""
+        return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
+
+    def first(self, function, *arguments):
+        """Call a function in the leading process; its result, or its InputError, is every process's."""
+        return function(*arguments)
+
+    def any(self, *flags):
+        """For each flag, whether any process has it set: a list of bool."""
+        return list(flags)
+
+    def add(self, array):
+        """Begin to replace an array by its sum over all processes; leave it alone until :meth:`wait`."""
+
+    def wait(self):
+        """Finish the sums that were begun."""
+
+    def copy_first(self, arrays):
+        """Overwrite arrays by those of the leading process."""
+
+    def check_equal(self, name, arrays):
+        """Raise InputError, in every process, unless all hold the same bits."""
+
+
+class MpiGroup(Group):
+    """All processes of an MPI launcher, each with its part of every batch.
+
+    Sums are begun one after the other in the same order everywhere, and run while the caller computes on.
+
+    A process that fails waits a little for the others. If all fail, as they do on bad input, each ends on its own; a
+    process that is alone says what happened and ends the others, which would wait for it for ever.
+
+    Parameters
+    ----------
+    mpi : module
+        ``mpi4py.MPI``.
+    """
+
+    def __init__(self, mpi):
+        self._mpi, self._all = mpi, mpi.COMM_WORLD
+        self.rank, self.size = self._all.rank, self._all.size
+        self.leads = self.rank == 0
+        self._failed = self._all.Dup()
+        self._begun = []
+
+    def __exit__(self, kind, error, trace):
+        if error is None or self._all_fail():
+            return
+        if isinstance(error, KeyboardInterrupt):
+            message = "interrupted"
+        elif isinstance(error, InputError):
+            message = " ".join(str(error).split())
+        else:
+            traceback.print_exception(error)
+            message = f"{type(error).__name__}: {error}"
+        where = f"process {self.rank} of {self.size}, on {self._mpi.Get_processor_name()}"
+        print(f"snnsim: error: {where}: {message}", file=sys.stderr, flush=True)
+        self._all.Abort(2 if isinstance(error, InputError) else 1)
+
+    def threads(self, wanted):
+        """As many as wanted; for 0, the cores that this process may use, divided by the processes that may use them."""
+        if wanted:
+            return wanted
+        mine = core_numbers()
+        node = self._all.Split_type(self._mpi.COMM_TYPE_SHARED)
+        sharing = sum(not mine.isdisjoint(theirs) for theirs in node.allgather(mine))
+        node.Free()
+        return max(1, len(mine) // sharing)
+
+    def first(self, function, *arguments):
+        """Call a function in process 0, and broadcast its result or its InputError."""
+        failure = result = None
+        if self.leads:
+            try:
+                result = function(*arguments)
+            except InputError as error:
+                failure = error
+        failure, result = self._all.bcast((failure, result))
+        if failure is not None:
+            raise failure
+        return result
+
+    def any(self, *flags):
+        """For each flag, whether any process has it set: a list of bool."""
+        found = np.array(flags, np.uint8)
+        self._all.Allreduce(self._mpi.IN_PLACE, found, self._mpi.MAX)
+        return [bool(f) for f in found]
+
+    def add(self, array):
+        """Begin a sum, and carry on with those that were begun before."""
+        self._mpi.Request.Testall(self._begun)  # many MPI libraries carry sums on only while they are called
+        self._begun.append(self._all.Iallreduce(self._mpi.IN_PLACE, array))
+
+    def wait(self):
+        """Finish the sums that were begun."""
+        self._mpi.Request.Waitall(self._begun)
+        self._begun.clear()
+
+    def copy_first(self, arrays):
+        """Overwrite arrays by those of process 0."""
+        for array in arrays:
+            self._all.Bcast(array)
+
+    def check_equal(self, name, arrays):
+        """Compare digests; raise InputError in every process if one differs."""
+        digest = hashlib.sha256()
+        for array in arrays:
+            digest.update(array.reshape(-1).view(np.uint8))
+        others = self._all.allgather(digest.digest())
+        different = [rank for rank, other in enumerate(others) if other != others[0]]
+        if different:
+            raise InputError(
+                f"{name}: processes {different} have other values than process 0; all must run the same versions of "
+                "snnsim, Numba and MPI on processors of the same kind"
+            )
+
+    def _all_fail(self):
+        failed, end = self._failed.Ibarrier(), time.monotonic() + GRACE
+        while not failed.Test():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.01)
+        return True
+
+
+def join(method):
+    """Join the processes of one training.
+
+    Parameters
+    ----------
+    method : {"none", "mpi"}
+
+    Returns
+    -------
+    Group
+
+    Raises
+    ------
+    InputError
+        If the method is unknown, or mpi4py or an MPI library is missing.
+    """
+    if method not in METHODS:
+        raise InputError(f"--distributed {method}: must be one of {', '.join(METHODS)}")
+    if method == "none":
+        return Group()
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        raise InputError("--distributed mpi: mpi4py is missing; pip install snnsim[mpi]") from error
+    except RuntimeError as error:
+        raise InputError(f"--distributed mpi: mpi4py finds no MPI library ({error})") from error
+    return MpiGroup(MPI) if MPI.COMM_WORLD.size > 1 else Group()
+
+
+def leads():
+    """Whether this process speaks for all, also where they have not joined or cannot: by the launcher's variables."""
+    if "mpi4py.MPI" in sys.modules:
+        return sys.modules["mpi4py.MPI"].COMM_WORLD.rank == 0
+    return all(os.environ.get(name, "0") == "0" for name in RANK_VARIABLES)
