@@ -1,0 +1,277 @@
+"""One training over many MPI processes: the single process's result, equal weights everywhere, and a clear end."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snnsim import training
+from snnsim.models import load_model
+from snnsim.processes import Group
+from tests.command import COMMAND, Caller, start
+from tests.one_of_many import CASES, SMALL, trained
+
+MPIEXEC = Path(sysconfig.get_path("scripts")) / "mpiexec"
+# float32 sums in another order: rounding, and what the optimiser makes of it within an epoch.
+TOLERANCE = 1e-5
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    return Caller(monkeypatch, capsys)
+
+
+def mpiexec(n, *command):
+    """Start a command on ``n`` processes of one thread."""
+    return subprocess.Popen(
+        [MPIEXEC, "-n", str(n), *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+    )
+
+
+def ended(process):
+    """Exit code, stdout and stderr."""
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def train(n, *arguments):
+    """Run the command's training on ``n`` processes."""
+    return ended(mpiexec(n, *COMMAND, "train", "--distributed", "mpi", "--threads", 1, *arguments))
+
+
+def settings(small_mnist):
+    """Options of a training of two epochs of 14 batches on 270 images."""
+    changes = [*SMALL, f"data.data_dir={small_mnist}", "training.epochs=2", "training.batch_size=20"]
+    return [part for change in changes for part in ("--set", change)]
+
+
+def distance(weights, others):
+    """Norm of the difference of two networks' weights, relative to the norm."""
+    a, b = (np.concatenate([np.ravel(w) for w in each]).astype(float) for each in (weights, others))
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+def model(directory):
+    return load_model(directory / "model.h5")[0].weights
+
+
+@pytest.fixture(scope="module", params=[2, 4])
+def many(request, small_mnist, tmp_path_factory):
+    """Reports and weights of two trainings of every case on N processes, the second with two threads each for N = 2."""
+    results = []
+    for repeat in range(2):
+        out = tmp_path_factory.mktemp("many") / "result"
+        threads = 1 + (repeat if request.param == 2 else 0)
+        code, _, err = ended(
+            mpiexec(request.param, sys.executable, "-m", "tests.one_of_many", small_mnist, out, threads)
+        )
+        assert code == 0, err
+        results.append((json.loads(out.with_suffix(".json").read_text()), dict(np.load(out.with_suffix(".npz")))))
+    return request.param, results
+
+
+@pytest.fixture(scope="module")
+def alone(small_mnist):
+    """``alone(name)``: the case on a single process, trained once."""
+    kept = {}
+
+    def of(name):
+        if name not in kept:
+            kept[name] = trained(name, small_mnist)
+        return kept[name]
+
+    return of
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_as_the_single_process(many, alone, name):
+    _, [(report, arrays), _] = many
+    weights, numbers = alone(name)
+    found = [arrays[f"{name} {layer}"] for layer in range(len(weights))]
+    assert distance(found, weights) < TOLERANCE
+    case = report["cases"][name]
+    for key in ("steps", "totals", "validation"):
+        np.testing.assert_allclose(case[key], numbers[key], rtol=1e-4)
+    assert case["confusion"] == numbers["confusion"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_process_has_the_same_bits_and_so_has_every_run(many, name):
+    n, [(first, _), (second, _)] = many
+    digests = first["cases"][name]["digests"] + second["cases"][name]["digests"]
+    assert len(digests) == 2 * n
+    assert len(set(digests)) == 1
+    assert first["cases"][name] == second["cases"][name]
+
+
+def test_the_cores_are_divided(many):
+    n, [(report, _), _] = many
+    cores = len(os.sched_getaffinity(0))
+    assert report["threads"] == [max(1, cores // n)] * n
+
+
+def test_other_weights_in_one_process_are_an_error_in_all(many):
+    n, [(report, _), _] = many
+    assert len(set(report["different"])) == 1
+    assert report["different"][0].startswith("weights: processes [1] have other values than process 0")
+    assert len(report["different"]) == n
+
+
+# Process 1 dies in the second epoch; the leading one has saved after every batch.
+KILLED = """
+import os, sys
+from snnsim import config, training
+from snnsim.processes import join
+from snnsim.threads import use_threads
+from snnsim.training import run
+run.CHECKPOINT_SECONDS = 0
+with join("mpi") as group:
+    use_threads(1)
+    step = training.Session.step
+    def doomed(self):
+        if self.group.rank == 1 and (self.epoch, self.batch) == (1, 5):
+            os.kill(os.getpid(), 9)
+        return step(self)
+    training.Session.step = doomed
+    training.train(config.load(None, sys.argv[2:]), sys.argv[1], group=group)
+"""
+
+
+def test_after_a_killed_process_the_checkpoint_continues_on_any_number(small_mnist, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    options = settings(small_mnist)
+    code, out, err = train(2, *options, "--run-dir", whole, "--json")
+    assert code == 0, err
+    assert json.loads(out)["epochs"] == 2
+    assert err.count("epoch 2:") == 1
+    assert f"snnsim train --resume {whole} --distributed mpi" in err
+    code, out, _ = ended(mpiexec(2, sys.executable, "-c", KILLED, killed, *options[1::2]))
+    assert code == 9
+    assert "Killed (signal 9)" in out
+    for n in (1, 2, 4):
+        directory = tmp_path / f"on {n}"
+        shutil.copytree(killed, directory)
+        if n == 1:
+            training.resume(directory)
+        else:
+            code, _, err = train(n, "--resume", directory)
+            assert code == 0, err
+            assert "continuing after epoch 1, batch 5" in err
+        assert len((directory / "metrics.jsonl").read_text().splitlines()) == 2
+        assert distance(model(directory), model(whole)) < TOLERANCE
+        assert (n != 2) or all((a == b).all() for a, b in zip(model(directory), model(whole), strict=True))
+
+
+# Process 1 alone fails, as its second argument says.
+FAILING = """
+import sys
+from snnsim import config, processes, training
+from snnsim.errors import InputError
+processes.GRACE = 0.2
+with processes.join("mpi") as group:
+    step = training.Session.step
+    def failing(self):
+        if self.group.rank == 1 and self.batch == 2:
+            raise {"bad": InputError("spikes cannot be\\ntold apart"), "bug": ZeroDivisionError("oh")}[sys.argv[2]]
+        return step(self)
+    training.Session.step = failing
+    training.train(config.load(None, sys.argv[3:]), sys.argv[1], group=group)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "said"), [("bad", 2, "spikes cannot be told apart"), ("bug", 1, "ZeroDivisionError: oh")]
+)
+def test_a_process_that_fails_alone_says_so_and_ends_all(small_mnist, tmp_path, kind, code, said):
+    process = mpiexec(2, sys.executable, "-c", FAILING, tmp_path / "run", kind, *settings(small_mnist)[1::2])
+    found, _, err = ended(process)
+    assert found == code
+    lines = [line for line in err.splitlines() if line.startswith("snnsim: error: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("snnsim: error: process 1 of 2, on ")
+    assert lines[0].endswith(f": {said}")
+    assert training.resume(tmp_path / "run")["epochs"] == 2
+
+
+def test_interrupted_in_all_processes_at_the_same_batch(small_mnist, tmp_path):
+    process = mpiexec(
+        2, *COMMAND, "train", "--distributed", "mpi", *settings(small_mnist), "--set", "training.epochs=10000",
+        "--run-dir", tmp_path / "run",
+    )  # fmt: skip
+    assert any(line.startswith("epoch 3:") for line in process.stderr)
+    process.send_signal(signal.SIGINT)
+    code, _, err = ended(process)
+    assert code == 130, err
+    assert err.count("interrupted; continue with: snnsim train --resume") == 1
+    done = len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert training.resume(tmp_path / "run", epochs=done + 1)["epochs"] == done + 1
+
+
+def test_bad_input_of_all_is_one_line(small_mnist, tmp_path):
+    options = ("--distributed", "mpi", *settings(small_mnist), "--run-dir", tmp_path / "run")
+    cases = {
+        ("--batch-size", 49): "training.batch_size = 49: must be a multiple of 2 processes of one training",
+        ("--target", "cuda"): "--target cuda: 2 processes of one training compute on the CPU only",
+        ("--record", "spikes"): "--record: 2 processes of one training cannot record",
+        ("--epochs", "many"): "Invalid value for '--epochs'",
+    }
+    started = {said: mpiexec(2, *COMMAND, "train", *options, *extra) for extra, said in cases.items()}
+    for said, process in started.items():
+        code, out, err = ended(process)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"snnsim: error: {said}")
+        assert len(err.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_existing_run_is_refused_by_all(small_mnist, tmp_path):
+    (tmp_path / "config.toml").write_text("")
+    code, _, err = train(2, *settings(small_mnist), "--run-dir", tmp_path)
+    assert code == 2
+    assert err.splitlines() == [
+        f"snnsim: error: {tmp_path}: already holds a run (config.toml); --force replaces it, --resume continues"
+    ]
+
+
+def test_without_mpi4py(call, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    monkeypatch.delitem(sys.modules, "mpi4py.MPI", raising=False)
+    said = call.refused("train", "--distributed", "mpi")
+    assert said == "--distributed mpi: mpi4py is missing; pip install snnsim[mpi]"
+    monkeypatch.setenv("PMI_RANK", "1")
+    assert call("train", "--distributed", "mpi") == (2, "", "")
+
+
+def test_unknown_way_of_distribution(call):
+    assert call.refused("train", "--distributed", "tcp") == "--distributed tcp: must be one of none, mpi"
+
+
+def test_without_a_launcher_it_is_a_plain_training(small_mnist, tmp_path, call):
+    options = (*settings(small_mnist), "--epochs", 1, "--json", "--run-dir")
+    code, _, err = ended(start("train", *options, tmp_path / "mpi", "--distributed", "mpi"))
+    assert code == 0, err
+    assert call("train", *options, tmp_path / "plain")[0] == 0
+    assert all((a == b).all() for a, b in zip(model(tmp_path / "mpi"), model(tmp_path / "plain"), strict=True))
+
+
+def test_shares_are_contiguous_and_complete():
+    for size in (1, 2, 3, 7):
+        for n in (0, 1, 6, 50):
+            shares = []
+            for rank in range(size):
+                group = Group()
+                group.rank, group.size = rank, size
+                shares += list(range(n))[group.share(n)]
+            assert shares == list(range(n))
