@@ -222,7 +222,7 @@ def test_interrupted_in_all_processes_at_the_same_batch(small_mnist, tmp_path):
 def test_bad_input_of_all_is_one_line(small_mnist, tmp_path):
     options = ("--distributed", "mpi", *settings(small_mnist), "--run-dir", tmp_path / "run")
     cases = {
-        ("--batch-size", 49): "training.batch_size = 49: must be a multiple of 2 processes of one training",
+        ("--set", "training.batch_size=49"): "training.batch_size = 49: must be a multiple of 2 processes of one training",
         ("--target", "cuda"): "--target cuda: 2 processes of one training compute on the CPU only",
         ("--record", "spikes"): "--record: 2 processes of one training cannot record",
         ("--epochs", "many"): "Invalid value for '--epochs'",
@@ -259,7 +259,7 @@ def test_unknown_way_of_distribution(call):
 
 
 def test_without_a_launcher_it_is_a_plain_training(small_mnist, tmp_path, call):
-    options = (*settings(small_mnist), "--epochs", 1, "--json", "--run-dir")
+    options = (*settings(small_mnist), "--json", "--run-dir")
     code, _, err = ended(start("train", *options, tmp_path / "mpi", "--distributed", "mpi"))
     assert code == 0, err
     assert call("train", *options, tmp_path / "plain")[0] == 0

@@ -87,7 +87,7 @@ class Session:
     def __init__(self, config, weights=None, group=None):
         self.config = config
         self.group = group or Group()
-        compiling = compile_ahead.start(config)
+        compiling = compile_ahead.start(config) if self.group.size == 1 else None
         # The compiler's own code need not be in memory together with the data and the workspace.
         squared_norm(np.zeros(1, np.float32))
         release_compiler_pages()
