@@ -222,7 +222,7 @@ def test_interrupted_in_all_processes_at_the_same_batch(small_mnist, tmp_path):
 def test_bad_input_of_all_is_one_line(small_mnist, tmp_path):
     options = ("--distributed", "mpi", *settings(small_mnist), "--run-dir", tmp_path / "run")
     cases = {
-        ("--set", "training.batch_size=49"): "training.batch_size = 49: must be a multiple of 2 processes of one training",
+        ("--set", "training.batch_size=49"): "training.batch_size = 49: must be a multiple of 2 processes",
         ("--target", "cuda"): "--target cuda: 2 processes of one training compute on the CPU only",
         ("--record", "spikes"): "--record: 2 processes of one training cannot record",
         ("--epochs", "many"): "Invalid value for '--epochs'",
