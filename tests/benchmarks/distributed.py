@@ -1,0 +1,151 @@
+"""One training over MPI processes: ``python -m tests.benchmarks.distributed``.
+
+Printed: an epoch of the default configuration on one process with all cores, and on as many processes with one thread
+each; the parts of a batch's time, and of a sum over processes, that the model of docs/scale-out.md is made of; and the
+model's prediction. Let nothing else run meanwhile.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+MPIEXEC = Path(sysconfig.get_path("scripts")) / "mpiexec"
+COMMAND = (sys.executable, "-c", "from snnsim_cli.main import main; main()")
+WEIGHTS = 784 * 400 + 400 * 10
+SAMPLES = 60_000
+NETWORKS = {"25 Gb Ethernet": (15e-6, 2.5e9), "100 Gb InfiniBand": (2e-6, 11e9)}
+"""Assumed: seconds of a message, and bytes a second."""
+
+
+def launched(n, *command):
+    """Standard output of a command on ``n`` processes."""
+    launcher = (MPIEXEC, "-n", str(n)) if n > 1 else ()
+    return subprocess.run([*launcher, *map(str, command)], capture_output=True, text=True, check=True).stdout
+
+
+def epoch(n, threads, folder):
+    """Seconds of the default configuration's epoch of 55,000 samples, without its evaluation."""
+    given = "--epochs", 1, "--json", "--force", "--run-dir", folder
+    out = launched(n, *COMMAND, "train", *given, "--threads", threads, "--distributed", "mpi")
+    return json.loads(out.splitlines()[-1])["seconds_per_epoch"]
+
+
+def compute(sizes, batches, rounds):
+    """Print the seconds of a batch of each size on one thread, the lowest median of some rounds, as JSON."""
+    from snnsim.threads import use_threads
+
+    use_threads(1)
+    from snnsim import config
+    from snnsim.training import Session
+
+    sessions = {size: Session(config.load(None, [f"training.batch_size={size}"])) for size in sizes}
+    found = dict.fromkeys(sizes, np.inf)
+    for _ in range(rounds):
+        for size, session in sessions.items():
+            times = []
+            for _ in range(batches):
+                start = time.perf_counter()
+                session.step()
+                times.append(time.perf_counter() - start)
+            found[size] = min(found[size], float(np.median(times)))
+    print(json.dumps(found))
+
+
+def sums(sizes, repeats):
+    """Print the median seconds of a sum of each number of bytes over the processes that call this, as JSON."""
+    from mpi4py import MPI
+
+    from snnsim.processes import join
+
+    found = {}
+    with join("mpi") as group:
+        for size in sizes:
+            array, times = np.ones(size // 4, np.float32), []
+            for _ in range(repeats):
+                MPI.COMM_WORLD.Barrier()
+                start = time.perf_counter()
+                group.add(array)
+                group.wait()
+                times.append(time.perf_counter() - start)
+                array[:] = 1
+            found[size] = float(np.median(times))
+        if group.leads:
+            print(json.dumps(found))
+
+
+def piece(call, n=1):
+    """JSON of a function of this module in processes of their own."""
+    code = f"from tests.benchmarks import distributed as d; d.{call}"
+    found = json.loads(launched(n, sys.executable, "-c", code).splitlines()[-1])
+    return {int(size): seconds for size, seconds in found.items()}
+
+
+def line(points):
+    """``(a, b)`` of seconds = a + b * size, by least squares of the relative error."""
+    size, seconds = np.array(list(points)), np.array(list(points.values()))
+    return np.linalg.lstsq(np.stack([1 / seconds, size / seconds], 1), np.ones(len(size)), rcond=None)[0]
+
+
+def predicted(n, batch, fixed, per_sample, network):
+    """Seconds of a batch on ``n`` nodes: computing, and summing the gradient by halving and doubling."""
+    if n == 1:
+        return fixed + per_sample * batch
+    latency, bandwidth = network
+    # log2(n) messages to halve, as many to double, and for each of two sums of a few numbers; the last layer is hidden.
+    messages = (2 + 1 + 1) * np.ceil(np.log2(n))
+    return fixed + per_sample * batch / n + messages * latency + 2 * (n - 1) / n * 4 * WEIGHTS / bandwidth
+
+
+def prediction(threads, fixed, per_sample):
+    """Print the table of up to 100 nodes, with the samples of a node divided over its threads."""
+    cases = [(batch, name) for batch in (50, 400, 3200) for name in NETWORKS]
+    print(
+        f"\npredicted, nodes of {threads} threads: seconds of an epoch of {SAMPLES} samples (times as fast as one node)"
+    )
+    print(" nodes" + "".join(f"{f'{batch}, {name}':>25}" for batch, name in cases))
+    for n in (1, 2, 5, 10, 25, 50, 100):
+        cells = ""
+        for batch, name in cases:
+            one, took = (predicted(m, batch, fixed, per_sample / threads, NETWORKS[name]) for m in (1, n))
+            cells += f"{took * SAMPLES / batch:17.2f} ({one / took:5.1f})"
+        print(f"{n:6}{cells}")
+
+
+def main():
+    """Measure, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--repeats", type=int, default=2, help="epochs of each kind; the fastest counts")
+    repeats, cores = parser.parse_args().repeats, os.cpu_count()
+    print(f"{cores} cores, load {os.getloadavg()[0]:.2f}")
+    with tempfile.TemporaryDirectory() as folder:
+        times = {"one": [], "many": []}
+        for _ in range(repeats):
+            times["one"].append(epoch(1, cores, folder))
+            times["many"].append(epoch(cores, 1, folder))
+    one, many = min(times["one"]), min(times["many"])
+    print(f"epoch, 1 process of {cores} threads: {one:.2f} s; {cores} processes of 1 thread: {many:.2f} s")
+    print(f"{cores} processes are {one / many:.2f} times as fast (wanted: at least 0.85)")
+    sizes = [1, 5, 12, 25, 50, 100, 200]
+    computing = piece(f"compute({sizes}, 40, 3)")
+    fixed, per_sample = line(computing)
+    print("computing on 1 thread, ms a batch: " + ", ".join(f"{n}: {1e3 * s:.2f}" for n, s in computing.items()))
+    print(f"  = {1e3 * fixed:.2f} ms + {1e3 * per_sample:.4f} ms a sample")
+    for n in sorted({2, cores}):
+        adding = piece(f"sums([64, 4096, 65536, {4 * WEIGHTS}, {16 * WEIGHTS}], 200)", n)
+        start, per_byte = line(adding)
+        print(f"sum over {n} processes, us: " + ", ".join(f"{b} bytes: {1e6 * s:.0f}" for b, s in adding.items()))
+        print(f"  = {1e6 * start:.0f} us + bytes / {1e-9 / per_byte:.1f} GB/s")
+    for threads in (1, 16):
+        prediction(threads, fixed, per_sample)
+
+
+if __name__ == "__main__":
+    main()
