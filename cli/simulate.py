@@ -46,6 +46,7 @@ def simulate(
     seed: o.Seed = None,
     settings: o.Settings = None,
     threads: o.Threads = 0,
+    target: o.Target = "cpu",
     force: Annotated[bool, typer.Option("--force", help="Replace a recording in TRACES.")] = False,
     json_output: o.Json = False,
 ):
@@ -90,6 +91,7 @@ def simulate(
         record_layers=names(record_layers),
         record_neurons=_neurons(record_neurons, trials.network),
         record_every=record_every,
+        target=target,
     )
     from snnsim import config as configuration
 
@@ -136,8 +138,8 @@ class _Samples:
     def __len__(self):
         return len(self.ids)
 
-    def simulator(self, **record):
-        return _simulator(self.config, self.network, self.config.simulation.n_steps, record)
+    def simulator(self, **options):
+        return _simulator(self.config, self.network, self.config.simulation.n_steps, options)
 
     def predict(self, output, labels):
         return self.session.loss(output, labels).prediction
@@ -185,12 +187,12 @@ class _Trains:
     def __len__(self):
         return len(self.labels)
 
-    def simulator(self, **record):
+    def simulator(self, **options):
         from dataclasses import replace
 
         from snnsim.training.session import loss_of
 
-        simulator = _simulator(self.config, self.network, self.n_steps, record)
+        simulator = _simulator(self.config, self.network, self.n_steps, options)
         config = replace(self.config, simulation=replace(self.config.simulation, n_steps=self.n_steps))
         self.loss = loss_of(config, self.network.layers[-1], simulator.engine)
         return simulator
@@ -238,7 +240,7 @@ def _network(source, settings, flags):
     return chosen, Network(weights, config.neurons(chosen), config.readout(chosen))
 
 
-def _simulator(config, network, n_steps, record):
+def _simulator(config, network, n_steps, options):
     from snnsim.config import precision
     from snnsim.simulator import Simulator
 
@@ -252,7 +254,7 @@ def _simulator(config, network, n_steps, record):
         impulse=s.impulse,
         synapse=s.synapse,
         precision=precision(config),
-        **record,
+        **options,
     )
 
 

@@ -80,7 +80,7 @@ def train(
                 else:
                     with _recorder(directory, record, record_batches, record_layers, record_every, force) as recorder:
                         result = training.train(config, directory, force, listener, recorder, target, group)
-                        result["recorded_trials"] = recorder.trials
+                    result["recorded_trials"] = recorder.trials
         except KeyboardInterrupt:
             if group.leads:
                 listener.note(f"interrupted; continue with: snnsim train --resume {directory}")

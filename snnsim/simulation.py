@@ -84,6 +84,7 @@ def simulate(
     record_every=1,
     precision=None,
     synapse="auto",
+    target="cpu",
 ):
     """Simulate trials, and return what was recorded of them.
 
@@ -113,6 +114,8 @@ def simulate(
         None: that of the weights for the clock, float64 for the other engines.
     synapse : {"auto", "gather", "pattern", "dense"}
         How the clock sums synaptic input.
+    target : {"cpu", "cuda", "auto"}
+        Where the clock runs. ``cuda`` never falls back to the CPU.
 
     Returns
     -------
@@ -139,6 +142,7 @@ def simulate(
         network, engine, dt=dt_used, n_steps=n_steps, duration=duration, sampled=dt is not None, scheme=scheme,
         impulse=impulse, record=record, record_layers=record_layers, record_neurons=record_neurons,
         record_every=record_every, precision=precision, synapse=synapse,
+        target=target,
     )  # fmt: skip
     parts = []
     for start in range(0, max(len(spikes), 1), BATCH):

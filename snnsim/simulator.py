@@ -1,5 +1,7 @@
 """An engine that records: batches of trials in, recordings out."""
 
+from collections import deque
+
 import numpy as np
 
 from snnsim.engines import make_engine
@@ -32,9 +34,14 @@ class Simulator:
         Whether ``dt`` may be used for samples.
     scheme, impulse, record, record_layers, record_neurons, record_every, precision, synapse
         As in :func:`snnsim.simulation.simulate`.
+    target : {"cpu", "cuda", "auto"}
+        Where batches are computed. ``cuda`` never falls back to the CPU; ``auto`` takes it for the clock where it can
+        be used.
 
     Attributes
     ----------
+    ahead : int
+        Batches that may be launched beside the one that is collected next.
     sizes, neuron_ids : dict
         Of each population: number of neurons, and those of which v and i_syn are kept, (M,) int64.
 
@@ -61,6 +68,7 @@ class Simulator:
         record_every=1,
         precision=None,
         synapse="auto",
+        target="cpu",
     ):
         check_names("engine", engine, ENGINES)
         check_names("record", record, VARIABLES)
@@ -88,6 +96,12 @@ class Simulator:
             self.engine = make_engine(
                 engine, network.parameters, network.readout, dt=dt, n_steps=n_steps, precision=precision, **options
             )
+        self.ahead = 0
+        if _target(target, engine) == "cuda":
+            from snnsim.engines.recording_cuda import CudaRecordingEngine
+
+            self.engine = CudaRecordingEngine(self.engine, network.layers)
+            self.ahead = self.engine.slots - 1
         self.network = network
         self.weights = [aligned_copy(w, self.engine.dtype) for w in network.weights]
         self.dt, self.n_steps, self.duration = float(dt), int(n_steps), self.engine.duration
@@ -100,6 +114,7 @@ class Simulator:
         # The engine keeps a leaky readout's membrane at every step unless it is traced; losses read it there.
         whole = network.readout == "leaky" and len(network.weights) - 1 in self._traced
         self._kept_every = 1 if whole else self.every
+        self._launched = deque()
         self._inputs = None
 
     @property
@@ -110,29 +125,39 @@ class Simulator:
         return 2 * neurons * kept * self.engine.dtype.itemsize if self.engine.name == "clock" else 16 * neurons * kept
 
     def forward(self, inputs):
-        """Simulate a batch.
+        """Simulate a batch: :meth:`launch`, then :meth:`collect`."""
+        self.launch(inputs)
+        return self.collect()
+
+    def launch(self, inputs):
+        """Begin a batch with the present weights; on a GPU it runs on while other things are done.
+
+        At most :attr:`ahead` batches may wait to be collected when one is launched.
 
         Parameters
         ----------
         inputs : Spikes, GridSpikes (clock) or SpikeOutput (hybrid and event)
+        """
+        if isinstance(inputs, Spikes):
+            clock = self.engine.name == "clock"
+            inputs = grid_of_spikes(inputs, self.dt, self.n_steps) if clock else slab_of_spikes(inputs)
+        start = self.engine.launch if self.ahead else self.engine.forward
+        traced = (self._traced, self._kept_every) if self.engine.name == "clock" else ()
+        self._launched.append((inputs, start(self.weights, inputs, *traced)))
+
+    def collect(self):
+        """Wait for the batch that was launched first.
 
         Returns
         -------
         SpikeOutput or VoltageOutput
             Of the output layer; its arrays belong to the engine.
         """
-        if self.engine.name == "clock":
-            if isinstance(inputs, Spikes):
-                inputs = grid_of_spikes(inputs, self.dt, self.n_steps)
-            self._inputs = inputs
-            return self.engine.forward(self.weights, inputs, self._traced, self._kept_every)
-        if isinstance(inputs, Spikes):
-            inputs = slab_of_spikes(inputs)
-        self._inputs = inputs
-        return self.engine.forward(self.weights, inputs)
+        self._inputs, started = self._launched.popleft()
+        return self.engine.collect(started) if self.ahead else started
 
     def recording(self):
-        """Copy what the last batch did; a :class:`~snnsim.simulation.Recording`."""
+        """Copy what the batch collected last did; a :class:`~snnsim.simulation.Recording`."""
         found = dict(zip(self.network.populations, self._spikes(), strict=False))
         size = self._batch()
         layers = []
@@ -200,6 +225,17 @@ class Simulator:
                 raise InputError(f"record_neurons of {name}: must be some of 0..{size - 1}")
             ids[name] = numbers.astype(np.int64)
         return ids
+
+
+def _target(target, engine):
+    if target == "cpu" or (target == "auto" and engine != "clock"):
+        return "cpu"
+    from snnsim.kernels.cuda.compiler import choose_target
+
+    chosen = choose_target(target)
+    if chosen == "cuda" and engine != "clock":
+        raise InputError(f"engine = {engine!r}: target = 'cuda' runs only clock")
+    return chosen
 
 
 def _spikes_of_grid(grid, dt, duration):

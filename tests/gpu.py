@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-CHECKS = Path(__file__).parent / "cuda" / "checks.py"
+CHECKS = sorted((Path(__file__).parent / "cuda").glob("checks*.py"))
 BATCHES = {
     "784-400-10": {},
     "784-400-10, 500 steps": {"n_steps": 500, "others": ("simulation.dt=0.01",)},
@@ -41,7 +41,8 @@ def main():
     from tests.cuda import card, timing
 
     failed = []
-    if subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", CHECKS], check=False).returncode:
+    checks = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *CHECKS]
+    if subprocess.run(checks, check=False).returncode:
         failed.append("kernel checks")
     report = card.Report([], [])
     for name, given in BATCHES.items():
@@ -70,7 +71,7 @@ def sanitize():
         return []
     found = []
     for what in ("memcheck", "racecheck", "synccheck"):
-        command = [tool, "--tool", what, "--error-exitcode", "9", sys.executable, "-m", "pytest", "-q", str(CHECKS)]
+        command = [tool, "--tool", what, "--error-exitcode", "9", sys.executable, "-m", "pytest", "-q", *CHECKS]
         run = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
         print(f"compute-sanitizer {what}: {'clean' if run.returncode == 0 else 'FAILED'}")
         if run.returncode:

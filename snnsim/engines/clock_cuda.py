@@ -75,6 +75,8 @@ class _Layer:
     v: object
     i_syn: object
     v_trace: object
+    i_trace: object
+    every: int
     g: object
     h: object
     carry: object
@@ -95,6 +97,12 @@ class CudaClockEngine:
         Sizes from the input to the output.
     batch : int
         Largest batch.
+    learns : bool
+        Whether :meth:`backward` is wanted; without it there is no memory for adjoints.
+    trace : collection of int
+        Layers whose membrane and current are kept.
+    every : int
+        Keep them after every ``every``-th step.
 
     Attributes
     ----------
@@ -111,8 +119,9 @@ class CudaClockEngine:
         If the device's memory does not suffice, a layer does not fit a block, or ``synapse`` is ``pattern``.
     """
 
-    def __init__(self, clock, layers, batch):
+    def __init__(self, clock, layers, batch, *, learns=True, trace=(), every=1):
         self.clock, self.layers = clock, tuple(layers)
+        self._learns, self._trace, self._every = learns, frozenset(trace), every
         self.dtype, self.n_steps = clock.dtype, clock.n_steps
         if "pattern" in clock.plan:
             raise InputError("simulation.synapse = 'pattern': with target = 'cuda' must be one of auto, gather, dense")
@@ -150,6 +159,16 @@ class CudaClockEngine:
         last = self._batch(n_samples)[-1]
         return last.spikes, last.v_trace
 
+    def recorded(self, n_samples):
+        """List what each layer did: its :class:`DeviceSpikes` (None for a readout), membrane and current.
+
+        The latter two are (B, K, N), and empty where they are not kept.
+        """
+        return [
+            (layer.spikes if self.clock.layer_constants(index).spiking else None, layer.v_trace, layer.i_trace)
+            for index, layer in enumerate(self._batch(n_samples))
+        ]
+
     def presynaptic(self, n_samples, inputs):
         """Spikes that reach the last layer."""
         return self._batch(n_samples)[-2].spikes if len(self.weights) > 1 else inputs
@@ -173,7 +192,7 @@ class CudaClockEngine:
                 lif.lif_forward_words(
                     layer.x, constants.coefficients, constants.neuron, constants.reset, self.clock.kept, k0, k1,
                     layer.v, layer.i_syn, layer.spikes.rows, layer.spikes.row_ptr, layer.inverse, layer.slope,
-                    layer.v_trace, nothing(3, self.dtype), 1, k0 == 0, layer.spikes.words, layer.total,
+                    layer.v_trace, layer.i_trace, layer.every, k0 == 0, layer.spikes.words, layer.total,
                 )  # fmt: skip
             inputs = layer.spikes
 
@@ -244,22 +263,30 @@ class CudaClockEngine:
             memory = self.pool.array(name, n_samples, (span * widest,), self.dtype).reshape(n_samples * span * widest)
             return memory[: n_samples * int(np.prod(shape))].reshape(n_samples, *shape)
 
+        def adjoint(name, *shape):
+            return array(name, *shape) if self._learns else nothing(len(shape) + 1, self.dtype)
+
         cap = (self.n_steps * n,)
-        keep = not spiking or self.clock.every_step
+        traced = index in self._trace
+        every = self._every if traced else 1
+        keep = traced or not spiking or self.clock.every_step
+        kept = self.n_steps // every, n
         x = shared("synaptic input", span, n)
         return _Layer(
             spikes=self._spikes(f"layer {index}", n_samples, n),
             inverse=array("inverse slopes", *cap),
             slope=array("slopes", *cap),
-            error=array("error", *((self.n_steps, n) if self.clock.every_step else cap)),
+            error=adjoint("error", *((self.n_steps, n) if self.clock.every_step else cap)),
             v=array("membrane", n),
             i_syn=array("current", n),
-            v_trace=array("membranes", self.n_steps, n) if keep else nothing(3, self.dtype),
-            g=array("adjoint of the membrane", n),
-            h=array("adjoint of the current", n),
-            carry=array("last adjoint", n),
+            v_trace=array("membranes", *kept) if keep else nothing(3, self.dtype),
+            i_trace=array("currents", *kept) if traced else nothing(3, self.dtype),
+            every=every,
+            g=adjoint("adjoint of the membrane", n),
+            h=adjoint("adjoint of the current", n),
+            carry=adjoint("last adjoint", n),
             x=x,
-            spike_adjoint=shared("adjoint for spikes", span, n) if index else nothing(3, self.dtype),
+            spike_adjoint=shared("adjoint for spikes", span, n) if index and self._learns else nothing(3, self.dtype),
             rows=x.reshape(n_samples * span, n),
             total=self.totals[index],
         )

@@ -1,5 +1,7 @@
 """Simulations that go to files batch by batch, so that their length costs no memory."""
 
+from collections import deque
+
 import numpy as np
 
 from snnsim.errors import InputError
@@ -76,20 +78,70 @@ def record(simulator, writer, batches, predict=None, on_batch=None):
     InputError
         If an input does not fit, or the disk refuses; all trials before are kept.
     """
-    trials = known = correct = 0
-    for inputs, fields in batches:
-        output = simulator.forward(inputs)
-        found = simulator.recording()
-        labels = np.asarray(fields.get("label", -1))
-        if predict is not None:
-            fields = fields | {"prediction": predict(output, np.maximum(labels, 0))}
-            right = fields["prediction"] == labels
-            known += int((labels >= 0).sum())
-            correct += int(right.sum())
-        writer.append(found, **fields)
-        trials = writer.trials
-        if on_batch is not None:
-            on_batch(trials, correct)
-    if trials == 0:
+    feed = Feed(simulator, writer, predict, on_batch)
+    with feed:
+        for inputs, fields in batches:
+            feed.put(inputs, **fields)
+    if feed.trials == 0:
         raise InputError("no trials to record")
-    return trials, known, correct
+    return feed.trials, feed.known, feed.correct
+
+
+class Feed:
+    """Batches through a simulator into a writer, as many at once as the simulator works ahead; a context manager.
+
+    Parameters
+    ----------
+    simulator : snnsim.simulator.Simulator
+    writer : TraceWriter
+    predict, on_batch : callable, optional
+        As in :func:`record`.
+
+    Attributes
+    ----------
+    trials, known, correct : int
+        As :func:`record` returns them, of the batches that are written.
+    """
+
+    def __init__(self, simulator, writer, predict=None, on_batch=None):
+        self._simulator, self._writer, self._predict, self._on_batch = simulator, writer, predict, on_batch
+        self._waiting = deque()
+        self.trials = self.known = self.correct = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        # Also after an error: what was launched before it is complete.
+        while self._waiting:
+            self._write()
+
+    def put(self, inputs, **fields):
+        """Simulate a batch with the simulator's present weights, and write it, or one that was put before.
+
+        Parameters
+        ----------
+        inputs
+            Input spikes in any form that the simulator takes.
+        **fields
+            Of the batch's trials.
+        """
+        self._simulator.launch(inputs)
+        self._waiting.append(fields)
+        if len(self._waiting) > self._simulator.ahead:
+            self._write()
+
+    def _write(self):
+        fields = self._waiting.popleft()
+        output = self._simulator.collect()
+        found = self._simulator.recording()
+        labels = np.asarray(fields.get("label", -1))
+        if self._predict is not None:
+            fields = fields | {"prediction": self._predict(output, np.maximum(labels, 0))}
+            right = fields["prediction"] == labels
+            self.known += int((labels >= 0).sum())
+            self.correct += int(right.sum())
+        self._writer.append(found, **fields)
+        self.trials = self._writer.trials
+        if self._on_batch is not None:
+            self._on_batch(self.trials, self.correct)

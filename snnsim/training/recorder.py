@@ -6,12 +6,14 @@ import numpy as np
 
 from snnsim import config as configuration
 from snnsim.errors import InputError
-from snnsim.recording.stream import open_writer
+from snnsim.recording.stream import Feed, open_writer
 from snnsim.simulator import Simulator
 
 
 class BatchRecorder:
     """Record the network, as it is before the update, on chosen batches of a training; a context manager.
+
+    A training on a GPU is recorded there: a batch's spikes and traces are copied and written while later ones run.
 
     Parameters
     ----------
@@ -27,15 +29,22 @@ class BatchRecorder:
 
     def __init__(self, directory, batches, overwrite=False, **record):
         self.directory, self.chosen, self.overwrite, self.record = directory, batches, overwrite, record
-        self.trials = 0
-        self._writer = None
+        self._writer = self._feed = None
+
+    @property
+    def trials(self):
+        """Trials that are written; all of them after the end."""
+        return self._feed.trials if self._feed else 0
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, *error):
         if self._writer is not None:
-            self._writer.__exit__(kind, *error)
+            try:
+                self._feed.__exit__(kind, *error)
+            finally:
+                self._writer.__exit__(kind, *error)
         elif kind is None:
             raise InputError(f"--record-batches: names none of the training's batches {self.chosen}")
 
@@ -53,15 +62,10 @@ class BatchRecorder:
             self._open(session)
         values, labels, ids = session.next_batch()
         inputs = session.inputs(values, ids, session.epoch)
-        for mine, now in zip(self._simulator.weights, session.weights, strict=True):
+        for mine, now in zip(self._simulator.weights, session.network.weights, strict=True):
             mine[:] = now
-        output = self._simulator.forward(inputs)
-        prediction = session.loss(output, labels).prediction
-        self._writer.append(
-            self._simulator.recording(), sample_index=ids, label=labels, prediction=prediction, split="train",
-            epoch=np.full(len(ids), session.epoch + 1),
-        )  # fmt: skip
-        self.trials = self._writer.trials
+        epoch = np.full(len(ids), session.epoch + 1)
+        self._feed.put(inputs, sample_index=ids, label=labels, split="train", epoch=epoch)
 
     def _open(self, session):
         s = session.config.simulation
@@ -69,10 +73,11 @@ class BatchRecorder:
         self._simulator = Simulator(
             replace(network, weights=tuple(w.copy() for w in network.weights)), s.engine, dt=s.dt, n_steps=s.n_steps,
             scheme=s.scheme, impulse=s.impulse, synapse=s.synapse, precision=configuration.precision(session.config),
-            **self.record,
+            target=session.target, **self.record,
         )  # fmt: skip
         self._writer = open_writer(
             self.directory, self._simulator, config=configuration.to_tree(session.config),
             seed=session.config.training.seed, overwrite=self.overwrite,
         )  # fmt: skip
         self._writer.__enter__()
+        self._feed = Feed(self._simulator, self._writer, lambda output, labels: session.loss(output, labels).prediction)

@@ -84,6 +84,8 @@ class Session:
         Of the current epoch so far.
     """
 
+    target = "cpu"
+
     def __init__(self, config, weights=None, group=None):
         self.config = config
         self.group = group or Group()

@@ -29,6 +29,8 @@ class CudaSession(Session):
         the clock.
     """
 
+    target = "cuda"
+
     def __init__(self, config, weights=None):
         if config.simulation.engine != "clock":
             raise InputError(f"simulation.engine = {config.simulation.engine!r}: target = 'cuda' runs only clock")

@@ -1,17 +1,20 @@
 """Every CUDA kernel against the CPU kernels and the serial reference, in Numba's simulator or on a GPU.
 
-``tests/cuda/test_simulator.py`` runs it in the simulator, with tiny blocks, in a process of its own (the simulator must
-be chosen before Numba is imported); ``python -m tests.gpu`` on the card. Neither skips anything.
+``tests/cuda/test_simulator.py`` runs it and the other files of checks in the simulator, with tiny blocks, each in a
+process of its own (the simulator must be chosen before Numba is imported); ``python -m tests.gpu`` on the card. Neither
+skips anything.
 """
 
 import inspect
-import sys
+from itertools import pairwise
 
-import numba
 import numpy as np
 import pytest
 
 from snnsim import config
+from snnsim.engines.clock import ClockEngine
+from snnsim.engines.clock_cuda import CudaClockEngine, DeviceSpikes
+from snnsim.engines.grid import GridSpikes
 from snnsim.errors import InputError
 from snnsim.kernels import cpu, cuda
 from snnsim.kernels.cpu import dense as cpu_dense
@@ -19,30 +22,12 @@ from snnsim.kernels.cuda import compiler, dense, encoding, lif, losses, optimize
 from snnsim.parameters import LIFParameters, scheme_coefficients
 from snnsim.training.session import Session
 from snnsim.training.session_cuda import CudaSession
+from tests.cuda.device import OVERFLOW, off, on, somewhere_to_run, words_of  # noqa: F401
 from tests.reference import clock_backward, clock_forward, threshold_margin
 
 F = np.float32
 
-# Products of two 32-bit words wrap in int64, here as on the device; NumPy says so for its scalars.
-pytestmark = pytest.mark.filterwarnings("ignore:.*overflow encountered in scalar multiply:RuntimeWarning")
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _somewhere_to_run():
-    assert compiler.SIMULATED == bool(numba.config.ENABLE_CUDASIM)
-    compiler.require()
-    if compiler.SIMULATED:
-        sys.setswitchinterval(1e-4)  # the simulator's barrier polls, and would keep the interpreter for 5 ms each time
-
-
-def on(array):
-    """Device copy."""
-    return compiler.to_device(np.ascontiguousarray(array))
-
-
-def off(array):
-    """Host copy."""
-    return compiler.to_host(array)
+pytestmark = OVERFLOW
 
 
 def both(name, arguments, outputs):
@@ -144,17 +129,6 @@ def test_encoder_words():
     for b in range(2):
         np.testing.assert_array_equal(off(rows)[b, : ptr[b, -1]], theirs[b, : ptr[b, -1]])
     np.testing.assert_array_equal(off(kept), words_of(off(rows), off(row_ptr), n_in))
-
-
-def words_of(rows, row_ptr, n_neurons):
-    """Words by neuron of spike lists."""
-    n_steps = row_ptr.shape[1] - 1
-    result = np.zeros((len(rows), -(-n_steps // 32), n_neurons), np.uint32)
-    for b in range(len(rows)):
-        for k in range(n_steps):
-            for n in rows[b, row_ptr[b, k] : row_ptr[b, k + 1]]:
-                result[b, k // 32, n] |= np.uint32(1 << (k % 32))
-    return result
 
 
 def test_population_too_large_for_a_block():
@@ -608,3 +582,49 @@ def test_training_as_on_the_cpu(settings, launches):
     np.testing.assert_allclose(mine[0], theirs[0], rtol=1e-5)
     np.testing.assert_array_equal(mine[1], theirs[1])
     assert mine[2] == theirs[2]
+
+
+@pytest.mark.parametrize(
+    ("gradient", "readout", "reset", "options"),
+    [
+        ("exact", "leaky", "hard", {}),
+        ("literal", "spiking", "hard", {}),
+        ("literal", "leaky", "subtract", {"weight_gradient": "continuous", "impulse": "unit-height"}),
+        ("tssl", "spiking", "subtract", {}),
+        ("tssl", "spiking", "hard", {"tssl_fallback": True, "tssl_width": 0.5}),
+        ("surrogate", "spiking", "hard", {}),
+        ("surrogate", "leaky", "subtract", {"synapse": "dense"}),
+    ],
+)
+def test_gradients_of_the_engine_as_on_the_cpu(gradient, readout, reset, options):
+    """Three layers, two samples: spikes equal, every gradient to the rounding of inner products in float64."""
+    rng = np.random.default_rng(25)
+    sizes, n_steps, size = (6, 5, 4, 3), 7, 2
+    options = {"synapse": "gather", "impulse": "unit-area"} | options
+    area = 5 if options["impulse"] == "unit-height" else 1
+    parameters = [LIFParameters(reset=reset, v_reset=0.1, v_threshold=0.4)] * 3
+    clock = ClockEngine(
+        parameters, readout, dt=0.2, n_steps=n_steps, gradient=gradient, precision="float64", **options
+    )  # fmt: skip
+    weights = [rng.random(shape) * area for shape in pairwise(sizes)]
+    rows, row_ptr = random_lists(rng, size, n_steps, sizes[0], 0.5)
+    output = clock.forward(weights, GridSpikes(rows, row_ptr, sizes[0]))
+    spiking = readout == "spiking"
+    steps = not spiking or clock.takes_amplitude
+    signal = rng.standard_normal((size, n_steps, sizes[-1]) if steps else output.times.shape)
+    expected = clock.backward(weights, signal)
+
+    device = CudaClockEngine(clock, sizes, size)
+    for mine, w in zip(device.weights, weights, strict=True):
+        compiler.to_device(w, mine)
+    inputs = DeviceSpikes(on(rows), on(row_ptr), on(words_of(rows, row_ptr, sizes[0])))
+    device.forward(inputs)
+    for grid, (spikes, _, _) in zip(clock.grids()[1:], device.recorded(size), strict=False):
+        np.testing.assert_array_equal(off(spikes.row_ptr), grid.row_ptr)
+        assert grid.total > 4
+        for b, count in enumerate(grid.row_ptr[:, -1]):
+            np.testing.assert_array_equal(off(spikes.rows)[b, :count], grid.rows[b, :count])
+    device.backward(inputs, on(signal))
+    for mine, theirs in zip(device.gradients, expected, strict=True):
+        assert np.abs(theirs).max() > 1e-3
+        np.testing.assert_allclose(off(mine) * device.area, theirs, rtol=1e-10, atol=1e-12)

@@ -1,4 +1,4 @@
-"""Spikes of a batch out of the engines' slabs, one after another in memory, as recordings keep them."""
+"""Spikes of a batch out of the forms in which engines leave them, as recordings keep them."""
 
 from numba import njit, prange
 
@@ -25,3 +25,27 @@ def grid_spikes(rows, row_ptr, dt, offsets, times, neurons):
             for j in range(row_ptr[b, k], row_ptr[b, k + 1]):
                 times[base + j] = time
                 neurons[base + j] = rows[b, j]
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def word_rows(words, row_ptr, rows):
+    """List spikes on the grid that come as words by neuron, 32 steps a word.
+
+    Parameters
+    ----------
+    words : ndarray, (B, ceil(T / 32), N) uint32
+        Bit j of ``words[b, q, n]`` is a spike in step ``32 q + j``.
+    row_ptr : ndarray, (B, T + 1) int32
+        Where the spikes of each step begin.
+    rows : ndarray, (B, cap) int32
+        Filled: neurons, ordered by step, then number.
+    """
+    for b in prange(words.shape[0]):
+        for k in range(row_ptr.shape[1] - 1):
+            j = row_ptr[b, k]
+            if j == row_ptr[b, k + 1]:
+                continue
+            for n in range(words.shape[2]):
+                if (words[b, k // 32, n] >> (k % 32)) & 1:
+                    rows[b, j] = n
+                    j += 1

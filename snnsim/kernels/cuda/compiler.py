@@ -158,6 +158,12 @@ def synchronize():
         cuda.synchronize()
 
 
+def wait_for(stream):
+    """Wait for the work of one stream; an error of a kernel shows here."""
+    with driver_errors():
+        stream.synchronize()
+
+
 def empty(shape, dtype):
     """Device array, undefined content."""
     with driver_errors():
