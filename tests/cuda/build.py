@@ -54,11 +54,11 @@ def launches(dtype):
 
         return launch
 
-    kept = [(m, name, getattr(m, name)) for m in MODULES for name in ("launch",) if hasattr(m, name)]
+    kept = [(m, name, getattr(m, name)) for m in MODULES for name in ("launch", "empty") if hasattr(m, name)]
     try:
         for name, function, arguments in cases(dtype):
             for module, attribute, _ in kept:
-                setattr(module, attribute, record(name))
+                setattr(module, attribute, record(name) if attribute == "launch" else np.empty)
             function(*arguments)
     finally:
         for module, attribute, value in kept:

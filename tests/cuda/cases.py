@@ -6,10 +6,22 @@ Shapes: 784-400-10, 50 steps. The arrays are NumPy's, whose types are those of d
 import numpy as np
 
 from snnsim.kernels import cuda
-from snnsim.kernels.cuda import dense, encoding, lif, losses, optimizers, words
+from snnsim.kernels.cuda import (
+    dense,
+    encoding,
+    event_backward,
+    event_forward,
+    event_hybrid,
+    event_readout,
+    lif,
+    losses,
+    optimizers,
+    words,
+)
 from snnsim.parameters import LIFParameters, scheme_coefficients
 
-MODULES = (encoding, lif, losses, optimizers, words, dense, cuda.synapse)
+EVENTS = (event_forward, event_hybrid, event_backward, event_readout)
+MODULES = (encoding, lif, losses, optimizers, words, dense, cuda.synapse, *EVENTS)
 
 
 def cases(dtype, n_samples=50, n_steps=50, n_in=784, n_hidden=400, n_classes=10, array=np.zeros):
@@ -102,4 +114,42 @@ def cases(dtype, n_samples=50, n_steps=50, n_in=784, n_hidden=400, n_classes=10,
         ("lif_backward of a readout", lif.lif_backward_from, (
             coefficients, neuron, 0, 0, False, 0, T, output, spike_ptr, no_error, no_error, no_error, field,
             *(f(B, C) for _ in range(3)), field, field, True)),
+        *event_cases(dtype, B, N, H, C, array),
+    ]  # fmt: skip
+
+
+def event_cases(dtype, n_samples, n_in, n_hidden, n_classes, array, cap=2000):
+    """Cases in continuous time: one input spike a pixel, as time to first spike has it; times are always float64."""
+    B, N, H, C = n_samples, n_in, n_hidden, n_classes
+
+    def i(*shape):
+        return array(shape, np.int32)
+
+    def long(*shape):
+        return array(shape, np.int64)
+
+    def f(*shape):
+        return array(shape, np.float64)
+
+    def real(*shape):
+        return array(shape, dtype)
+
+    neuron = (1.0, 0.0, 1.0, 1.0, 0.5)
+    width, n_blocks, n_groups = event_backward.partition(B, H)
+    given = i(B, N), f(B, N), i(B, N + 1), i(B), f(B, N, 4)
+    lists = i(B, cap), f(B, cap), i(B, cap), f(B, cap, 3)
+    order, block_ptr = i(B, cap), i(B, n_blocks + 1)
+    readout = (*given, real(H, C), neuron, f(50))
+    return [
+        ("find_instants", event_forward.find_instants, (given[1], given[3], 4.0, 1.0, 0.5, *given[2:])),
+        ("spiking_forward", event_forward.spiking_forward, (*given, real(N, H), neuron, 4.0, *lists, long(B), long(B))),
+        ("hybrid_forward", event_hybrid.hybrid_forward, (
+            *given, real(N, H), neuron, 4.0, 50, *lists, long(B), long(B), long(B))),
+        ("order_by_block", event_backward.order_by_block, (lists[0], long(B), width, n_blocks, order, block_ptr)),
+        ("spiking_backward", event_backward.spiking_backward, (
+            given[0], given[2], given[4], real(N, H), neuron, 1e4, lists[0], lists[2], lists[3], f(B, cap), order,
+            block_ptr, width, real(n_groups, N, H), f(n_blocks, B, N))),
+        ("add_parts", event_backward.add_parts, (real(n_groups, N, H), real(N, H))),
+        ("readout_forward", event_readout.readout_forward, (*readout, real(B, 50, C))),
+        ("readout_backward", event_readout.readout_backward, (*readout, f(B, 50, C), real(n_groups, H, C), f(B, N))),
     ]  # fmt: skip
