@@ -4,7 +4,7 @@ from collections import deque
 
 import numpy as np
 
-from snnsim.engines import make_engine
+from snnsim.engines import choose_target, make_engine
 from snnsim.engines.event import EventEngine
 from snnsim.engines.grid import grid_of_spikes
 from snnsim.engines.outputs import SpikeOutput, slab_of_spikes, spikes_of_slab
@@ -97,7 +97,7 @@ class Simulator:
                 engine, network.parameters, network.readout, dt=dt, n_steps=n_steps, precision=precision, **options
             )
         self.ahead = 0
-        if _target(target, engine) == "cuda":
+        if choose_target(target, engine) == "cuda":
             from snnsim.engines.recording_cuda import CudaRecordingEngine
 
             self.engine = CudaRecordingEngine(self.engine, network.layers)
@@ -225,17 +225,6 @@ class Simulator:
                 raise InputError(f"record_neurons of {name}: must be some of 0..{size - 1}")
             ids[name] = numbers.astype(np.int64)
         return ids
-
-
-def _target(target, engine):
-    if target == "cpu" or (target == "auto" and engine != "clock"):
-        return "cpu"
-    from snnsim.kernels.cuda.compiler import choose_target
-
-    chosen = choose_target(target)
-    if chosen == "cuda" and engine != "clock":
-        raise InputError(f"engine = {engine!r}: target = 'cuda' runs only clock")
-    return chosen
 
 
 def _spikes_of_grid(grid, dt, duration):

@@ -33,3 +33,30 @@ def make_engine(name, parameters, readout, *, dt, n_steps, precision, max_invers
 
         return EventEngine(parameters, readout, duration=dt * n_steps, n_samples=n_steps, **common)
     raise InputError(f"engine = {name!r}: must be one of clock, hybrid, event")
+
+
+def choose_target(target, engine):
+    """Resolve where an engine runs.
+
+    Parameters
+    ----------
+    target : {"cpu", "cuda", "auto"}
+        ``auto`` is ``cuda`` where it can be used and the engine runs there, else ``cpu``.
+    engine : {"clock", "hybrid", "event"}
+
+    Returns
+    -------
+    {"cpu", "cuda"}
+
+    Raises
+    ------
+    InputError
+        For an unknown target, and if CUDA is wanted and cannot be used, with what is missing.
+    """
+    if target == "cpu" or (target == "auto" and engine != "clock"):
+        return "cpu"
+    if target == "cuda" and engine != "clock":
+        raise InputError(f"simulation.engine = {engine!r}: not available with target = 'cuda', which runs only clock")
+    from snnsim.kernels.cuda import compiler
+
+    return compiler.choose_target(target)

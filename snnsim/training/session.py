@@ -7,7 +7,7 @@ import numpy as np
 from snnsim import config as configuration
 from snnsim.datasets import load
 from snnsim.encoders import Encoder
-from snnsim.engines import make_engine
+from snnsim.engines import choose_target, make_engine
 from snnsim.engines.dropout import Dropout
 from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError
@@ -347,24 +347,21 @@ class Session:
             )
 
 
-def session_class(target):
-    """Class of sessions for a target, chosen once for a run.
+def session_class(target, config):
+    """Class of sessions for a target and a configuration, chosen once for a run.
 
     Parameters
     ----------
     target : {"cpu", "cuda", "auto"}
-        ``auto`` is ``cuda`` where it can be used, else ``cpu``.
+        ``auto`` is ``cuda`` where it can be used and the configuration's engine runs there, else ``cpu``.
+    config : Config
 
     Raises
     ------
     InputError
         If CUDA is wanted and cannot be used, with what is missing.
     """
-    if target == "cpu":
-        return Session
-    from snnsim.kernels.cuda.compiler import choose_target
-
-    if choose_target(target) == "cpu":
+    if choose_target(target, config.simulation.engine) == "cpu":
         return Session
     from snnsim.training.session_cuda import CudaSession
 

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from snnsim.encoders import WORD
+from snnsim.engines import choose_target
 from snnsim.engines.clock_cuda import CudaClockEngine
 from snnsim.errors import InputError
 from snnsim.kernels.cuda import compiler, encoding, losses, optimizers
@@ -32,11 +33,9 @@ class CudaSession(Session):
     target = "cuda"
 
     def __init__(self, config, weights=None):
-        if config.simulation.engine != "clock":
-            raise InputError(f"simulation.engine = {config.simulation.engine!r}: target = 'cuda' runs only clock")
         if config.training.dropout:
             raise InputError(f"training.dropout = {config.training.dropout}: target = 'cuda' has none")
-        compiler.require()
+        choose_target("cuda", config.simulation.engine)
         self._device = None
         super().__init__(config, weights)
         batch = max(min(config.training.batch_size, len(self.train)), BATCH)

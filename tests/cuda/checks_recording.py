@@ -82,7 +82,7 @@ def test_what_was_launched_before_an_error_is_written(tmp_path):
 
 
 def test_other_engines_are_refused():
-    with pytest.raises(InputError, match="engine = 'event': target = 'cuda' runs only clock"):
+    with pytest.raises(InputError, match="engine = 'event': not available with target = 'cuda'"):
         simulate(network("leaky"), inputs(1, 9), "event", target="cuda")
 
 

@@ -4,6 +4,7 @@ import importlib.util
 
 import pytest
 
+from snnsim.engines import choose_target
 from snnsim.errors import InputError
 from snnsim.kernels.cuda import compiler
 
@@ -26,6 +27,15 @@ def test_cuda_never_falls_back(monkeypatch):
     assert "snnsim[cuda13]" in str(error.value)
     assert "\n" not in str(error.value)
     assert compiler.choose_target("auto") == "cpu"
+
+
+def test_engines_that_run_only_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(compiler, "availability", lambda: compiler.Availability("a GPU", "13.0", "x", None, None))
+    assert choose_target("auto", "clock") == "cuda"
+    for engine in ("event", "hybrid"):
+        assert choose_target("auto", engine) == "cpu"
+        with pytest.raises(InputError, match=f"{engine}': not available with target = 'cuda', which runs only clock"):
+            choose_target("cuda", engine)
 
 
 def test_what_is_missing():
