@@ -4,6 +4,8 @@
 than skips, where the wheels are missing.
 """
 
+import multiprocessing
+import os
 import re
 import sys
 from collections import Counter
@@ -49,6 +51,7 @@ SCATTERED = {
 }
 # Spike times, and what is solved for them, are float64 with float32 weights too.
 IN_TIME = {module.__name__ for module in EVENTS}
+JOBS = []
 TARGETS_OF = {np.float32: TARGETS, np.float64: ((9, 0),)}
 # Kernels whose time is a loop over rows: loads of float32 in flight before a sum uses one; of float64 half as many.
 IN_FLIGHT = {"_synaptic_input": 8, "_row_gradient": 8, "_pattern_gradient": 8, "_word_gradient": 8}
@@ -134,27 +137,36 @@ def self_check():
     return missed
 
 
+def report(launch, dtype, target):
+    """Build a kernel; its line of the table, and what is wrong."""
+    build = assemble(compile_ptx(launch, target), target)
+    found = Counter(f"{a.kind} {a.pattern}" for a in accesses(build.ptx))
+    line = (
+        f"{launch.name:24}{np.dtype(dtype).name:>9}{f'sm_{target[0]}{target[1]}':>8}{launch.block:>7}"
+        f"{build.registers:>6}{build.stack:>7}{build.spill:>7}{build.shared + launch.shared:>8}   "
+        + ", ".join(f"{n} {what}" for what, n in sorted(found.items()))
+    )
+    wrong = check(launch, dtype, target, build)
+    return line, [f"{launch.name} {np.dtype(dtype).name} {target}: {w}" for w in wrong]
+
+
+def _job(number):
+    return report(*JOBS[number])
+
+
 def main():
     """Print the table; exit code 1 if anything is wrong."""
     print(availability())
     failures = self_check()
-    print(
-        f"{'kernel':24}{'dtype':>9}{'target':>8}{'block':>7}{'regs':>6}{'stack':>7}{'spill':>7}{'shared':>8}   in loops"
-    )
+    columns = f"{'block':>7}{'regs':>6}{'stack':>7}{'spill':>7}{'shared':>8}"
+    print(f"{'kernel':24}{'dtype':>9}{'target':>8}{columns}   in loops", flush=True)
     for dtype in (np.float32, np.float64):
-        for launch in launches(dtype):
-            for target in TARGETS_OF[dtype]:
-                build = assemble(compile_ptx(launch, target), target)
-                found = Counter(f"{a.kind} {a.pattern}" for a in accesses(build.ptx))
-                print(
-                    f"{launch.name:24}{np.dtype(dtype).name:>9}{f'sm_{target[0]}{target[1]}':>8}{launch.block:>7}"
-                    f"{build.registers:>6}{build.stack:>7}{build.spill:>7}{build.shared + launch.shared:>8}   "
-                    + ", ".join(f"{n} {what}" for what, n in sorted(found.items())),
-                    flush=True,
-                )
-                failures += [
-                    f"{launch.name} {np.dtype(dtype).name} {target}: {w}" for w in check(launch, dtype, target, build)
-                ]
+        JOBS.extend((launch, dtype, target) for launch in launches(dtype) for target in TARGETS_OF[dtype])
+    # Forked processes have the list, whose kernels cannot be sent to them.
+    with multiprocessing.get_context("fork").Pool(min(os.cpu_count(), 8)) as pool:
+        for line, wrong in pool.imap(_job, range(len(JOBS))):
+            print(line, flush=True)
+            failures += wrong
     for failure in failures:
         print(f"FAILED {failure}", file=sys.stderr)
     print(f"{len(failures)} failures")
