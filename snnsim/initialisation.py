@@ -63,14 +63,17 @@ def scale_to_rate(weights, target_rate, mean_rate, n_layers):
     """
     for layer in range(n_layers):
         original = weights[layer].copy()
-        low, high = 1e-3, 1e3
+        low, high, gain = 0.0, math.inf, 1.0
         for _ in range(24):
-            gain = math.sqrt(low * high)
             weights[layer][:] = original * weights[layer].dtype.type(gain)
             rate = mean_rate(weights, layer)
             if abs(rate - target_rate) <= 0.01 * target_rate:
                 break
             low, high = (gain, high) if rate < target_rate else (low, gain)
+            if not 1e-3 < gain < 1e3:
+                break
+            # Twice or half until the rate lies between: neurons that fire in every step would fill the memory.
+            gain = 2 * low if high == math.inf else high / 2 if low == 0 else math.sqrt(low * high)
         if abs(rate - target_rate) > 0.2 * target_rate:
             raise InputError(
                 f"network.target_rate = {target_rate}: layer {layer} reaches {rate:.3g} spikes a neuron at most"

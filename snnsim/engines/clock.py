@@ -19,6 +19,8 @@ from snnsim.kernels import cpu
 from snnsim.parameters import scheme_coefficients
 
 CHUNK = 64
+FIRST_GUESS = 256
+"""Room for spikes in every 16th of so many steps, to begin with: a longer trial need not have more of them."""
 GRADIENTS = ("exact", "literal", "tssl", "surrogate")
 WEIGHT_GRADIENTS = ("discrete", "continuous")
 SYNAPSES = ("auto", "gather", "pattern", "dense")
@@ -315,7 +317,7 @@ class ClockEngine:
             layer.v_trace = self._array((index, "v_trace"), (batch, steps_kept, n_out))
         if traced:
             layer.i_trace = self._array((index, "i_trace"), (batch, steps_kept, n_out))
-        cap = max(layer.cap, 16, n_out * self.n_steps // 16 if layer.spiking else 0)
+        cap = max(layer.cap, 16, n_out * min(self.n_steps, FIRST_GUESS) // 16 if layer.spiking else 0)
         layer.spike_ptr = self._array((index, "spike_ptr"), (batch, self.n_steps + 1), np.int32)
         while True:
             layer.cap = cap

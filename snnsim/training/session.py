@@ -23,7 +23,8 @@ from snnsim.training import compile_ahead
 
 EVALUATION_EPOCH = 2**32 - 1
 """Epoch number that keys the random numbers of every evaluation: the same samples get the same spikes each time."""
-PROBE = 200
+PROBE, PROBE_STEPS = 200, 20_000
+"""Samples that measure the firing rate of initial weights, fewer where all their steps would be more than so many."""
 
 
 @dataclass(frozen=True)
@@ -332,7 +333,7 @@ class Session:
         )  # fmt: skip
 
     def _probe_rate(self, weights, layer):
-        batch = min(PROBE, len(self.train))
+        batch = min(PROBE, max(PROBE_STEPS // self.config.simulation.n_steps, 10), len(self.train))
         engine = engine_of(self.config, self.parameters[: layer + 1], "spiking")
         probe = self.inputs(self.train.values[:batch], self.train.ids[:batch], EVALUATION_EPOCH)
         engine.forward(weights[: layer + 1], probe)
