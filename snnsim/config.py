@@ -86,7 +86,7 @@ class OptimizerConfig:
     """``[optimizer]``."""
 
     name: str = "adam"  # sgd | adam | adamw
-    lr: float = 2e-3
+    lr: float = 1e-3
     schedule: str = "cosine"  # constant | step | cosine
     decay: float = 0.1  # of step: factor after each interval
     interval: float = 0.5  # of step: share of the run

@@ -182,7 +182,7 @@ def test_a_lost_table_is_made_again_from_the_runs(pool, base, tmp_path):
 def test_another_sweep_needs_another_folder(pool, base, tmp_path):
     axes = parse_grid(["seed=0:1"], SHORT)
     sweep(base, axes, tmp_path, pool)
-    with pytest.raises(InputError, match=r"holds a sweep with optimizer.lr = 0.002, not 0.5"):
+    with pytest.raises(InputError, match=r"holds a sweep with optimizer.lr = 0.001, not 0.5"):
         sweep(config.load(base, ["optimizer.lr=0.5"]), axes, tmp_path, pool)
     with pytest.raises(InputError, match=r"holds a sweep over seed, not seed, dt; values may be added"):
         sweep(base, parse_grid(["seed=0:1", "dt=0.1"], SHORT), tmp_path, pool)
