@@ -110,3 +110,20 @@ def test_reproduce_hands_its_parts_to_the_workers(tmp_path, monkeypatch):
         reproduce.reproduce(["accuracy-vs-dt"], tmp_path, quick=True, workers=3)
     assert len(opened) == 1
     assert len(list((tmp_path / "parts" / "accuracy-vs-dt").iterdir())) == len(keys) == 9
+
+
+def test_a_longer_axis_costs_only_its_new_parts(tmp_path):
+    def run(config):
+        seen = []
+
+        def run_calls(calls):
+            seen.extend(calls)
+            return one_by_one(calls)
+
+        calls = {f"{k}": (dict, [("x", k)]) for k in config["grid"]["dt"]}
+        Context(tmp_path, config, run_calls=run_calls).parts(calls, axes=("grid.dt",))
+        return seen
+
+    assert run({"grid": {"dt": [1, 2], "epochs": 1}}) == ["1", "2"]
+    assert run({"grid": {"dt": [1, 2, 3], "epochs": 1}}) == ["3"]
+    assert run({"grid": {"dt": [2], "epochs": 2}}) == ["2"]

@@ -34,7 +34,8 @@ def run(config, context):
             for dt in config[mode]["dt"]
             for seed in seeds
         }
-        | {f"ann-{seed}": (_ann, config, seed) for seed in seeds}
+        | {f"ann-{seed}": (_ann, config, seed) for seed in seeds},
+        axes=("seeds", *(f"{mode}.{axis}" for mode in MODES for axis in ("dt", "estimators"))),
     )
     results = {"seeds": np.array(seeds), "samples": {m: config[m]["samples"] for m in MODES}}
     for mode in MODES:

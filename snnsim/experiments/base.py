@@ -93,6 +93,15 @@ def _merge(config, changes):
             config[key] = value
 
 
+def without(config, keys):
+    """Copy a configuration, without the given keys, dotted where they lie in a table."""
+    out = {key: dict(value) if isinstance(value, dict) else value for key, value in config.items()}
+    for key in keys:
+        table, _, name = key.rpartition(".")
+        del (out[table] if table else out)[name]
+    return out
+
+
 def one_by_one(calls):
     """Run independent calls, ``{key: (function, *arguments)}``, in this process; yields each key with its result."""
     for key, (function, *arguments) in calls.items():
@@ -132,13 +141,13 @@ class Context:
 
         Counts as one portion of the progress.
         """
-        found = self._stored(key)
+        found = self._stored(key, self._config)
         if found is None:
-            found = self._keep(key, compute())
+            found = self._keep(key, compute(), self._config)
         self.advance()
         return found
 
-    def parts(self, calls):
+    def parts(self, calls, axes=()):
         """Return the trees of independent calls, from disk where an earlier run with this configuration finished them.
 
         Each counts as one portion of the progress.
@@ -147,27 +156,30 @@ class Context:
         ----------
         calls : dict of str to tuple
             Function of a module and its arguments by the key of the part; other processes may run them, at once.
+        axes : sequence of str
+            Keys of the configuration, such as ``time.dt``, that say only which parts there are: others may be added.
 
         Returns
         -------
         dict
             By the same keys, in the same order.
         """
-        found = {key: self._stored(key) for key in calls}
+        config = without(self._config, axes)
+        found = {key: self._stored(key, config) for key in calls}
         missing = {key: call for key, call in calls.items() if found[key] is None}
         self.advance(len(calls) - len(missing))
         for key, result in self._run_calls(missing):
-            found[key] = self._keep(key, result)
+            found[key] = self._keep(key, result, config)
             self.advance()
         return found
 
-    def _stored(self, key):
+    def _stored(self, key, config):
         path = self._folder / f"{key}.h5"
         stored = load_tree(path, "experiment-part") if path.exists() else None
-        return stored["result"] if stored and stored["config"] == self._config else None
+        return stored["result"] if stored and stored["config"] == config else None
 
-    def _keep(self, key, result):
+    def _keep(self, key, result, config):
         path = self._folder / f"{key}.h5"
         self._folder.mkdir(parents=True, exist_ok=True)
-        save_tree(path, {"config": self._config, "result": tree(result)}, "experiment-part")
+        save_tree(path, {"config": config, "result": tree(result)}, "experiment-part")
         return load_tree(path, "experiment-part")["result"]
