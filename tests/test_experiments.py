@@ -88,6 +88,8 @@ def test_a_stopped_run_goes_on_with_its_parts(tmp_path):
     again.part("b", part("b"))
     assert calls == ["a", "b"]
     assert seen == [0.5]
+    assert again.resumed
+    assert not context.resumed
     base.Context(tmp_path, {"n": 2}).part("a", part("a"))
     assert calls == ["a", "b", "a"]
 

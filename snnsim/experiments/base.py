@@ -121,11 +121,17 @@ class Context:
         Called with the fraction done, in [0, 1].
     run_calls : callable
         Runs independent calls, as :func:`one_by_one` does, in any order.
+
+    Attributes
+    ----------
+    resumed : bool
+        Whether a part of an earlier run was used.
     """
 
     def __init__(self, folder, config, report=lambda fraction: None, run_calls=one_by_one):
         self._folder, self._config, self._report, self._run_calls = Path(folder), config, report, run_calls
         self._done = self._total = 0
+        self.resumed = False
 
     def expect(self, n):
         """Announce that progress will be counted in ``n`` equal portions."""
@@ -176,7 +182,10 @@ class Context:
     def _stored(self, key, config):
         path = self._folder / f"{key}.h5"
         stored = load_tree(path, "experiment-part") if path.exists() else None
-        return stored["result"] if stored and stored["config"] == config else None
+        if stored is None or stored["config"] != config:
+            return None
+        self.resumed = True
+        return stored["result"]
 
     def _keep(self, key, result, config):
         path = self._folder / f"{key}.h5"

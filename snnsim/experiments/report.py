@@ -1,5 +1,6 @@
 """The report: every claim of the study, what was measured, and the verdict."""
 
+import math
 from pathlib import Path
 
 from snnsim.recording.runs import load_tree, write_atomic
@@ -45,7 +46,7 @@ def _section(entry, document, folder, figure_format):
     lines = [
         f"## {entry.title}",
         "",
-        f"Study, {entry.section}. Experiment `{entry.name}` ({size}, {_duration(document['seconds'])}), "
+        f"Study, {entry.section}. Experiment `{entry.name}` ({size}{_duration(document['seconds'])}), "
         f"results in `{entry.name}.h5`.",
         "",
         "| claim | source | measured | verdict |",
@@ -62,9 +63,11 @@ def _section(entry, document, folder, figure_format):
 
 
 def _duration(seconds):
+    if math.isnan(seconds):
+        return ""
     if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+        return f", {seconds:.0f} s"
+    return f", {seconds / 60:.0f} min" if seconds < 6000 else f", {seconds / 3600:.1f} h"
 
 
 def _versions(provenance):

@@ -95,7 +95,8 @@ def _run(entry, config, folder, quick, force, progress, run_calls):
     started = time.perf_counter()
     context = Context(parts, config, lambda fraction: progress.experiment(entry, fraction), run_calls)
     results = entry.module().run(config, context)
-    seconds = time.perf_counter() - started
+    # A run that went on with an earlier one's parts does not know how long all of it takes.
+    seconds = float("nan") if context.resumed else time.perf_counter() - started
     document = {
         "name": entry.name,
         "quick": quick,

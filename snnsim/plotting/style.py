@@ -46,7 +46,7 @@ def new_figure(width, height, rows=1, columns=1, **options):
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
-        axis.tick_params(labelsize=TICK)
+        axis.tick_params(which="both", labelsize=TICK)
         axis.grid(True, color="#dddddd", linewidth=0.5)
         axis.set_axisbelow(True)
         axis.xaxis.label.set_size(TEXT)
