@@ -1,4 +1,6 @@
 import importlib
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,7 +123,19 @@ def test_bad_input(tmp_path):
 
 
 def test_durations_are_readable():
-    assert [report._duration(x) for x in (3.2, 150, 9000)] == ["3 s", "2 min", "2.5 h"]
+    assert [report._duration(x) for x in (3.2, 150, 9000)] == [", 3 s", ", 2 min", ", 2.5 h"]
+    assert report._duration(float("nan")) == ""
+
+
+def test_the_report_in_the_docs_is_whole():
+    folder = Path(__file__).parents[1] / "docs" / "study"
+    text = (folder / "report.md").read_text()
+    for entry in catalogue.CATALOGUE:
+        assert f"## {entry.title}" in text
+    assert not re.search(r"\bnan\b", text)
+    drawn = set(re.findall(r"\((\S+\.png)\)", text))
+    assert drawn == {path.name for path in folder.glob("*.png")}
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 5e6
 
 
 @pytest.mark.slow

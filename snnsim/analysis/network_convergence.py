@@ -292,7 +292,7 @@ class _Study:
             min(stability_limit(p, s) for p in self.parameters) if s in self.schemes else np.inf for s in self.runs
         ]
         order = {
-            "free_order": orders(scalar["free_rms"], 1e-13),
+            "free_order": orders(scalar["free_rms"], 1e-11),
             "loss_order": orders(off, 1e-13),
             "v_order": orders(layered["v_rms"], 1e-12),
             "gradient_order": orders(layered["gradient_error"], 1e-11),
