@@ -320,7 +320,8 @@ def test_the_command_trains_on_a_scheduler_and_draws(call, pool, small_mnist, tm
     assert result["points"][3].keys() >= {"dt", "seed", "test_accuracy", "best_val_accuracy", "seconds_per_epoch"}
     assert len((tmp_path / "t.csv").read_text().splitlines()) == 5
     lines = err.splitlines()
-    assert lines[0] == "4 points, 2 at once, in out"
+    # One, where the other worker is still coming back from the test that killed it.
+    assert lines[0] in ("4 points, 2 at once, in out", "4 points, 1 at once, in out")
     assert lines[4].startswith("4/4  ")
     # The children of that pool are gone, the workers are not.
     assert len(children(workers(pool))) <= 2
