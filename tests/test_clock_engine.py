@@ -181,6 +181,7 @@ def test_dropout_is_a_sample_s_own_weights_without_rows(gradient, weight_gradien
     for b in range(3):
         factors = [m[b][:, None] * (1 if layer == 0 else 1 / 0.6) for layer, m in enumerate(masks)]
         own = [w * f for w, f in zip(weights, factors, strict=True)]
+        # The gain multiplies the coefficients here and the weights there: the roundings differ.
         np.testing.assert_allclose(
             engine.forward(own, grid_spikes(dense[b : b + 1])).v[0], v[b], rtol=1e-12, atol=1e-12
         )

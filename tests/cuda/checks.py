@@ -627,4 +627,5 @@ def test_gradients_of_the_engine_as_on_the_cpu(gradient, readout, reset, options
     device.backward(inputs, on(signal))
     for mine, theirs in zip(device.gradients, expected, strict=True):
         assert np.abs(theirs).max() > 1e-3
+        # float64 on both sides; the device adds in another order, and entries near zero are left of larger terms.
         np.testing.assert_allclose(off(mine) * device.area, theirs, rtol=1e-10, atol=1e-12)
