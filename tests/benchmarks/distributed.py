@@ -38,6 +38,21 @@ def epoch(n, threads, folder):
     return json.loads(out.splitlines()[-1])["seconds_per_epoch"]
 
 
+def agreement(precision, folder):
+    """Print how far 2 processes are from one after an epoch: relative norm by layer, and test accuracies."""
+    from snnsim.models import load_model
+
+    weights, accuracies = [], []
+    for n in (1, 2):
+        given = "--epochs", 1, "--json", "--force", "--run-dir", folder, "--precision", precision
+        out = launched(n, *COMMAND, "train", *given, "--distributed", "mpi")
+        accuracies.append(json.loads(out.splitlines()[-1])["test_accuracy"])
+        weights.append([np.array(w, np.float64) for w in load_model(folder / "model.h5")[0].weights])
+    off = [np.linalg.norm(a - b) / np.linalg.norm(a) for a, b in zip(*weights, strict=True)]
+    found = ", ".join(f"{x:.0e}" for x in off)
+    print(f"{precision}: weights of 2 processes off by {found}; test accuracy {accuracies[0]:.2%}, {accuracies[1]:.2%}")
+
+
 def compute(sizes, batches, rounds):
     """Print the seconds of a batch of each size on one thread, the lowest median of some rounds, as JSON."""
     from snnsim.threads import use_threads
@@ -122,10 +137,16 @@ def prediction(threads, fixed, per_sample):
 def main():
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--agreement", action="store_true", help="only compare an epoch of 2 processes with one's")
     parser.add_argument("--repeats", type=int, default=2, help="epochs of each kind; the fastest counts")
-    repeats, cores = parser.parse_args().repeats, os.cpu_count()
+    options = parser.parse_args()
+    repeats, cores = options.repeats, os.cpu_count()
     print(f"{cores} cores, load {os.getloadavg()[0]:.2f}")
     with tempfile.TemporaryDirectory() as folder:
+        if options.agreement:
+            for precision in ("float64", "float32"):
+                agreement(precision, Path(folder))
+            return
         times = {"one": [], "many": []}
         for _ in range(repeats):
             times["one"].append(epoch(1, cores, folder))
