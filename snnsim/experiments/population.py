@@ -176,8 +176,8 @@ def claims(results):
         )
         floors.append(event["rate_error"] / event["rate"])
         table.append(
-            f"rate {regime['rate']:g}, weight {regime['weight']:g}: sampled firing rate {event['rate']:.4f} ± "
-            f"{event['rate_error']:.4f}"
+            f"rate {regime['rate']:g}, weight {regime['weight']:g}: sampled firing rate {event['rate']:.4g} ± "
+            f"{event['rate_error']:.1g}"
         )
     master_ok = all(abs(g[0]) < 0.005 + 4 * f for g, f in zip(gaps, floors, strict=True))
     mass = max(r[m]["mass_error"] for r in regimes for m in ("master", "fokker_planck"))
@@ -201,7 +201,9 @@ def claims(results):
             "; ".join(table)
             + f" ({n:g} neurons, continuous time). Master equation: rate off by "
             + ", ".join(f"{100 * g[0]:+.2f} %" for g in gaps)
-            + "; L1 distance of the density of v "
+            + " ("
+            + ", ".join(f"{abs(g[0] / f):.1f}" for g, f in zip(gaps, floors, strict=True))
+            + " standard errors of the sample); L1 distance of the density of v "
             + ", ".join(f"{g[2]:.3f}" for g in gaps)
             + f". Mass kept to {mass:.0e}, least value {least:.0e}.",
             verdict(master_ok and mass < 1e-10 and least >= 0),
