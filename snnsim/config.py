@@ -121,6 +121,7 @@ class TrainingConfig:
     batch_size: int = 50
     seed: int = 0
     dropout: float = 0.0  # probability that a hidden neuron is silent to the next layer for a trial (clock engine)
+    ema_decay: float = 0.0  # of an average of the weights over batches, which is evaluated and kept; 0: none
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ BETWEEN = {
     "data.elastic_sigma": (0.5, 100),
 }
 """Smallest and largest value."""
-BELOW_ONE = ("optimizer.momentum", "optimizer.beta1", "optimizer.beta2", "training.dropout")
+BELOW_ONE = ("optimizer.momentum", "optimizer.beta1", "optimizer.beta2", "training.dropout", "training.ema_decay")
 
 
 def shipped():

@@ -450,6 +450,32 @@ def test_more_epochs_may_be_added(study, tmp_path):
     assert config.load(tmp_path / "a" / "config.toml").training.epochs == 3
 
 
+def test_an_average_of_the_weights_is_kept_and_evaluated(study, tmp_path):
+    averaging = study(
+        "training.ema_decay=0.9", "optimizer.schedule=constant", "data.limit=200", "data.validation=0",
+        "training.epochs=4",
+    )  # fmt: skip
+    made = Session(averaging)
+    mean = [w.astype(np.float64) for w in made.weights]
+    for n in range(1, 5):
+        made.step()
+        decay = min(0.9, (1 + n) / (10 + n))
+        mean = [decay * m + (1 - decay) * w for m, w in zip(mean, made.weights, strict=True)]
+    for mine, expected, now in zip(made.averaged_network.weights, mean, made.network.weights, strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-5, atol=1e-7)
+        assert not np.allclose(mine, now, rtol=1e-3)
+    plain = Session(study("data.limit=200"), weights=[w.copy() for w in made.averaged_network.weights])
+    split = made.test.values, made.test.labels, made.test.ids
+    assert (made.examine(*split)[0] == plain.examine(*split)[0]).all()
+
+    training.train(averaging, tmp_path / "a")
+    training.train(config.load(averaging, ["training.epochs=3"]), tmp_path / "b")
+    training.resume(tmp_path / "b", epochs=4)
+    assert state_of(tmp_path / "a") == state_of(tmp_path / "b")
+    kept = load_tree(tmp_path / "a" / "checkpoint.h5")["session"]["average"]
+    assert bits(kept) == bits(load_model(tmp_path / "a" / "model.h5")[0].weights)
+
+
 def test_a_run_is_not_overwritten_without_force(study, tmp_path):
     training.train(study("data.limit=60"), tmp_path)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}

@@ -292,7 +292,7 @@ def _finish_epoch(run, started, listener):
         run.best_accuracy, run.best_epoch = validation.accuracy, session.epoch
         session.group.first(
             partial(save_model, epoch=session.epoch, val_accuracy=validation.accuracy),
-            run.directory / "model.h5", session.network, session.config,
+            run.directory / "model.h5", session.averaged_network, session.config,
         )  # fmt: skip
     run.save_checkpoint()
     run.write_metrics()

@@ -20,6 +20,7 @@ from snnsim.optimizers import Optimizer, learning_rate
 from snnsim.parameters import LIFParameters
 from snnsim.processes import Group
 from snnsim.training import compile_ahead
+from snnsim.training.weight_average import WeightAverage
 
 EVALUATION_EPOCH = 2**32 - 1
 """Epoch number that keys the random numbers of every evaluation: the same samples get the same spikes each time."""
@@ -76,6 +77,8 @@ class Session:
     Attributes
     ----------
     weights : list of ndarray, each (N_in, N_out)
+    average : WeightAverage
+        Of the weights; what is evaluated and kept.
     engine, encoder, loss, optimizer
     train, validation, test : Split
     group : Group
@@ -114,6 +117,7 @@ class Session:
             o.name, self.weights, momentum=o.momentum, beta1=o.beta1, beta2=o.beta2, epsilon=o.epsilon,
             weight_decay=o.weight_decay, clip_norm=o.clip_norm,
         )  # fmt: skip
+        self.average = WeightAverage(self.weights, config.training.ema_decay)
         self.epoch = self.batch = 0
         self.totals = Totals()
 
@@ -131,6 +135,11 @@ class Session:
     def network(self):
         """The network as it is now."""
         return Network(tuple(self.weights), self.parameters, self.readout)
+
+    @property
+    def averaged_network(self):
+        """The network that is evaluated and kept: :attr:`network`, unless weights are averaged."""
+        return replace(self.network, weights=tuple(self.average.weights))
 
     @property
     def lr(self):
@@ -175,6 +184,7 @@ class Session:
             for layer, gradient in enumerate(gradients):
                 self._check_finite(f"gradient of weights[{layer}]", gradient)
             self._check_finite("norm of all gradients", norm)
+        self.average.update(self.optimizer.steps)
         self.totals.add(loss, correct, samples, spikes)
         self.batch += 1
         if self._loading:
@@ -204,13 +214,15 @@ class Session:
         prediction : ndarray, (B,) int64
         spikes : list of int
         """
-        result = self.loss(self.engine.forward(self.weights, self.inputs(values, ids, EVALUATION_EPOCH)), labels)
+        inputs = self.inputs(values, ids, EVALUATION_EPOCH)
+        result = self.loss(self.engine.forward(self.average.weights, inputs), labels)
         return result.loss, result.prediction, self.engine.spike_totals()
 
     def set_weights(self, weights):
-        """Take other weights of the same shapes."""
+        """Take other weights of the same shapes; their average begins anew."""
         for mine, other in zip(self.weights, weights, strict=True):
             mine[:] = other
+        self.average.set(weights)
 
     def end_epoch(self):
         """Close the epoch: check the weights, and start counting anew. Returns the epoch's :class:`Totals`."""
@@ -238,6 +250,7 @@ class Session:
             "batch": self.batch,
             "totals": {**vars(self.totals), "spikes": list(self.totals.spikes)},
             "weights": self.weights,
+            "average": self.average.state(),
             "optimizer": self.optimizer.state(),
             "plan": list(getattr(self.engine, "plan", ())),
         }
@@ -249,6 +262,7 @@ class Session:
         if shapes != mine:
             raise InputError(f"{path}: holds weights of shapes {shapes}; the configuration has {mine}")
         self.set_weights(state["weights"])
+        self.average.load_state(state.get("average", []))
         self.optimizer.load_state(state["optimizer"])
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.totals = Totals(**{**state["totals"], "spikes": tuple(state["totals"]["spikes"])})

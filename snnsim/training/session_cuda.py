@@ -33,8 +33,9 @@ class CudaSession(Session):
     target = "cuda"
 
     def __init__(self, config, weights=None):
-        if config.training.dropout:
-            raise InputError(f"training.dropout = {config.training.dropout}: target = 'cuda' has none")
+        for key in ("dropout", "ema_decay"):
+            if getattr(config.training, key):
+                raise InputError(f"training.{key} = {getattr(config.training, key)}: target = 'cuda' has none")
         choose_target("cuda", config.simulation.engine)
         self._device = None
         super().__init__(config, weights)
