@@ -107,7 +107,8 @@ class DataConfig:
     data_dir: str = ""
     validation: int = 5000  # training samples held out to choose the best epoch
     limit: int = 0  # use at most so many training (and test) samples; 0: all
-    shift: float = 0.0  # augmentation: largest shift, in pixels
+    flip: float = 0.0  # augmentation: probability of a mirror image, left to right
+    shift: float = 0.0  # largest shift, in pixels
     rotation: float = 0.0  # largest rotation, in degrees
     elastic_alpha: float = 0.0  # strength of the elastic distortion, in pixels
     elastic_sigma: float = 4.0
@@ -198,6 +199,7 @@ BETWEEN = {
     "encoder.max_probability": (0, 1),
     "encoder.latency_floor": (0, 1),
     "optimizer.final": (0, 1),
+    "data.flip": (0, 1),
     "data.rotation": (0, 180),
     "data.elastic_sigma": (0.5, 100),
 }

@@ -18,7 +18,8 @@ OPTIONS = {
     "rotation": {"rotation_degrees": 40},
     "elastic": {"elastic_alpha": 20, "elastic_sigma": 3},
     "fine elastic": {"elastic_alpha": 4, "elastic_sigma": 1},
-    "all": {"shift": 2, "rotation_degrees": 15, "elastic_alpha": 30, "elastic_sigma": 5},
+    "flip": {"flip": 0.5},
+    "all": {"shift": 2, "rotation_degrees": 15, "elastic_alpha": 30, "elastic_sigma": 5, "flip": 0.4},
 }
 
 
@@ -40,7 +41,9 @@ def philox(c0, c1, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
-def reference(image, shape, sample, seed, epoch, shift=0.0, rotation_degrees=0.0, elastic_alpha=0.0, elastic_sigma=4.0):
+def reference(
+    image, shape, sample, seed, epoch, shift=0.0, rotation_degrees=0.0, elastic_alpha=0.0, elastic_sigma=4.0, flip=0.0
+):
     """The documented deformation of one image in float64; its random numbers are part of the definition."""
     rows, columns = shape
 
@@ -65,6 +68,8 @@ def reference(image, shape, sample, seed, epoch, shift=0.0, rotation_degrees=0.0
             field = smooth[radius:-radius, radius:-radius] * elastic_alpha / step
             source += ndimage.map_coordinates(field, [y / step, x / step], order=1)
     pixels = image.reshape(shape).astype(float)
+    if words(0, 0)[3] / 2**32 < flip:
+        pixels = pixels[:, ::-1]
     moved = ndimage.map_coordinates(pixels, [source_y, source_x], order=1, mode="grid-constant", cval=0)
     return moved.reshape(-1)
 
@@ -79,7 +84,18 @@ def test_against_the_serial_reference(options):
         exact = reference(images[b], SHAPE, sample, 1234, 7, **options)
         # Rounding to integers is half a grey level; float32 positions, good to 4e-6 pixels, add less than 0.01.
         assert abs(result[b] - exact).max() <= 0.51
-        assert abs(result[b].astype(float) - images[b]).max() > 10  # something moved
+        moved = abs(result[b].astype(float) - images[b]).max() > 10
+        assert moved or options == OPTIONS["flip"]
+
+
+def test_flips_at_the_given_probability():
+    images = digits(1).repeat(4000, axis=0)
+    result = augment(images, SHAPE, np.arange(4000), 2, 1, flip=0.3)
+    mirrored = images.reshape(-1, *SHAPE)[:, :, ::-1].reshape(images.shape)
+    same, turned = (result == images).all(axis=1), (result == mirrored).all(axis=1)
+    assert (same ^ turned).all()
+    assert abs(turned.mean() - 0.3) < 4 * math.sqrt(0.3 * 0.7 / 4000)
+    assert (augment(images[:9], SHAPE, np.arange(9), 2, 1, flip=1.0) == mirrored[:9]).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (6, 1), (14, 18)])
@@ -113,7 +129,8 @@ def test_seed_epoch_and_sample_each_matter():
     image = digits(1)
     results = [
         augment(image, SHAPE, np.array([sample]), seed, epoch, **options).tobytes()
-        for options in OPTIONS.values()
+        for name, options in OPTIONS.items()
+        if name != "flip"  # which has two results only
         for sample, seed, epoch in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))
     ]
     assert len(set(results)) == len(results)
@@ -172,6 +189,7 @@ def test_the_components_are_independent():
         ({"shift": math.nan}, "shift = nan: must be"),
         ({"rotation_degrees": 181}, r"rotation_degrees = 181: must lie in 0\.\.180"),
         ({"elastic_alpha": math.inf}, "elastic_alpha = inf: must be"),
+        ({"flip": 1.1}, r"flip = 1\.1: must lie in 0\.\.1"),
         ({"elastic_sigma": 0}, r"elastic_sigma = 0: must lie in 0\.5\.\.100 pixels"),
         ({"out": np.zeros((2, 12))}, r"out: float64 of shape \(2, 12\): must be uint8"),
         ({"out": np.zeros((12, 2), np.uint8).T}, r"out: uint8 of shape \(2, 12\): must be .* C-contiguous"),

@@ -1,4 +1,4 @@
-"""Augmentation of image batches: random shift, rotation and elastic deformation, a function of (seed, epoch, sample).
+"""Augmentation of image batches: mirroring, shift, rotation, elastic deformation; a function of (seed, epoch, sample).
 
 The elastic deformation is that of Simard, Steinkraus and Platt (ICDAR 2003): each pixel is displaced by noise,
 uniform in [-1, 1] at each pixel, smoothed with a Gaussian of standard deviation sigma and multiplied by alpha. A
@@ -27,6 +27,7 @@ def augment(
     rotation_degrees=0.0,
     elastic_alpha=0.0,
     elastic_sigma=4.0,
+    flip=0.0,
     out=None,
 ):
     """Deform each image of a batch at random, with bilinear interpolation and zeros from outside the image.
@@ -51,6 +52,8 @@ def augment(
         Strength of the elastic deformation, pixels; 0 for none.
     elastic_sigma : float
         Smoothness of the elastic deformation, pixels, in [0.5, 100].
+    flip : float
+        Probability that left and right change places, before all else; in [0, 1].
     out : ndarray, (B, D) uint8, optional
         Array for the result; not ``images`` itself.
 
@@ -69,7 +72,7 @@ def augment(
     if out is None:
         out = np.empty(images.shape, np.uint8)
     _check_arrays(images, image_shape, sample_ids, out)
-    check_options(shift, rotation_degrees, elastic_alpha, elastic_sigma)
+    check_options(shift, rotation_degrees, elastic_alpha, elastic_sigma, flip)
     for name, value in (("seed", seed), ("epoch", epoch)):
         if not 0 <= value < 2**32:
             raise InputError(f"{name} = {value}: must lie in 0..{2**32 - 1}")
@@ -80,6 +83,7 @@ def augment(
         np.asarray(sample_ids, np.int64),
         int(seed),
         int(epoch),
+        round(flip * 2**32),
         float(shift),
         math.radians(rotation_degrees),
         step,
@@ -90,7 +94,7 @@ def augment(
     return out
 
 
-def check_options(shift, rotation_degrees, elastic_alpha, elastic_sigma):
+def check_options(shift, rotation_degrees, elastic_alpha, elastic_sigma, flip):
     """Raise :class:`InputError` unless all options are in the ranges that :func:`augment` documents."""
     if not 0 <= shift < math.inf:
         raise InputError(f"augmentation shift = {shift}: must be a number of pixels, 0 or more")
@@ -98,6 +102,8 @@ def check_options(shift, rotation_degrees, elastic_alpha, elastic_sigma):
         raise InputError(f"augmentation rotation_degrees = {rotation_degrees}: must lie in 0..180")
     if not 0 <= elastic_alpha < math.inf:
         raise InputError(f"augmentation elastic_alpha = {elastic_alpha}: must be a number of pixels, 0 or more")
+    if not 0 <= flip <= 1:
+        raise InputError(f"augmentation flip = {flip}: must lie in 0..1")
     if not 0.5 <= elastic_sigma <= _MAX_SIGMA:
         raise InputError(f"augmentation elastic_sigma = {elastic_sigma}: must lie in 0.5..{_MAX_SIGMA} pixels")
 

@@ -333,17 +333,23 @@ class Session:
             t_latest=e.t_latest, latency_floor=e.latency_floor, seed=self.config.training.seed,
         )  # fmt: skip
 
-    def _augmented(self, values, ids):
+    @property
+    def _augmenting(self):
         d = self.config.data
-        if not (d.shift or d.rotation or d.elastic_alpha):
+        return bool(d.flip or d.shift or d.rotation or d.elastic_alpha)
+
+    def _augmented(self, values, ids):
+        if not self._augmenting:
             return values
         from snnsim.datasets.augment import augment
 
         if self.image_shape is None:
-            raise InputError(f"data.shift, data.rotation, data.elastic_alpha: {d.dataset} has no images to distort")
+            keys = "data.flip, data.shift, data.rotation, data.elastic_alpha"
+            raise InputError(f"{keys}: {self.config.data.dataset} has no images to distort")
+        d = self.config.data
         return augment(
             values, self.image_shape, ids, self.config.training.seed, self.epoch, d.shift, d.rotation, d.elastic_alpha,
-            d.elastic_sigma,
+            d.elastic_sigma, d.flip,
         )  # fmt: skip
 
     def _probe_rate(self, weights, layer):

@@ -187,8 +187,7 @@ class CudaSession(Session):
         labels, chosen = self._batch_labels(batch)
         inputs = self._device.inputs(labels.shape[0], batch % 2)
         with compiler.on_stream(self._aside):
-            d = self.config.data
-            if d.shift or d.rotation or d.elastic_alpha:
+            if self._augmenting:
                 picked = self._epoch_order()[1][self._chosen(batch)]
                 values, table = self._drives(self._augmented(self.train.values[picked], self.train.ids[picked]))
                 ids = compiler.to_device(self.train.ids[picked].astype(np.int64))

@@ -57,10 +57,11 @@ def _displacement(field, noise, smooth, taps, scale, sample, seed, epoch):
 
 
 @njit(cache=True)
-def _resample(image, columns, padded, field, step, cosine, sine, shift_y, shift_x, out):
+def _resample(image, columns, mirror, padded, field, step, cosine, sine, shift_y, shift_x, out):
     """Write the deformed image.
 
     image, out : (rows * columns,) uint8
+    mirror : bool, whether left and right change places first
     padded : (rows + 3, columns + 3) float32, scratch; pixel (y, x) lies at (y + 1, x + 1), zeros around it
     field : (2, n_rows, n_columns) float32, pixels; empty without elastic displacement
     """
@@ -68,7 +69,7 @@ def _resample(image, columns, padded, field, step, cosine, sine, shift_y, shift_
     padded[:] = _ZERO
     for y in range(rows):
         for x in range(columns):
-            padded[y + 1, x + 1] = np.float32(image[y * columns + x])
+            padded[y + 1, x + 1] = np.float32(image[y * columns + (columns - 1 - x if mirror else x)])
     centre_y, centre_x = _HALF * np.float32(rows - 1), _HALF * np.float32(columns - 1)
     inverse = np.float32(1) / np.float32(step)
     for y in range(rows):
@@ -94,7 +95,7 @@ def _resample(image, columns, padded, field, step, cosine, sine, shift_y, shift_
 
 
 @njit(parallel=True, cache=True)
-def augment(images, columns, sample_ids, seed, epoch, shift, radians, step, taps, scale, out):
+def augment(images, columns, sample_ids, seed, epoch, flip, shift, radians, step, taps, scale, out):
     """Deform each image of a batch.
 
     Parameters
@@ -103,6 +104,8 @@ def augment(images, columns, sample_ids, seed, epoch, shift, radians, step, taps
     columns : int
     sample_ids : ndarray, (B,) int64 in [0, 2**32)
     seed, epoch : int in [0, 2**32)
+    flip : int
+        ``round(p * 2**32)``, p the probability of a mirror image, left to right.
     shift : float
         Largest shift along each axis, pixels.
     radians : float
@@ -133,4 +136,5 @@ def augment(images, columns, sample_ids, seed, epoch, shift, radians, step, taps
         shift_x = np.float32(shift * (symmetric_integer(words[1], 32) * unit))
         angle = radians * (symmetric_integer(words[2], 32) * unit)
         cosine, sine = np.float32(math.cos(angle)), np.float32(math.sin(angle))
-        _resample(images[b], columns, padded, field, step, cosine, sine, shift_y, shift_x, out[b])
+        mirror = words[3] < flip
+        _resample(images[b], columns, mirror, padded, field, step, cosine, sine, shift_y, shift_x, out[b])
