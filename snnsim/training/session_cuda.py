@@ -35,6 +35,9 @@ class CudaSession(Session):
     def __init__(self, config, weights=None):
         if config.training.dropout:
             raise InputError(f"training.dropout = {config.training.dropout}: target = 'cuda' has none")
+        if config.training.micro_batches > 1:
+            micro = config.training.micro_batches
+            raise InputError(f"training.micro_batches = {micro}: target = 'cuda' computes a batch as a whole")
         choose_target("cuda", config.simulation.engine)
         self._device = None
         super().__init__(config, weights)
