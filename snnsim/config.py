@@ -120,6 +120,7 @@ class TrainingConfig:
 
     epochs: int = 4
     batch_size: int = 50
+    micro_batches: int = 1  # equal parts of a batch that are computed one after another, or in different processes
     seed: int = 0
     dropout: float = 0.0  # probability that a hidden neuron is silent to the next layer for a trial (clock engine)
     ema_decay: float = 0.0  # of an average of the weights over batches, which is evaluated and kept; 0: none
@@ -175,6 +176,7 @@ POSITIVE = (
     "optimizer.interval",
     "network.init_scale",
     "training.batch_size",
+    "training.micro_batches",
 )
 NOT_NEGATIVE = (
     "network.target_rate",
@@ -343,6 +345,11 @@ def check(config, origin="configuration"):
     if not 0 <= config.encoder.t_latest <= duration * (1 + 1e-9):
         raise InputError(
             f"{origin}: encoder.t_latest = {config.encoder.t_latest}: must lie in 0..{duration:g}, the trial's duration"
+        )
+    if value("training.batch_size") % value("training.micro_batches"):
+        raise InputError(
+            f"{origin}: training.batch_size = {value('training.batch_size')}: must be a multiple of "
+            f"training.micro_batches = {value('training.micro_batches')}"
         )
     if value("training.seed") >= 2**32:
         raise InputError(f"{origin}: training.seed = {value('training.seed')}: must be below 2**32")

@@ -2,9 +2,14 @@
 
 A :class:`Group` is one process alone, for which every method is trivial; an :class:`MpiGroup` is all that ``mpiexec``
 or ``srun`` started. Nothing else in the package knows about MPI.
+
+Sums over samples are taken in parts (:func:`divided`), which are added in pairs: the sum of the first half of the parts
+and that of the second, each taken in the same way while the parts can be halved. Processes whose number is a power of
+two compute whole branches of that tree, so that the bits do not depend on how many there are.
 """
 
 import hashlib
+import itertools
 import os
 import sys
 import time
@@ -44,9 +49,10 @@ class Group:
         """Threads of this process; 0, for all cores, becomes its part of them where several share a machine."""
         return wanted
 
-    def share(self, n):
-        """Which of ``n`` samples are this process's, a contiguous slice; it may be empty."""
-        return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
+    def share(self, items):
+        """Those of a list that are this process's; their number must be a multiple of the number of processes."""
+        each = len(items) // self.size
+        return items[each * self.rank : each * (self.rank + 1)]
 
     def first(self, function, *arguments):
         """Call a function in the leading process; its result, or its InputError, is every process's."""
@@ -72,7 +78,8 @@ class Group:
 class MpiGroup(Group):
     """All processes of an MPI launcher, each with its part of every batch.
 
-    Sums are begun one after the other in the same order everywhere, and run while the caller computes on.
+    Sums are begun one after the other in the same order everywhere, and run while the caller computes on. The order of
+    additions is fixed here, since each MPI library has its own.
 
     A process that fails waits a little for the others. If all fail, as they do on bad input, each ends on its own; a
     process that is alone says what happened and ends the others, which would wait for it for ever.
@@ -135,12 +142,18 @@ class MpiGroup(Group):
 
     def add(self, array):
         """Begin a sum, and carry on with those that were begun before."""
-        self._mpi.Request.Testall(self._begun)  # many MPI libraries carry sums on only while they are called
-        self._begun.append(self._all.Iallreduce(self._mpi.IN_PLACE, array))
+        steps = self._sum(array.reshape(-1), len(self._begun))
+        self._begun.append([steps, next(steps)])
+        for begun in self._begun:
+            while begun[1] and self._mpi.Request.Testall(begun[1]):
+                begun[1] = next(begun[0], None)
 
     def wait(self):
         """Finish the sums that were begun."""
-        self._mpi.Request.Waitall(self._begun)
+        for steps, messages in self._begun:
+            while messages:
+                self._mpi.Request.Waitall(messages)
+                messages = next(steps, None)
         self._begun.clear()
 
     def copy_first(self, arrays):
@@ -161,6 +174,40 @@ class MpiGroup(Group):
                 "snnsim, Numba and MPI on processors of the same kind"
             )
 
+    def _sum(self, array, tag):
+        """Sum in place by halving and doubling; yields the messages that must have arrived before each next step.
+
+        Neighbours add first, then pairs of them, and so on, each keeping one half of what they have; then the halves
+        are put together again. Processes beyond the largest power of two have another process add theirs.
+        """
+
+        def send(part, other):
+            return self._all.Isend(part, other, tag)
+
+        def receive(part, other):
+            return self._all.Irecv(part, other, tag)
+
+        paired = 1 << (self.size.bit_length() - 1)
+        if self.rank >= paired:
+            yield [send(array, self.rank - paired)]
+            yield [receive(array, self.rank - paired)]
+            return
+        got, beyond = np.empty_like(array), self.rank + paired
+        if beyond < self.size:
+            yield [receive(got, beyond)]
+            array += got
+        kept, halves = array, []
+        for distance in (1 << level for level in range(paired.bit_length() - 1)):
+            other, middle = self.rank ^ distance, len(kept) // 2
+            kept, given = (kept[:middle], kept[middle:]) if self.rank < other else (kept[middle:], kept[:middle])
+            halves.append((kept, given, other))
+            yield [send(given, other), receive(got[: len(kept)], other)]
+            kept += got[: len(kept)]
+        for kept, given, other in reversed(halves):
+            yield [send(kept, other), receive(given, other)]
+        if beyond < self.size:
+            yield [send(array, beyond)]
+
     def _all_fail(self):
         failed, end = self._failed.Ibarrier(), time.monotonic() + GRACE
         while not failed.Test():
@@ -168,6 +215,49 @@ class MpiGroup(Group):
                 return False
             time.sleep(0.01)
         return True
+
+
+class Total:
+    """Sums over the parts of a batch: those that this process computes one after the other, then over all processes.
+
+    Parameters
+    ----------
+    group : Group
+    parts : int
+        How many this process computes.
+    """
+
+    def __init__(self, group, parts):
+        self._group, self._parts = group, parts
+        self._given, self._waiting = {}, {}
+
+    def add(self, name, array):
+        """Add a part's array to the sum of that name; the last part's becomes the sum, after :meth:`wait`."""
+        part, waiting = self._given.get(name, 0), self._waiting.setdefault(name, [])
+        self._given[name] = part + 1
+        for _ in range(completed(part, self._parts)):
+            array += waiting.pop()
+        if part + 1 < self._parts:
+            waiting.append(array.copy())
+        else:
+            self._group.add(array)
+
+    def wait(self):
+        """Finish all sums."""
+        self._group.wait()
+
+
+def divided(n, parts):
+    """Slices that divide ``n`` samples into so many contiguous parts, as equal as can be; some may be empty."""
+    return [slice(*ends) for ends in itertools.pairwise(n * part // parts for part in range(parts + 1))]
+
+
+def completed(part, parts):
+    """How many sums of the tree of all parts the given one completes, counted from 0; an odd rest is added in order."""
+    rest = parts // (parts & -parts)
+    branch, place = divmod(part, rest)
+    halves = (branch ^ (branch + 1)).bit_length() - 1  # as many as ones at the end of the branch's binary number
+    return (place > 0) + (halves if place == rest - 1 else 0)
 
 
 def join(method):

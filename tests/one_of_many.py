@@ -31,15 +31,19 @@ CASES = {
     "event": ("simulation.engine=event", *IN_TIME, *LAST_IS_ONE, "loss.silent_push=0.5"),
     "event, leaky": ("simulation.engine=event", *LAST_IS_ONE),
     "hybrid": ("simulation.engine=hybrid", *IN_TIME, "optimizer.schedule=cosine"),
+    "four parts": ("training.micro_batches=4", "training.dropout=0.2", "data.rotation=10"),
+    "twelve parts": ("training.micro_batches=12", "loss.name=count-mse", "loss.silent_push=0.5"),
+    "twenty parts, last batch of one": ("training.micro_batches=20", *LAST_IS_ONE),
 }
 
 
-def trained(name, data_dir, group=None):
-    """Weights, and numbers that must agree, after an epoch of a case."""
+def trained(name, data_dir, group=None, micro_batches=1):
+    """Session, and numbers that must agree, after an epoch of a case; its own number of micro-batches is left."""
     from snnsim import config
     from snnsim.training import Session, evaluate
 
-    session = Session(config.load(None, [*SMALL, *CASES[name], f"data.data_dir={data_dir}"]), None, group)
+    given = f"data.data_dir={data_dir}", f"training.micro_batches={micro_batches}"
+    session = Session(config.load(None, [*SMALL, *given, *CASES[name]]), None, group)
     steps = [session.step() for _ in range(session.batches)]
     totals = session.end_epoch()
     validation = evaluate(session, session.validation)
@@ -49,12 +53,13 @@ def trained(name, data_dir, group=None):
         "validation": [validation.samples, validation.loss, validation.accuracy, *validation.spikes_per_neuron],
         "confusion": validation.confusion.tolist(),
     }
-    return session.weights, numbers
+    return session, numbers
 
 
-def digest(weights):
-    """Digest of all weights' bits."""
-    return hashlib.sha256(b"".join(w.tobytes() for w in weights)).hexdigest()
+def digest(session):
+    """Digest of the bits of all weights and of the optimiser's state."""
+    arrays = *session.weights, *session.optimizer.first, *session.optimizer.second
+    return hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest()
 
 
 def difference(group):
@@ -78,9 +83,9 @@ def main(data_dir, out, threads):
         use_threads(threads)
         arrays = {}
         for name in CASES:
-            weights, numbers = trained(name, data_dir, group)
-            report["cases"][name] = {"digests": MPI.COMM_WORLD.allgather(digest(weights)), **numbers}
-            arrays |= {f"{name} {layer}": w for layer, w in enumerate(weights)}
+            session, numbers = trained(name, data_dir, group)
+            report["cases"][name] = {"digests": MPI.COMM_WORLD.allgather(digest(session)), **numbers}
+            arrays |= {f"{name} {layer}": w for layer, w in enumerate(session.weights)}
         report["different"] = MPI.COMM_WORLD.allgather(difference(group))
         if group.leads:
             np.savez(f"{out}.npz", **arrays)

@@ -224,6 +224,11 @@ def test_config_list_names_the_shipped_ones(call):
         (("--seed", "-1"), "training.seed = -1: must be at least 0"),
         (("--lr", "inf"), "optimizer.lr = inf"),
         (("--batch-size", "0"), "training.batch_size = 0"),
+        (("--set", "training.micro_batches=0"), "training.micro_batches = 0"),
+        (
+            ("--set", "training.micro_batches=3"),
+            "training.batch_size = 50: must be a multiple of training.micro_batches",
+        ),
         (("--threads", "-1"), "--threads = -1: must lie in"),
         (("--threads", "1000000"), "--threads = 1000000: must lie in"),
         (("--set", "nonsense"), "must read table.key=value"),

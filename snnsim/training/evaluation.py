@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snnsim.processes import Total, divided
+
 BATCH = 100
 
 
@@ -30,7 +32,7 @@ class Evaluation:
 
 
 def evaluate(session, split, on_batch=None):
-    """Run a session's network on a split; each process of the session's group runs a part of it.
+    """Run a session's network on a split; each process of the session's group runs its parts of it.
 
     Parameters
     ----------
@@ -43,20 +45,22 @@ def evaluate(session, split, on_batch=None):
     -------
     Evaluation
     """
-    mine = session.group.share(len(split))
-    confusion = np.zeros((session.n_classes, session.n_classes), np.int64)
-    sums = np.zeros(1 + session.spiking_layers)
-    for start in range(mine.start, mine.stop, BATCH):
-        window = slice(start, min(start + BATCH, mine.stop))
-        labels = split.labels[window]
-        losses, prediction, spikes = session.examine(split.values[window], labels, split.ids[window])
-        sums += [losses.sum(), *spikes]
-        np.add.at(confusion, (labels, prediction), 1)
-        if on_batch is not None:
-            on_batch(window.stop)
-    session.group.add(sums)
-    session.group.add(confusion)
-    session.group.wait()
+    mine = session.group.share(divided(len(split), session.parts))
+    total = Total(session.group, len(mine))
+    for part in mine:
+        confusion = np.zeros((session.n_classes, session.n_classes), np.int64)
+        sums = np.zeros(1 + session.spiking_layers)
+        for start in range(part.start, part.stop, BATCH):
+            window = slice(start, min(start + BATCH, part.stop))
+            labels = split.labels[window]
+            losses, prediction, spikes = session.examine(split.values[window], labels, split.ids[window])
+            sums += [losses.sum(), *spikes]
+            np.add.at(confusion, (labels, prediction), 1)
+            if on_batch is not None:
+                on_batch(window.stop)
+        total.add("sums", sums)
+        total.add("confusion", confusion)
+    total.wait()
     n = max(len(split), 1)
     rates = spikes_per_neuron(session, sums[1:].tolist(), n)
     return Evaluation(len(split), float(sums[0]) / n, float(np.trace(confusion)) / n, confusion, rates)

@@ -130,7 +130,8 @@ def resume(directory, listener=None, epochs=None, target="cpu", group=None):
     target : {"cpu", "cuda", "auto"}
         As in :func:`train`; only the same target continues bit for bit.
     group : Group, optional
-        As in :func:`train`; only as many processes as before continue bit for bit.
+        As in :func:`train`; as many processes as before continue bit for bit, and so does any power of two that divides
+        ``training.micro_batches``.
 
     Returns
     -------
@@ -169,6 +170,10 @@ def _session(config, target, group, recorder, weights=None):
         raise InputError(f"--record: {several} cannot record; train on one, or simulate the trained network")
     if config.training.batch_size % group.size:
         raise InputError(f"training.batch_size = {config.training.batch_size}: must be a multiple of {several}")
+    if config.training.micro_batches > 1 and config.training.micro_batches % group.size:
+        raise InputError(
+            f"training.micro_batches = {config.training.micro_batches}: must be a multiple of {several}, or 1"
+        )
     return Session(config, weights, group)
 
 

@@ -18,7 +18,7 @@ from snnsim.memory import release_compiler_pages
 from snnsim.network import Network
 from snnsim.optimizers import Optimizer, learning_rate
 from snnsim.parameters import LIFParameters
-from snnsim.processes import Group
+from snnsim.processes import Group, Total, divided
 from snnsim.training import compile_ahead
 from snnsim.training.weight_average import WeightAverage
 
@@ -82,6 +82,8 @@ class Session:
     engine, encoder, loss, optimizer
     train, validation, test : Split
     group : Group
+    parts : int
+        Into how many parts the samples of every batch are divided, over all processes.
     epoch, batch : int
         Position: batches of the current epoch that are done.
     totals : Totals
@@ -93,6 +95,7 @@ class Session:
     def __init__(self, config, weights=None, group=None):
         self.config = config
         self.group = group or Group()
+        self.parts = max(config.training.micro_batches, self.group.size)
         compiling = compile_ahead.start(config) if self.group.size == 1 else None
         # The compiler's own code need not be in memory together with the data and the workspace.
         squared_norm(np.zeros(1, np.float32))
@@ -161,22 +164,25 @@ class Session:
         InputError
             If the loss or a gradient is not finite; the weights are then as they were before the batch.
         """
-        values, labels, ids = self.next_batch()
-        options = {}
-        if self.config.training.dropout:
-            t = self.config.training
-            options["dropout"] = Dropout(t.dropout, ids, t.seed, self.epoch)
-        output = self.engine.forward(self.weights, self.inputs(values, ids, self.epoch), **options)
-        result = self.loss(output, labels)
-        if self._loading:
-            if self._compiling is not None:
-                self._compiling.join()
-            release_compiler_pages()
-        correct = np.count_nonzero(result.prediction == labels)
-        sums = np.array([result.loss.sum(), correct, len(labels), *self.engine.spike_totals()], np.float64)
-        self.group.add(sums)
-        gradients = self._differentiate(result)
-        self.group.wait()
+        chosen = self._chosen()
+        parts = divided(len(chosen), self.parts)
+        if not self.group.leads and None in getattr(self.engine, "plan", ()):
+            # The first part of all decides the plan, here as in the process that computes it.
+            self._forward(chosen[parts[0]])
+        mine = self.group.share(parts)
+        total = Total(self.group, len(mine))
+        for part in mine:
+            output, labels = self._forward(chosen[part])
+            result = self.loss(output, labels)
+            if self._loading:
+                if self._compiling is not None:
+                    self._compiling.join()
+                release_compiler_pages()
+            correct = np.count_nonzero(result.prediction == labels)
+            sums = np.array([result.loss.sum(), correct, len(labels), *self.engine.spike_totals()], np.float64)
+            total.add("sums", sums)
+            gradients = self._differentiate(result, len(labels) / len(chosen), total)
+        total.wait()
         loss, (correct, samples, *spikes) = float(sums[0]), map(int, sums[1:])
         self._check_finite("loss", loss)
         norm = self.optimizer.step(gradients, self.lr)
@@ -190,20 +196,11 @@ class Session:
         if self._loading:
             self._loading = False
             release_compiler_pages()
-            if self.engine.name == "clock":
-                # Where processes measured different activity; a checkpoint has one plan, too.
-                self.engine.plan[:] = self.group.first(list, self.engine.plan)
         return loss / samples, correct / samples
 
     def next_batch(self):
-        """Give what :meth:`step` trains on next: intensities (distorted, if so configured), labels, numbers.
-
-        It is this process's part of the batch, if there are several.
-        """
-        chosen = np.sort(self._order()[self._window()])
-        chosen = chosen[self.group.share(len(chosen))]
-        ids = self.train.ids[chosen]
-        return self._augmented(self.train.values[chosen], ids), self.train.labels[chosen], ids
+        """Give what :meth:`step` trains on next: intensities (distorted, if so configured), labels, numbers."""
+        return self._samples(self._chosen())
 
     def examine(self, values, labels, ids):
         """Loss, prediction and spikes of each spiking layer for a batch that is not learnt from.
@@ -269,10 +266,17 @@ class Session:
         if state["plan"]:
             self.engine.plan[:] = state["plan"]
 
-    def _differentiate(self, result):
-        """Gradients of the mean loss over the batch; their sum over all processes is under way."""
-        n_batch = len(range(len(self.train))[self._window()])
-        share = len(result.loss) / n_batch
+    def _forward(self, chosen):
+        """Output of the network, in training, for chosen samples; and their labels."""
+        values, labels, ids = self._samples(chosen)
+        options = {}
+        if self.config.training.dropout:
+            t = self.config.training
+            options["dropout"] = Dropout(t.dropout, ids, t.seed, self.epoch)
+        return self.engine.forward(self.weights, self.inputs(values, ids, self.epoch), **options), labels
+
+    def _differentiate(self, result, share, total):
+        """Gradients of the mean loss over the batch, of which this part is a share, added to the total."""
         if share != 1:
             result.gradient[:] *= result.gradient.dtype.type(share)
 
@@ -280,13 +284,17 @@ class Session:
             if layer == len(self.weights) - 1:
                 push = self.config.loss.silent_push * share
                 push_silent(result, self.engine.last_presynaptic(), push, gradient)
-            self.group.add(gradient)
+            total.add(layer, gradient)
 
         return self.engine.backward(self.weights, result.gradient, complete)
 
-    def _window(self):
+    def _chosen(self):
         size = self.config.training.batch_size
-        return slice(self.batch * size, min((self.batch + 1) * size, len(self.train)))
+        return np.sort(self._order()[self.batch * size : (self.batch + 1) * size])
+
+    def _samples(self, chosen):
+        ids = self.train.ids[chosen]
+        return self._augmented(self.train.values[chosen], ids), self.train.labels[chosen], ids
 
     def _order(self):
         key = [self.config.training.seed, 1 + self.epoch]

@@ -33,9 +33,10 @@ class CudaSession(Session):
     target = "cuda"
 
     def __init__(self, config, weights=None):
-        for key in ("dropout", "ema_decay"):
-            if getattr(config.training, key):
-                raise InputError(f"training.{key} = {getattr(config.training, key)}: target = 'cuda' has none")
+        for key, absent in (("dropout", 0), ("ema_decay", 0), ("micro_batches", 1)):
+            value = getattr(config.training, key)
+            if value != absent:
+                raise InputError(f"training.{key} = {value}: target = 'cuda' has none")
         choose_target("cuda", config.simulation.engine)
         self._device = None
         super().__init__(config, weights)
@@ -157,7 +158,7 @@ class CudaSession(Session):
         if self.totals.samples:
             self.totals.add(0.0, 0, 0, counts)
 
-    def _chosen(self, batch):
+    def _window(self, batch):
         size = self.config.training.batch_size
         return slice(batch * size, min((batch + 1) * size, len(self.train)))
 
@@ -166,7 +167,7 @@ class CudaSession(Session):
         if self._order_on_device is None or self._order_on_device[0] != self.epoch:
             order = self._order().astype(np.int64)
             for batch in range(self.batches):
-                order[self._chosen(batch)].sort()
+                order[self._window(batch)].sort()
             labels = np.ascontiguousarray(self.train.labels[order], np.int64)
             self._order_on_device = (
                 self.epoch, order, labels, compiler.to_device(order), compiler.to_device(labels)
@@ -175,11 +176,11 @@ class CudaSession(Session):
         return self._order_on_device
 
     def _host_labels(self, batch):
-        return self._epoch_order()[2][self._chosen(batch)]
+        return self._epoch_order()[2][self._window(batch)]
 
     def _batch_labels(self, batch):
         _, _, _, order, labels = self._epoch_order()
-        window = self._chosen(batch)
+        window = self._window(batch)
         return labels[window], order[window]
 
     def _encode(self, batch):
@@ -188,7 +189,7 @@ class CudaSession(Session):
         inputs = self._device.inputs(labels.shape[0], batch % 2)
         with compiler.on_stream(self._aside):
             if self._augmenting:
-                picked = self._epoch_order()[1][self._chosen(batch)]
+                picked = self._epoch_order()[1][self._window(batch)]
                 values, table = self._drives(self._augmented(self.train.values[picked], self.train.ids[picked]))
                 ids = compiler.to_device(self.train.ids[picked].astype(np.int64))
                 self._encode_values(values, table, compiler.nothing(1, np.int64), ids, self.epoch, inputs)

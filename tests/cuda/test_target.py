@@ -4,9 +4,11 @@ import importlib.util
 
 import pytest
 
+from snnsim import config
 from snnsim.engines import choose_target
 from snnsim.errors import InputError
 from snnsim.kernels.cuda import compiler
+from snnsim.training.session_cuda import CudaSession
 
 WITH_CUDA = importlib.util.find_spec("numba_cuda") is not None
 
@@ -36,6 +38,11 @@ def test_engines_that_run_only_on_the_cpu(monkeypatch):
         assert choose_target("auto", engine) == "cpu"
         with pytest.raises(InputError, match=f"{engine}': not available with target = 'cuda', which runs only clock"):
             choose_target("cuda", engine)
+
+
+def test_micro_batches_belong_to_the_cpu():
+    with pytest.raises(InputError, match=r"training\.micro_batches = 2: target = 'cuda' has none"):
+        CudaSession(config.load(None, ["training.micro_batches=2"]))
 
 
 def test_what_is_missing():
