@@ -78,6 +78,7 @@ class LossConfig:
     target_true: float = 15.0
     target_false: float = 3.0
     tau: float = 0.2
+    label_smoothing: float = 0.0  # share of the wanted probability that all classes divide (membrane losses)
     silent_push: float = 0.0  # weight of the term that wakes silent outputs that should spike
 
 
@@ -206,7 +207,14 @@ BETWEEN = {
     "data.elastic_sigma": (0.5, 100),
 }
 """Smallest and largest value."""
-BELOW_ONE = ("optimizer.momentum", "optimizer.beta1", "optimizer.beta2", "training.dropout", "training.ema_decay")
+BELOW_ONE = (
+    "loss.label_smoothing",
+    "optimizer.momentum",
+    "optimizer.beta1",
+    "optimizer.beta2",
+    "training.dropout",
+    "training.ema_decay",
+)
 
 
 def shipped():
@@ -361,6 +369,8 @@ def check(config, origin="configuration"):
         raise InputError(f"{origin}: loss.name = {loss!r}: needs network.readout = spiking")
     if readout(config) == "spiking" and loss.startswith("membrane"):
         raise InputError(f"{origin}: loss.name = {loss!r}: needs network.readout = leaky")
+    if config.loss.label_smoothing and not loss.startswith("membrane"):
+        raise InputError(f"{origin}: loss.label_smoothing = {config.loss.label_smoothing}: loss {loss} has none")
     if engine != "clock" and config.gradient.method != "exact":
         raise InputError(
             f"{origin}: gradient.method = {config.gradient.method!r}: engine {engine} has only exact; the others "

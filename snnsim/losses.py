@@ -48,6 +48,8 @@ class Loss:
         Wanted spike counts of the label and of the others (``count-mse``; ``van-rossum``, as evenly spaced trains).
     tau : float
         Time scale of ``first-spike``'s softmax and of ``van-rossum``'s kernel.
+    label_smoothing : float
+        Of the membrane losses: share of the wanted probability that all classes divide (Szegedy et al. 2016).
 
     Notes
     -----
@@ -56,14 +58,15 @@ class Loss:
     """
 
     def __init__(
-        self, name, *, n_classes, duration, dt, n_steps, amplitude=False, target_true=15.0, target_false=3.0, tau=0.2
-    ):
+        self, name, *, n_classes, duration, dt, n_steps, amplitude=False, target_true=15.0, target_false=3.0, tau=0.2,
+        label_smoothing=0.0,
+    ):  # fmt: skip
         if name not in LOSSES:
             raise InputError(f"loss.name = {name!r}: must be one of {', '.join(LOSSES)}")
         if not tau > 0:
             raise InputError(f"loss.tau = {tau}: must be positive")
         self.name, self.n_classes, self.duration, self.dt, self.n_steps = name, n_classes, duration, dt, n_steps
-        self.amplitude, self.tau = amplitude, float(tau)
+        self.amplitude, self.tau, self.label_smoothing = amplitude, float(tau), float(label_smoothing)
         self.target_counts = np.array([target_false, target_true], np.float64)
         self.target_train_counts = np.rint(self.target_counts).astype(np.int64)
         self.target_trains = np.zeros((2, max(int(self.target_train_counts.max()), 1)))
@@ -87,6 +90,8 @@ class Loss:
         if self.name in MEMBRANE_LOSSES:
             gradient = np.empty_like(output.v)
             cpu.membrane_loss(output.v, labels, self.name == "membrane-max", loss, prediction, gradient)
+            if self.label_smoothing:
+                self._smooth(output.v, labels, loss, gradient)
             return LossResult(loss, prediction, gradient, None)
         neurons, times, counts = output.neurons, output.times, output.counts
         if self.name == "van-rossum":
@@ -116,6 +121,19 @@ class Loss:
             gradient = np.zeros(times.shape)
             cpu.count_error(neurons, counts, by_class, gradient)
         return LossResult(loss, prediction, gradient, self._silent(output, labels))
+
+    def _smooth(self, v, labels, loss, gradient):
+        """Add to loss and gradient what smoother labels change: both are linear in the wanted probabilities."""
+        excess = np.full((len(labels), self.n_classes), -self.label_smoothing / self.n_classes)
+        excess[np.arange(len(labels)), labels] += self.label_smoothing
+        if self.name == "membrane-mean":
+            loss += (excess * v.mean(axis=1)).sum(axis=1)
+            gradient += (excess / (len(labels) * v.shape[1])).astype(v.dtype)[:, None, :]
+        else:
+            first = v.argmax(axis=1)[:, None, :]
+            loss += (excess * np.take_along_axis(v, first, 1)[:, 0]).sum(axis=1)
+            change = np.take_along_axis(gradient, first, 1) + (excess / len(labels)).astype(v.dtype)[:, None, :]
+            np.put_along_axis(gradient, first, change, 1)
 
     def _field(self, labels):
         return np.empty((len(labels), self.n_steps, self.n_classes))

@@ -49,12 +49,14 @@ def test_amplitude_losses_have_a_field(name):
     assert by_step.gradient.any()
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
 @pytest.mark.parametrize("name", MEMBRANE_LOSSES)
-def test_membrane_losses(name):
+def test_membrane_losses(name, smoothing):
+    wanted = (1 - smoothing) * np.eye(CLASSES)[LABELS] + smoothing / CLASSES
     v = np.random.default_rng(0).normal(size=(3, STEPS, CLASSES))
-    result = loss(name)(VoltageOutput(v, STEPS * DT), LABELS)
+    result = loss(name, label_smoothing=smoothing)(VoltageOutput(v, STEPS * DT), LABELS)
     logits = v.mean(axis=1) if name == "membrane-mean" else v.max(axis=1)
-    np.testing.assert_allclose(result.loss, -log_softmax(logits, axis=1)[np.arange(3), LABELS], rtol=1e-12)
+    np.testing.assert_allclose(result.loss, -(wanted * log_softmax(logits, axis=1)).sum(axis=1), rtol=1e-12)
     np.testing.assert_array_equal(result.prediction, logits.argmax(axis=1))
     assert result.silent is None
     step = 1e-6
@@ -62,7 +64,8 @@ def test_membrane_losses(name):
         up, down = v.copy(), v.copy()
         up[at] += step
         down[at] -= step
-        difference = [loss(name)(VoltageOutput(x, STEPS * DT), LABELS).loss.mean() for x in (up, down)]
+        made = loss(name, label_smoothing=smoothing)
+        difference = [made(VoltageOutput(x, STEPS * DT), LABELS).loss.mean() for x in (up, down)]
         # Central differences of a mean of order 1: rounding 1e-16 / 1e-6.
         assert result.gradient[at] == pytest.approx((difference[0] - difference[1]) / (2 * step), abs=1e-9)
 

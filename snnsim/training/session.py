@@ -425,7 +425,7 @@ def loss_of(config, n_classes, engine):
     return Loss(
         e.name, n_classes=n_classes, duration=s.dt * s.n_steps, dt=s.dt, n_steps=s.n_steps,
         amplitude=getattr(engine, "takes_amplitude", False), target_true=e.target_true, target_false=e.target_false,
-        tau=e.tau,
+        tau=e.tau, label_smoothing=e.label_smoothing,
     )  # fmt: skip
 
 

@@ -33,10 +33,13 @@ class CudaSession(Session):
     target = "cuda"
 
     def __init__(self, config, weights=None):
-        for key, absent in (("dropout", 0), ("ema_decay", 0), ("micro_batches", 1)):
-            value = getattr(config.training, key)
+        for table, key, absent in (
+            ("training", "dropout", 0), ("training", "ema_decay", 0), ("training", "micro_batches", 1),
+            ("loss", "label_smoothing", 0),
+        ):  # fmt: skip
+            value = getattr(getattr(config, table), key)
             if value != absent:
-                raise InputError(f"training.{key} = {value}: target = 'cuda' has none")
+                raise InputError(f"{table}.{key} = {value}: target = 'cuda' has none")
         choose_target("cuda", config.simulation.engine)
         self._device = None
         super().__init__(config, weights)
