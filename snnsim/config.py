@@ -108,6 +108,7 @@ class DataConfig:
     data_dir: str = ""
     validation: int = 5000  # training samples held out to choose the best epoch
     limit: int = 0  # use at most so many training (and test) samples; 0: all
+    deskew: bool = False  # shear images upright, those of the test set, too
     flip: float = 0.0  # augmentation: probability of a mirror image, left to right
     shift: float = 0.0  # largest shift, in pixels
     rotation: float = 0.0  # largest rotation, in degrees

@@ -6,6 +6,7 @@ import numpy as np
 
 from snnsim import config as configuration
 from snnsim.datasets import load
+from snnsim.datasets.deskew import deskewed
 from snnsim.encoders import Encoder
 from snnsim.engines import choose_target, make_engine
 from snnsim.engines.dropout import Dropout
@@ -101,7 +102,8 @@ class Session:
         squared_norm(np.zeros(1, np.float32))
         release_compiler_pages()
         self._loading, self._compiling = True, compiling
-        self._split(load(config.data.dataset, config.data.data_dir or None))
+        dataset = load(config.data.dataset, config.data.data_dir or None)
+        self._split(deskewed(dataset) if config.data.deskew else dataset)
         self.dtype = np.dtype(configuration.precision(config))
         self.readout = configuration.readout(config)
         self.parameters = configuration.neurons(config)
