@@ -10,9 +10,9 @@ from snnsim.engines.grid import grid_of_spikes
 from snnsim.engines.outputs import SpikeOutput, slab_of_spikes, spikes_of_slab
 from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError
-from snnsim.kernels.cpu.unpack import grid_spikes
+from snnsim.kernels.cpu.unpack import grid_neurons
 from snnsim.simulation import ENGINES, LayerRecording, Recording, check_names
-from snnsim.spikes import Spikes
+from snnsim.spikes import Spikes, StepSpikes
 
 VARIABLES = ("spikes", "v", "i_syn")
 
@@ -230,6 +230,6 @@ class Simulator:
 def _spikes_of_grid(grid, dt, duration):
     offsets = np.zeros(len(grid.row_ptr) + 1, np.int64)
     np.cumsum(grid.row_ptr[:, -1], out=offsets[1:])
-    times, neurons = np.empty(offsets[-1]), np.empty(offsets[-1], np.int32)
-    grid_spikes(grid.rows, grid.row_ptr, dt, offsets, times, neurons)
-    return Spikes(offsets, times, neurons, grid.n_neurons, duration)
+    neurons = np.empty(offsets[-1], np.int32)
+    grid_neurons(grid.rows, offsets, neurons)
+    return StepSpikes(grid.row_ptr[:, 1:] + offsets[:-1, None], neurons, dt, grid.n_neurons, duration)

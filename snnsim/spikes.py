@@ -1,6 +1,7 @@
 """Spike trains of a batch of trials in continuous time: the currency between engines, recorder and readers."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -45,6 +46,23 @@ class Spikes:
         """Return ``(times, neurons)`` of trial b, as views."""
         window = slice(self.offsets[b], self.offsets[b + 1])
         return self.times[window], self.neurons[window]
+
+    def runs(self):
+        """Entries that share trial and time, as runs.
+
+        Returns
+        -------
+        times : ndarray, (R,) float64
+        ends : ndarray, (R,) int64
+            Entry at which each run ends.
+        trial_runs : ndarray, (B + 1,) int64
+            Trial b owns the runs ``trial_runs[b]:trial_runs[b + 1]``.
+        """
+        last = np.ones(self.times.size, bool)
+        last[:-1] = self.times[1:] != self.times[:-1]
+        last[self.offsets[1:][np.diff(self.offsets) > 0] - 1] = True
+        ends = np.flatnonzero(last) + 1
+        return self.times[ends - 1], ends, np.searchsorted(ends, self.offsets, side="right")
 
     def counts(self):
         """Spikes of each neuron in each trial, (B, N) int64."""
@@ -101,6 +119,37 @@ class Spikes:
         trial = np.repeat(np.arange(len(self)), np.diff(self.offsets))
         np.add.at(dense, (trial, grid_steps(self.times, dt, n_steps), self.neurons), 1)
         return dense
+
+
+class StepSpikes(Spikes):
+    """Spikes of a clock, whose times are made when they are asked for.
+
+    Parameters
+    ----------
+    step_ends : ndarray, (B, T) int64
+        Entry of ``neurons`` at which each step of each trial ends.
+    neurons : ndarray, (E,) int32
+    dt : float
+    n_neurons : int
+    duration : float
+    """
+
+    def __init__(self, step_ends, neurons, dt, n_neurons, duration):
+        offsets = np.concatenate([[0], step_ends[:, -1]])
+        vars(self).update(offsets=offsets, neurons=neurons, n_neurons=n_neurons, duration=duration)
+        vars(self).update(_step_ends=step_ends, _dt=dt)
+
+    @cached_property
+    def times(self):
+        """Ends of the steps; as in :class:`Spikes`."""
+        times, ends, _ = self.runs()
+        return np.repeat(times, np.diff(ends, prepend=0))
+
+    def runs(self):
+        """One run a step, also where it is empty; as in :class:`Spikes`."""
+        n_trials, n_steps = self._step_ends.shape
+        times = np.tile(np.arange(1, n_steps + 1) * self._dt, n_trials)
+        return times, self._step_ends.reshape(-1), np.arange(n_trials + 1) * n_steps
 
 
 def grid_steps(times, dt, n_steps):

@@ -1,15 +1,21 @@
-"""Rows appended to a chunked dataset, written chunk by chunk past HDF5's own cache."""
+"""Rows appended to a chunked dataset, written chunk by chunk past HDF5's own cache.
+
+A chunk that a commit puts on the disk before it is full keeps its place and its size until it is: nothing that readers
+of a growing file, or a kill, may meet is moved.
+"""
 
 import numpy as np
 
+from snnsim.recording import scaleoffset
+
 
 class Column:
-    """Appends rows to an extendible dataset; a chunk is written once when full, and at each flush while it fills.
+    """An extendible dataset; a chunk is written once when full, and at each flush while it fills.
 
     Parameters
     ----------
     dataset : h5py.Dataset, (0, ...)
-        Unfiltered, chunked over whole rows.
+        Chunked over whole rows.
     """
 
     def __init__(self, dataset):
@@ -17,9 +23,27 @@ class Column:
         self.rows = 0
         self._size = dataset.chunks[0]
         self._shape = dataset.shape
-        self._buffer = np.zeros(dataset.chunks, dataset.dtype)
         self._corner = (0,) * (dataset.ndim - 1)
         self._dirty = False
+
+    def _write(self, chunk, mask=0):
+        first = (self.rows - 1) // self._size * self._size
+        self.dataset.id.set_extent((self.rows, *self._shape[1:]))
+        self.dataset.id.write_direct_chunk((first, *self._corner), chunk, mask)
+        self._dirty = False
+
+    def flush(self):
+        """Hand the chunk that is being filled to HDF5, and make the dataset as long as its rows."""
+        if self._dirty:
+            self._write_part()
+
+
+class RowColumn(Column):
+    """A column of any rows, stored as they are."""
+
+    def __init__(self, dataset):
+        super().__init__(dataset)
+        self._buffer = np.zeros(dataset.chunks, dataset.dtype)
 
     def append(self, block):
         """Append ``block``, (n, ...) C-contiguous and of the dataset's dtype."""
@@ -27,23 +51,112 @@ class Column:
         while start < len(block):
             fill = self.rows % self._size
             take = min(self._size - fill, len(block) - start)
+            part = block[start : start + take]
             self.rows += take
             if take == self._size:
-                self._write(block[start : start + take])
+                self._write(self._form(part))
             else:
-                self._buffer[fill : fill + take] = block[start : start + take]
+                self._buffer[fill : fill + take] = part
                 self._dirty = True
                 if fill + take == self._size:
-                    self.flush()
+                    self._write_part()
             start += take
 
-    def flush(self):
-        """Hand the chunk that is being filled to HDF5, and make the dataset as long as its rows."""
-        if self._dirty:
-            self._write(self._buffer)
-            self._dirty = False
+    def _write_part(self):
+        self._write(self._form(self._buffer))
 
-    def _write(self, chunk):
-        first = (self.rows - 1) // self._size * self._size
-        self.dataset.id.set_extent((self.rows, *self._shape[1:]))
-        self.dataset.id.write_direct_chunk((first, *self._corner), chunk)
+    def _form(self, rows):
+        """Bytes of a chunk."""
+        return rows
+
+
+class PackedColumn(RowColumn):
+    """A column of integers in few bytes.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset, (0,) uint32
+        With the scale-offset filter.
+    kind : dtype
+        Of the codes, from :func:`~snnsim.recording.scaleoffset.code_type`.
+    """
+
+    def __init__(self, dataset, kind):
+        super().__init__(dataset)
+        self._kind = kind
+
+    def _form(self, rows):
+        return scaleoffset.packed(rows, self._kind)
+
+
+class RunColumn(Column):
+    """A column of runs of equal, ascending values.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset, (0,)
+        Of unsigned integers or float64.
+    digits : int, optional
+        The dataset has the scale-offset filter, for so many decimals; none if None.
+    """
+
+    def __init__(self, dataset, digits=None):
+        super().__init__(dataset)
+        self._digits = digits
+        # Runs of the chunk that is being filled, the row where it begins, and whether the disk holds a part of it.
+        self._values, self._ends = np.empty(self._size, dataset.dtype), np.empty(self._size, np.int64)
+        self._runs, self._first, self._begun = 0, 0, False
+
+    def append(self, values, ends):
+        """Append runs.
+
+        Parameters
+        ----------
+        values : (R,)
+        ends : (R,) int64
+            Row of the dataset at which each run ends; strictly ascending.
+        """
+        start = 0
+        while start < len(ends):
+            stop = self._first + self._size
+            # The last one taken is the one that crosses the end of the chunk, if any does.
+            take = slice(start, start + int(np.searchsorted(ends[start:], stop)) + 1)
+            held = slice(self._runs, self._runs + len(ends[take]))
+            self._values[held] = values[take]
+            np.minimum(ends[take], stop, out=self._ends[held])
+            self._runs, self._dirty = held.stop, True
+            self.rows = int(self._ends[held.stop - 1])
+            start += held.stop - held.start
+            if self.rows == stop:
+                start -= int(ends[start - 1] > stop)
+                self._write_part()
+                self._runs, self._first, self._begun = 0, stop, False
+
+    def _write_part(self):
+        # What is not known to be full may yet need codes as wide as any, and what is begun keeps its size.
+        self._begun |= self.rows < self._first + self._size
+        codes, offset = self._coded()
+        kind = None if codes is None else scaleoffset.code_type(codes[-1], self.dataset.dtype, widest=self._begun)
+        if kind is not None:
+            self._write(scaleoffset.packed(self._unrolled(codes.astype(kind)), kind, offset))
+        else:
+            rows = self._unrolled(self._values[: self._runs])
+            self._write(rows, 0 if self._digits is None else scaleoffset.SKIPPED)
+
+    def _coded(self):
+        """Whole numbers of the runs and what to add to them; None if a value is no decimal of so many digits."""
+        values = self._values[: self._runs]
+        if self._digits is None:
+            return None, 0
+        if values.dtype.kind == "u":
+            return values - values[0], int(values[0])
+        scale = 10.0**self._digits
+        codes = np.rint(values * scale)
+        return (codes if np.array_equal(codes / scale, values) else None), 0
+
+    def _unrolled(self, values):
+        """One value a row of the chunk, from one a run; the last one also where rows are still to come."""
+        counts = self._ends[: self._runs] - self._first
+        counts[-1] = self._size
+        counts[1:] -= counts[:-1].copy()
+        return np.repeat(values, counts)

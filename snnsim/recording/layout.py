@@ -42,13 +42,15 @@ UNKNOWN = -1
 
 TRIAL_CHUNK = 1024
 CHUNK_BYTES = 1024 * 1024
+SPIKE_BYTES = 8
+"""What a packed spike takes at most: 2 bytes for its neuron, 4 for its time stamp, 2 for its trial."""
 ALIGN_FROM, ALIGN = 64 * 1024, 4096
 """Chunks of at least so many bytes start at a page of the disk cache, which takes them faster."""
 
 
 def spike_chunk(n_neurons):
-    """Rows of a chunk of spikes: 64 Ki for large populations, fewer where spikes are few."""
-    return 65536 if n_neurons >= 256 else 8192
+    """Rows of a chunk of spikes: 128 Ki for large populations, so that few are written; fewer where spikes are few."""
+    return 131072 if n_neurons >= 256 else 8192
 
 
 def report_chunk(n_elements, itemsize):

@@ -160,11 +160,11 @@ class Traces:
         window = self._window(window)
         wanted = None if neurons is None else self._wanted(population, neurons)
         with reading(self._file.filename):
-            edges, on_grid = self._spike_index(layer)
+            columns, edges, on_grid = self._spike_index(layer)
             times, ids, counts = [], [], np.zeros(len(chosen), np.int64)
             position = 0
             for first, last in _pieces(chosen, edges, PIECE_BYTES // 16):
-                t, n, trials = self._read_spikes(layer, first, last, edges[first], edges[last], on_grid)
+                t, n, trials = self._read_spikes(columns, first, last, edges[first], edges[last], on_grid)
                 keep = np.ones(t.size, bool)
                 if window is not None:
                     keep &= (window[0] <= t) & (t <= window[1])
@@ -186,21 +186,22 @@ class Traces:
         )
 
     def _spike_index(self, layer):
-        """``(edges, on_grid)``: rows at which the trials begin and end, (B + 1,), and whether they lie on the grid."""
+        """``(columns, edges, on_grid)``: datasets; rows where trials begin and end, (B + 1,); trials on the grid."""
         if layer not in self._index:
             group = self._file[f"snnsim/populations/{layer}"]
             ends, on_grid = group["spike_end"][: len(self)], group["on_grid"][: len(self)]
-            self._index[layer] = np.concatenate([[0], ends]).astype(np.int64), on_grid
+            # HDF5 keeps what it has unpacked as long as a dataset stays open.
+            columns = dict(self._file[f"spikes/{layer}"])
+            self._index[layer] = columns, np.concatenate([[0], ends]).astype(np.int64), on_grid
         return self._index[layer]
 
-    def _read_spikes(self, layer, first, last, begin, end, on_grid):
-        group = self._file[f"spikes/{layer}"]
+    def _read_spikes(self, columns, first, last, begin, end, on_grid):
         rows = slice(int(begin), int(end))
-        nodes = group["node_ids"][rows].astype(np.int32)
-        trials = group["trial_ids"][rows].astype(np.int64)
-        if "trial_times" in group:
-            return group["trial_times"][rows], nodes, trials
-        times = group["timestamps"][rows] - self.trials.start_time[trials]
+        nodes = columns["node_ids"][rows].astype(np.int32)
+        trials = columns["trial_ids"][rows].astype(np.int64)
+        if "trial_times" in columns:
+            return columns["trial_times"][rows], nodes, trials
+        times = columns["timestamps"][rows] - self.trials.start_time[trials]
         factor, dt = self.info["time_unit_ms"], self.info["dt"]
         if on_grid[first:last].all():
             times /= dt * factor

@@ -89,4 +89,14 @@ def _cut(file, trials, frames):
         for field in ("spike_end", "on_grid"):
             group[field].resize(trials, axis=0)
         for field in spikes:
-            spikes[field].resize(rows, axis=0)
+            _cut_packed(spikes[field], rows)
+
+
+def _cut_packed(dataset, rows):
+    """Cut a dataset that may be packed; the chunk that is cut is put back as it was, since HDF5 packs to a loss."""
+    first = rows // dataset.chunks[0] * dataset.chunks[0]
+    mask, chunk = dataset.id.read_direct_chunk((first,)) if first < rows else (0, b"")
+    dataset.resize(first, axis=0)
+    if first < rows:
+        dataset.resize(rows, axis=0)
+        dataset.id.write_direct_chunk((first,), chunk, mask)

@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 
 from snnsim.recording import layout
-from snnsim.recording.columns import Column
+from snnsim.recording.columns import PackedColumn, RowColumn, RunColumn
+from snnsim.recording.scaleoffset import code_type
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Report:
     clocks: list
 
 
-def create_index(path, network, layers, selection, exact, attributes):
+def create_index(path, network, layers, selection, exact, digits, attributes):
     """Create ``spikes.h5``.
 
     Parameters
@@ -65,6 +66,8 @@ def create_index(path, network, layers, selection, exact, attributes):
         Neurons to record, where not all.
     exact : set of str
         Populations that get ``trial_times``.
+    digits : int or None
+        Decimals of the time stamps of the others, in ms, if they have so few.
     attributes : dict
         Of the group ``/snnsim``.
 
@@ -82,7 +85,7 @@ def create_index(path, network, layers, selection, exact, attributes):
         dataset = _extendible(table, name, kind, layout.TRIAL_CHUNK)
         if name in layout.TRIAL_UNITS:
             dataset.attrs["units"] = layout.TRIAL_UNITS[name]
-        columns["trials", name] = Column(dataset)
+        columns["trials", name] = RowColumn(dataset)
     complete = about.create_dataset("complete", data=np.zeros(1, np.int64))
     for k, (name, size) in enumerate(zip(network.populations, network.layers, strict=True)):
         group = about.create_group(f"populations/{name}")
@@ -102,24 +105,35 @@ def create_index(path, network, layers, selection, exact, attributes):
             group.create_dataset("counts_trials", data=np.zeros(2, np.int64)),
         )
         for field, kind in (("spike_end", np.int64), ("on_grid", np.bool_)):
-            columns[field, name] = Column(_extendible(group, field, kind, layout.TRIAL_CHUNK))
-        unit = f"{attributes['time_unit_ms']:.17g} ms"
-        _create_spikes(file.create_group(f"spikes/{name}"), name, size, columns, unit if name in exact else None)
+            columns[field, name] = RowColumn(_extendible(group, field, kind, layout.TRIAL_CHUNK))
+        spikes = file.create_group(f"spikes/{name}")
+        if name in exact:
+            columns["trial_times", name] = _create_exact(spikes, size, attributes["time_unit_ms"])
+        columns |= _create_spikes(spikes, name, size, None if name in exact else digits)
     return Index(file, columns, complete, slots, wanted)
 
 
-def _create_spikes(group, name, size, columns, exact_unit):
+def _create_spikes(group, name, size, digits):
     group.attrs.create("sorting", 2, dtype=layout.SORTING)
-    kinds = {"timestamps": np.float64, "node_ids": np.uint32, "trial_ids": np.uint32}
-    if exact_unit is not None:
-        kinds["trial_times"] = np.float64
-    for field, kind in kinds.items():
-        columns[field, name] = Column(_extendible(group, field, kind, layout.spike_chunk(size)))
-    group["timestamps"].attrs["units"] = "ms"
+    chunk = layout.spike_chunk(size)
+    stamps = _extendible(group, "timestamps", np.float64, chunk, digits=digits)
+    kind = code_type(size - 1, np.dtype(np.uint32))
+    nodes = _extendible(group, "node_ids", np.uint32, chunk, digits=None if kind is None else 0)
+    trials = _extendible(group, "trial_ids", np.uint32, chunk, digits=0)
+    stamps.attrs["units"] = "ms"
     # bmtk looks for the order here, as text, before it looks at the enum of the group.
-    group["node_ids"].attrs["sorting"] = "by_time"
-    if exact_unit is not None:
-        group["trial_times"].attrs["units"] = exact_unit
+    nodes.attrs["sorting"] = "by_time"
+    return {
+        ("timestamps", name): RunColumn(stamps, digits),
+        ("node_ids", name): RowColumn(nodes) if kind is None else PackedColumn(nodes, kind),
+        ("trial_ids", name): RunColumn(trials, 0),
+    }
+
+
+def _create_exact(group, size, time_unit_ms):
+    times = _extendible(group, "trial_times", np.float64, layout.spike_chunk(size))
+    times.attrs["units"] = f"{time_unit_ms:.17g} ms"
+    return RowColumn(times)
 
 
 def create_report(path, variable, unit, elements, dtype, step_ms, attributes):
@@ -152,7 +166,7 @@ def create_report(path, variable, unit, elements, dtype, step_ms, attributes):
         data = _extendible(group, "data", dtype, layout.report_chunk(len(ids), dtype.itemsize), len(ids))
         data.attrs["units"] = unit
         data.attrs["variable"] = variable
-        columns[name] = Column(data)
+        columns[name] = RowColumn(data)
         mapping = group.create_group("mapping")
         mapping.create_dataset("node_ids", data=ids.astype(np.uint64)).attrs.create("sorted", 1, dtype=np.uint8)
         mapping.create_dataset("index_pointers", data=np.arange(len(ids) + 1, dtype=np.uint64))
@@ -178,11 +192,17 @@ def _create(path):
     return file
 
 
-def _extendible(group, name, dtype, chunk, width=None):
+def _extendible(group, name, dtype, chunk, width=None, digits=None):
     tail = () if width is None else (width,)
     # SPACE_ALLOC and fill are left to the direct chunk writes: HDF5 must not write fill values first.
     dcpl = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     dcpl.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     return group.create_dataset(
-        name, shape=(0, *tail), maxshape=(None, *tail), dtype=dtype, chunks=(chunk, *tail), dcpl=dcpl
+        name,
+        shape=(0, *tail),
+        maxshape=(None, *tail),
+        dtype=dtype,
+        chunks=(chunk, *tail),
+        dcpl=dcpl,
+        scaleoffset=digits,
     )

@@ -13,8 +13,9 @@ import numpy as np
 from snnsim.errors import InputError
 from snnsim.recording import layout
 from snnsim.recording.circuit import write_circuit
+from snnsim.recording.clock import Clock
 from snnsim.recording.options import check_positive, checked_names, checked_neurons, plain
-from snnsim.recording.packing import pack_spikes
+from snnsim.recording.packing import count_neurons, stamp_runs
 from snnsim.recording.provenance import provenance
 from snnsim.recording.repair import mend
 from snnsim.recording.runs import writing
@@ -122,6 +123,7 @@ class TraceWriter:
             raise InputError(f"sample_step = {self._step:g} (dt * record_every): exceeds a trial of {self.duration:g}")
         self._frames = layout.frames_per_trial(self.duration, self._step)
         self._stride = (self._frames * self._step if self._reports else self.duration) * self.factor
+        self._clock = Clock(self.duration * self.factor, self._stride, None if dt is None else float(dt) * self.factor)
         self._flush_seconds, self._last_commit, self._pending = flush_seconds, time.monotonic(), 0
         exact = set(self.layers if engine != "clock" or dt is None else ()) if off_grid is None else set(off_grid)
         checked_names("off_grid", exact, network.populations)
@@ -252,7 +254,7 @@ class TraceWriter:
 
     def _create(self, network, selection, exact, attributes, dtype):
         path = self.directory / layout.INDEX
-        self._index = create_index(path, network, self.layers, selection, exact, attributes)
+        self._index = create_index(path, network, self.layers, selection, exact, self._clock.digits, attributes)
         self._files[layout.INDEX] = self._index.file
         self._counts = {name: np.zeros(wanted.size, np.int64) for name, wanted in self._index.wanted.items()}
         self._columns = self._index.columns
@@ -271,8 +273,8 @@ class TraceWriter:
     # appending
 
     def _trial_fields(self, recording, size, sample_index, label, prediction, split, epoch):
-        start = np.arange(self.trials, self.trials + size) * self._stride
-        fields = {"start_time": start, "stop_time": start + self.duration * self.factor}
+        trials = np.arange(self.trials, self.trials + size)
+        fields = {"start_time": self._clock.starts(trials), "stop_time": self._clock.stops(trials)}
         given = {"sample_index": sample_index, "label": label, "prediction": prediction, "epoch": epoch}
         for name, value in given.items():
             value = np.asarray(layout.UNKNOWN if value is None else value)
@@ -297,56 +299,59 @@ class TraceWriter:
                 f"{layer.name}: {len(spikes)} trials of {spikes.n_neurons} neurons; expected {len(starts)} of "
                 f"{wanted.size}"
             )
-        n = spikes.times.size
-        stamps, nodes, trials = np.empty(n), np.empty(n, np.uint32), np.empty(n, np.uint32)
-        ends, on_grid = np.empty(len(starts), np.int64), np.empty(len(starts), np.bool_)
-        counts = self._counts[layer.name].copy()
-        last = self.trials + len(starts)
+        neurons, counts = spikes.neurons, np.zeros(wanted.size, np.int64)
+        good = count_neurons(neurons, counts)
+        if good < neurons.size:
+            raise InputError(f"{layer.name}: neuron {neurons[good]} of spike {good}: must lie in 0..{wanted.size - 1}")
+        times, ends, trial_runs = spikes.runs()
+        edges, exact = spikes.offsets, None
+        if ("trial_times", layer.name) in self._columns:
+            exact = spikes.times
+        if not wanted.all():
+            keep = wanted[neurons]
+            before = np.concatenate([[0], np.cumsum(keep)])
+            neurons, ends, edges = neurons[keep], before[ends], before[edges]
+            exact = None if exact is None else exact[keep]
+        trials = np.arange(self.trials, self.trials + len(starts) + 1)
         # Beyond this, the clock's rounding could no longer tell grid points apart.
-        grid = float(self.dt or 0.0) if np.spacing(last * self._stride) * 64 < (self.dt or 0) * self.factor else 0.0
-        times, neurons = np.ascontiguousarray(spikes.times, np.float64), np.ascontiguousarray(spikes.neurons)
-        kept = pack_spikes(
+        grid = float(self.dt or 0) if np.spacing(trials[-1] * self._stride) * 64 < (self.dt or 0) * self.factor else 0.0
+        stamps, stamp_ends, on_grid = np.empty(times.size), np.empty(times.size, np.int64), np.empty(len(starts), bool)
+        runs = stamp_runs(
             times,
-            neurons,
-            np.ascontiguousarray(spikes.offsets, np.int64),
+            ends,
+            trial_runs,
             starts,
-            np.append(starts[1:], last * self._stride),
+            self._clock.starts(trials[1:]),
             self.factor,
             grid,
-            wanted,
+            self._clock.start_ticks(trials),
+            self._clock.step_ticks,
+            self._clock.scale,
             self.duration * (1 + 1e-9),
-            self.trials,
             stamps,
-            nodes,
-            trials,
-            counts,
-            ends,
+            stamp_ends,
             on_grid,
         )
-        if kept < 0:
-            bad = -1 - kept
+        if runs < 0:
             raise InputError(
-                f"{layer.name}: spike {bad} (neuron {neurons[bad]}, time {times[bad]:g}): times must ascend within "
-                f"0..{self.duration:g} and neurons lie in 0..{wanted.size - 1}"
+                f"{layer.name}: spike time {times[-1 - runs]:g}: times must ascend within 0..{self.duration:g}"
             )
-        exact = None
-        if ("trial_times", layer.name) in self._columns:
-            exact = times if kept == n else times[wanted[neurons]]
-        return stamps[:kept], nodes[:kept], trials[:kept], exact, counts, ends, on_grid
+        return neurons, stamps[:runs], stamp_ends[:runs], exact, counts * wanted, edges, on_grid
 
     def _append_spikes(self, name, arrays):
-        stamps, nodes, trials, exact, counts, ends, on_grid = arrays
+        neurons, stamps, stamp_ends, exact, counts, edges, on_grid = arrays
         columns = self._columns
-        ends += columns["timestamps", name].rows
-        columns["timestamps", name].append(stamps)
-        columns["node_ids", name].append(nodes)
-        columns["trial_ids", name].append(trials)
+        row = columns["node_ids", name].rows
+        spiking = np.flatnonzero(np.diff(edges))
+        columns["timestamps", name].append(stamps, row + stamp_ends)
+        columns["node_ids", name].append(neurons)
+        columns["trial_ids", name].append(self.trials + spiking, row + edges[spiking + 1])
         if exact is not None:
             columns["trial_times", name].append(exact)
-        columns["spike_end", name].append(ends)
+        columns["spike_end", name].append(row + edges[1:])
         columns["on_grid", name].append(on_grid)
-        self._counts[name] = counts
-        self._pending += 16 * stamps.size
+        self._counts[name] += counts
+        self._pending += layout.SPIKE_BYTES * neurons.size
 
     # committing
 

@@ -2,29 +2,26 @@
 
 from numba import njit, prange
 
+from snnsim.kernels.jit import SERIAL
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def grid_spikes(rows, row_ptr, dt, offsets, times, neurons):
-    """List spikes on the grid with their times.
+
+@njit(**SERIAL)
+def grid_neurons(rows, offsets, neurons):
+    """List the neurons of spikes on the grid without gaps.
 
     Parameters
     ----------
     rows : ndarray, (B, cap) int32
         Neurons, ordered by step.
-    row_ptr : ndarray, (B, T + 1) int32
-    dt : float
     offsets : ndarray, (B + 1,) int64
-        Where each sample begins: the running sum of ``row_ptr[:, T]``.
-    times, neurons : ndarray, (E,) float64 and int32
-        Filled; the spike of step k lies at ``(k + 1) * dt``.
+        Where each sample begins in ``neurons``.
+    neurons : ndarray, (E,) int32
+        Filled.
     """
-    for b in prange(rows.shape[0]):
+    for b in range(rows.shape[0]):
         base = offsets[b]
-        for k in range(row_ptr.shape[1] - 1):
-            time = (k + 1) * dt
-            for j in range(row_ptr[b, k], row_ptr[b, k + 1]):
-                times[base + j] = time
-                neurons[base + j] = rows[b, j]
+        for j in range(offsets[b + 1] - base):
+            neurons[base + j] = rows[b, j]
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
