@@ -7,10 +7,11 @@ import threading
 import numpy as np
 
 if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
-    from snnsim.kernels import cuda  # noqa: F401 - first: it says where Numba keeps compiled code
     from numba.core import types
     from numba.cuda.simulator.kernelapi import FakeCUDAShared
     from numba.np import numpy_support
+
+    from snnsim.kernels import cuda  # noqa: F401 - first: it says where Numba keeps compiled code
 
     LOCK = threading.Lock()
     unguarded = FakeCUDAShared.array
