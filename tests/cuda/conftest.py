@@ -1,5 +1,6 @@
 """One shared array for all threads of a block: Numba's simulator gives two that ask at the same moment one each."""
 
+import importlib
 import os
 import sys
 import threading
@@ -7,11 +8,11 @@ import threading
 import numpy as np
 
 if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
+    importlib.import_module("snnsim.kernels.cuda")  # before Numba: it says where compiled code is kept
+
     from numba.core import types
     from numba.cuda.simulator.kernelapi import FakeCUDAShared
     from numba.np import numpy_support
-
-    from snnsim.kernels import cuda  # noqa: F401 - first: it says where Numba keeps compiled code
 
     LOCK = threading.Lock()
     unguarded = FakeCUDAShared.array
