@@ -56,6 +56,7 @@ def test_membrane_losses(name, smoothing):
     v = np.random.default_rng(0).normal(size=(3, STEPS, CLASSES))
     result = loss(name, label_smoothing=smoothing)(VoltageOutput(v, STEPS * DT), LABELS)
     logits = v.mean(axis=1) if name == "membrane-mean" else v.max(axis=1)
+    # Both in float64: sums of a few rounded terms.
     np.testing.assert_allclose(result.loss, -(wanted * log_softmax(logits, axis=1)).sum(axis=1), rtol=1e-12)
     np.testing.assert_array_equal(result.prediction, logits.argmax(axis=1))
     assert result.silent is None

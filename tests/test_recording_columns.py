@@ -4,6 +4,7 @@ import io
 import shutil
 
 import h5py
+import libsonata
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -152,7 +153,6 @@ def long_run(path, dt, batches=8, **options):
 def test_stamps_of_whole_chunks_are_correctly_rounded_decimals(tmp_path, dt, unit):
     batch = long_run(tmp_path, dt, time_unit_ms=unit)
     packs = dt != 1 / 3
-    libsonata = pytest.importorskip("libsonata")
     reader = libsonata.SpikeReader(tmp_path / "spikes.h5")
     with h5py.File(tmp_path / "spikes.h5") as file, open_traces(tmp_path) as traces:
         for name in ("input", "hidden0", "output"):
@@ -166,6 +166,7 @@ def test_stamps_of_whole_chunks_are_correctly_rounded_decimals(tmp_path, dt, uni
                 np.testing.assert_array_equal(stamps, (trial * 20 + step) * ticks / 10.0**digits)
             else:
                 assert group["timestamps"].scaleoffset is None
+            # dt * unit is rounded once more here than in the file.
             np.testing.assert_allclose(stamps, (trial * 20 + step) * dt * unit, rtol=1e-12)
             assert np.all(np.diff(stamps) >= 0)
             assert np.all(stamps <= traces.trials.stop_time[trial])
@@ -241,6 +242,7 @@ def test_a_spike_off_the_grid_amid_a_chunk_that_is_on_the_disk(tmp_path):
             for _ in range(2):
                 with h5py.File(dead / layout.INDEX, swmr=True) as file:
                     stamps = file["spikes/input/timestamps"][:]
+                # The file rounds a decimal once, the sum here twice: a few units in the last place.
                 np.testing.assert_allclose(stamps, np.concatenate(expected), rtol=1e-15)
                 mend(dead / layout.INDEX, writer.trials, 1)
             shutil.rmtree(dead)
