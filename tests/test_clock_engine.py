@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from snnsim.engines import clock
 from snnsim.engines.clock import CHUNK, ClockEngine
 from snnsim.engines.dropout import Dropout
 from snnsim.engines.grid import GridSpikes
@@ -127,6 +128,33 @@ def test_ways_of_summing_agree(synapse, gradient):
             parameters, "leaky", dt=0.1, n_steps=dense.shape[1], precision="float64", synapse=way, gradient=gradient
         )
         results.append(engine_gradient(engine, weights, dense, lambda output: dv))
+    assert_same_gradients(*results)
+
+
+@pytest.mark.parametrize("gradient", ["exact", "literal", "tssl-fallback", "surrogate"])
+@pytest.mark.parametrize("readout", ["leaky", "spiking"])
+@pytest.mark.parametrize("synapse", ["gather", "pattern", "dense"])
+def test_blocks_of_samples_change_the_order_of_sums_alone(synapse, readout, gradient, monkeypatch):
+    weights, parameters, dense = problem(readout=readout)
+    dense = np.concatenate([dense, 1 - dense[:1], dense[::-1, ::-1]])  # seven samples, unlike one another
+    results, outputs = [], []
+    for least, blocks in ((7, 1), (2, 3)):
+        monkeypatch.setattr(clock, "BLOCK", 1)
+        monkeypatch.setattr(clock, "LEAST_BLOCK", least)
+        engine = ClockEngine(
+            parameters, readout, dt=0.1, n_steps=dense.shape[1], precision="float64", synapse=synapse,
+            gradient=gradient.removesuffix("-fallback"), tssl_fallback=gradient == "tssl-fallback",
+        )  # fmt: skip
+        assert len(engine._blocks(len(dense), 9)) == blocks
+        output = engine.forward(weights, grid_spikes(dense), trace=[0])
+        last = engine.grids()[-1]
+        listed = np.arange(last.rows.shape[1]) < last.row_ptr[:, -1:]
+        outputs.append([*(x.copy() for x in engine.traces(0)), last.rows[listed], last.row_ptr.copy()])
+        by_step = readout == "leaky" or engine.takes_amplitude
+        shape = (*dense.shape[:2], 4) if by_step else output.times.shape
+        results.append([g.copy() for g in engine.backward(weights, np.random.default_rng(2).normal(size=shape))])
+    for whole, parts in zip(*outputs, strict=True):
+        np.testing.assert_array_equal(whole, parts)
     assert_same_gradients(*results)
 
 

@@ -6,6 +6,7 @@ from threadpoolctl import threadpool_limits
 
 from snnsim.kernels import cpu
 from snnsim.kernels.cpu import dense as dense_kernels
+from snnsim.kernels.cpu.synapse import COLUMNS
 from tests.kernel_chain import add_weight_gradient, chunks, dense_of, grouped, pattern_table, spike_lists, transposed
 
 ROUNDING = 1e-13  # float64 sums of at most some hundred terms of order one
@@ -38,12 +39,13 @@ def test_add_rows(n_rows):
 @pytest.mark.parametrize("synapse", ["gather", "pattern", "dense"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("n_in", [24, 25, 26, 27])
-def test_synaptic_input(n_in, dtype, synapse):
+@pytest.mark.parametrize("n_out", [7, COLUMNS + 3])
+def test_synaptic_input(n_out, n_in, dtype, synapse):
     dense = spikes(n_in=n_in)
-    weights = grid_weights(1, n_in, 7, dtype)
+    weights = grid_weights(1, n_in, n_out, dtype)
     rows, row_ptr = spike_lists(dense)
     for k0, k1 in ((0, 11), (3, 4), (2, 9), (10, 11)):
-        x = np.full((4, k1 - k0 + 2, 7), np.nan, dtype)
+        x = np.full((4, k1 - k0 + 2, n_out), np.nan, dtype)
         if synapse == "gather":
             cpu.synaptic_input(weights, rows, row_ptr, k0, k1, x)
         elif synapse == "pattern":
@@ -114,12 +116,13 @@ def test_transpose_is_a_stable_sort_by_row(k0, k1):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("synapse", ["gather", "pattern", "dense"])
 @pytest.mark.parametrize("n_in", [24, 25, 130])  # 130: more owners than portions, several blocks of a dense product
-def test_weight_gradient(n_in, synapse, dtype):
+@pytest.mark.parametrize("n_out", [6, 2 * COLUMNS + 1])
+def test_weight_gradient(n_out, n_in, synapse, dtype):
     dense = spikes(7, n_in=n_in)
-    adjoint = grid_weights(8, 4 * 11, 6, dtype).reshape(4, 11, 6)
-    grad_w = np.ones((n_in, 6), dtype)
+    adjoint = grid_weights(8, 4 * 11, n_out, dtype).reshape(4, 11, n_out)
+    grad_w = np.ones((n_in, n_out), dtype)
     for k0, k1 in chunks(11, 4):
-        part = np.full((4, 4, 6), np.nan, dtype)
+        part = np.full((4, 4, n_out), np.nan, dtype)
         part[:, : k1 - k0] = adjoint[:, k0:k1]
         add_weight_gradient(spike_lists(dense), k0, k1, part, grad_w, synapse)
     np.testing.assert_array_equal(grad_w, 1 + np.einsum("bki,bkn->in", dense, adjoint.astype(np.float64)))

@@ -1,11 +1,12 @@
 """The clock engine: time in steps of dt, spikes as lists, and the gradient of SCIENCE's folded recursion.
 
-Forward and backward run layer by layer, each over the whole trial in chunks of :data:`CHUNK` steps, so that the only
-arrays with a time axis longer than a chunk are lists of spikes: memory grows with the number of spikes, not with
-``B * T * N``. Only the methods with a derivative at every step (``surrogate``, TSSL's fallback) keep every membrane.
+Forward and backward run layer by layer, each over blocks of samples (:data:`BLOCK`) and in chunks of :data:`CHUNK`
+steps, so that what is passed from kernel to kernel stays in cache, and the only arrays with a time axis longer than a
+chunk are lists of spikes: memory grows with the number of spikes, not with ``B * T * N``. Only the methods with a
+derivative at every step (``surrogate``, TSSL's fallback) keep every membrane.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from snnsim.kernels import cpu
 from snnsim.parameters import scheme_coefficients
 
 CHUNK = 64
+BLOCK, LEAST_BLOCK = 2**19, 16
+"""Numbers (samples, steps of a chunk and neurons) of a block, and its fewest samples."""
 FIRST_GUESS = 256
 """Room for spikes in every 16th of so many steps, to begin with: a longer trial need not have more of them."""
 GRADIENTS = ("exact", "literal", "tssl", "surrogate")
@@ -59,6 +62,24 @@ class _Layer:
         a_ii, b_i, a_vv, a_vi, b_v = self.coefficients
         gain = type(b_i)(self.gain)
         return a_ii, gain * b_i, a_vv, a_vi, gain * b_v
+
+    def of(self, block):
+        """Take a block of the batch's samples; arrays are views."""
+
+        def kept(trace):
+            return trace[block] if trace.size else trace
+
+        return replace(
+            self,
+            given=self.given.of(block),
+            inputs=self.inputs.of(block),
+            neurons=self.neurons[block],
+            spike_ptr=self.spike_ptr[block],
+            inverse=self.inverse[block],
+            slope=self.slope[block],
+            v_trace=kept(self.v_trace),
+            i_trace=kept(self.i_trace),
+        )
 
 
 class ClockEngine:
@@ -266,6 +287,12 @@ class ClockEngine:
     def _chunks(self):
         return [(k, min(k + CHUNK, self.n_steps)) for k in range(0, self.n_steps, CHUNK)]
 
+    def _blocks(self, batch, n_out):
+        """Equal portions of a batch, as slices; they decide the order of sums, so they depend on sizes alone."""
+        wanted = -(-batch * min(CHUNK, self.n_steps) * n_out // BLOCK)
+        n_blocks = max(1, min(wanted, batch // LEAST_BLOCK))
+        return [slice(batch * k // n_blocks, batch * (k + 1) // n_blocks) for k in range(n_blocks)]
+
     def _arranged(self, index, inputs, n_out):
         """Input of a layer in the form its plan wants; decides the plan if it is open."""
         if self.plan[index] is None:
@@ -332,20 +359,23 @@ class ClockEngine:
 
     def _advance(self, index, layer, table, every):
         batch, n_out = len(layer.spike_ptr), table.shape[1]
-        v, i_syn = self._array("v", (batch, n_out)), self._array("i_syn", (batch, n_out))
-        v[:] = 0
-        i_syn[:] = 0
         layer.spike_ptr[:, 0] = 0
-        for k0, k1 in self._chunks():
-            x = self._array("x", (batch, min(CHUNK, self.n_steps), n_out))
-            self._sum_input(index, layer, table, k0, k1, x)
-            cpu.lif_forward(
-                x, layer.amplified, layer.neuron, layer.reset, self.kept, k0, k1, v, i_syn, layer.neurons,
-                layer.spike_ptr, layer.inverse, layer.slope, layer.v_trace, layer.i_trace, every,
-            )  # fmt: skip
+        for block in self._blocks(batch, n_out):
+            part = layer.of(block)
+            n_samples = len(part.spike_ptr)
+            v, i_syn = self._array("v", (n_samples, n_out)), self._array("i_syn", (n_samples, n_out))
+            v[:] = 0
+            i_syn[:] = 0
+            x = self._array("x", (n_samples, min(CHUNK, self.n_steps), n_out))
+            for k0, k1 in self._chunks():
+                self._sum_input(index, part, table, k0, k1, x)
+                cpu.lif_forward(
+                    x, part.amplified, part.neuron, part.reset, self.kept, k0, k1, v, i_syn, part.neurons,
+                    part.spike_ptr, part.inverse, part.slope, part.v_trace, part.i_trace, every,
+                )  # fmt: skip
 
-    def _sum_input(self, index, layer, table, k0, k1, x):
-        rows, row_ptr = layer.inputs.rows, layer.inputs.row_ptr
+    def _sum_input(self, index, part, table, k0, k1, x):
+        rows, row_ptr = part.inputs.rows, part.inputs.row_ptr
         if self.plan[index] == "dense":
             spikes = self._array("dense", (x.shape[0], x.shape[1], table.shape[0]))
             cpu.dense_spikes(rows, row_ptr, k0, k1, spikes)
@@ -357,41 +387,48 @@ class ClockEngine:
     def _differentiate(self, index, w, signal):
         """Gradient of a layer's weights, and the signal for the layer below (None for the first)."""
         layer = self._layers[index]
-        batch, n_out = len(layer.spike_ptr), w.shape[1]
         grad = self._array((index, "grad"), w.shape)
         grad[:] = 0
-        g, h, carry = (self._array(key, (batch, n_out)) for key in ("g", "h", "carry"))
-        for state in (g, h, carry):
-            state[:] = 0
-        span = min(CHUNK, self.n_steps)
-        nothing = self._array("nothing", (0, 0, 0))
-        adjoint = self._array("x", (batch, span, n_out))
-        spike_adjoint = self._array("spike_adjoint", (batch, span, n_out)) if index else nothing
         passed = self._signal_below(index, w)
-        dloss_dv, error = (nothing, signal) if layer.spiking else (signal, self._array("no_error", (0, 0)))
-        if layer.spiking and error.ndim == 3 and not self.every_step:
+        if layer.spiking and signal.ndim == 3 and not self.every_step:
             error = self._array((index, "error"), layer.neurons.shape)
             cpu.at_spikes(signal, layer.neurons, layer.spike_ptr, error)
-        for k0, k1 in reversed(self._chunks()):
-            if layer.spiking and self.every_step:
-                cpu.surrogate_backward(
-                    layer.amplified, layer.neuron, layer.reset, self.width, self.fallback, self.continuous, k0, k1,
-                    layer.neurons, layer.spike_ptr, layer.inverse, layer.slope, layer.v_trace, error, dloss_dv, g, h,
-                    adjoint, spike_adjoint,
-                )  # fmt: skip
-            else:
-                cpu.lif_backward(
-                    layer.amplified, layer.neuron, layer.reset, self.kept, self.continuous, k0, k1, layer.neurons,
-                    layer.spike_ptr, layer.inverse, layer.slope, error, dloss_dv, g, h, carry, adjoint, spike_adjoint,
-                )  # fmt: skip
-            self._add_weight_gradient(index, layer, k0, k1, adjoint, grad)
-            if index:
-                self._pass_down(layer, w, k0, k1, spike_adjoint, passed)
+            signal = error
+        for block in self._blocks(len(layer.spike_ptr), w.shape[1]):
+            self._differentiate_block(
+                index, layer.of(block), w, signal[block], grad, None if passed is None else passed[block]
+            )
         if self.continuous:
             grad *= self._area * self.dtype.type(layer.gain)
         if layer.dropped is not None:
             passed = layer.dropped.returned(passed)
         return grad, passed
+
+    def _differentiate_block(self, index, part, w, signal, grad, passed):
+        batch, n_out = len(part.spike_ptr), w.shape[1]
+        g, h, carry = (self._array(key, (batch, n_out)) for key in ("g", "h", "carry"))
+        for state in (g, h, carry):
+            state[:] = 0
+        nothing = self._array("nothing", (0, 0, 0))
+        dloss_dv, error = (nothing, signal) if part.spiking else (signal, self._array("no_error", (0, 0)))
+        span = min(CHUNK, self.n_steps)
+        adjoint = self._array("x", (batch, span, n_out))
+        spike_adjoint = self._array("spike_adjoint", (batch, span, n_out)) if index else nothing
+        for k0, k1 in reversed(self._chunks()):
+            if part.spiking and self.every_step:
+                cpu.surrogate_backward(
+                    part.amplified, part.neuron, part.reset, self.width, self.fallback, self.continuous, k0, k1,
+                    part.neurons, part.spike_ptr, part.inverse, part.slope, part.v_trace, error, dloss_dv, g, h,
+                    adjoint, spike_adjoint,
+                )  # fmt: skip
+            else:
+                cpu.lif_backward(
+                    part.amplified, part.neuron, part.reset, self.kept, self.continuous, k0, k1, part.neurons,
+                    part.spike_ptr, part.inverse, part.slope, error, dloss_dv, g, h, carry, adjoint, spike_adjoint,
+                )  # fmt: skip
+            self._add_weight_gradient(index, part, k0, k1, adjoint, grad)
+            if index:
+                self._pass_down(part, w, k0, k1, spike_adjoint, passed)
 
     def _signal_below(self, index, w):
         if not index:
@@ -400,9 +437,9 @@ class ClockEngine:
         shape = (batch, self.n_steps, w.shape[0]) if self.every_step else self._layers[index - 1].neurons.shape
         return self._array((index, "passed"), shape)
 
-    def _add_weight_gradient(self, index, layer, k0, k1, adjoint, grad):
+    def _add_weight_gradient(self, index, part, k0, k1, adjoint, grad):
         batch, span, n_out = adjoint.shape
-        rows, row_ptr = layer.inputs.rows, layer.inputs.row_ptr
+        rows, row_ptr = part.inputs.rows, part.inputs.row_ptr
         if self.plan[index] == "dense":
             spikes = self._array("dense_t", (grad.shape[0], batch * span))
             cpu.dense_spikes_by_neuron(rows, row_ptr, k0, k1, span, spikes)
@@ -410,16 +447,16 @@ class ClockEngine:
                 dense_kernels().dense_weight_gradient(spikes, adjoint.reshape(batch * span, n_out), grad)
             return
         n_rows = grad.shape[0]
-        if layer.inputs.group == cpu.GROUP:
+        if part.inputs.group == cpu.GROUP:
             n_rows = -(-n_rows // cpu.GROUP) * cpu.PATTERNS
         counts = self._array("row_counts", (batch, n_rows), np.int32)
         total = int((row_ptr[:, k1] - row_ptr[:, k0]).sum())
         entries = self._array("entries", (total,), np.int32)
         entry_ptr = self._array("entry_ptr", (n_rows + 1,), np.int64)
         cpu.transpose_rows(rows, row_ptr, k0, k1, span, counts, entries, entry_ptr)
-        cpu.weight_gradient(adjoint.reshape(batch * span, n_out), entries, entry_ptr, layer.inputs.group, grad)
+        cpu.weight_gradient(adjoint.reshape(batch * span, n_out), entries, entry_ptr, part.inputs.group, grad)
 
-    def _pass_down(self, layer, w, k0, k1, spike_adjoint, passed):
+    def _pass_down(self, part, w, k0, k1, spike_adjoint, passed):
         if self.every_step:
             w_t = self._array("weights_t", w.shape[::-1])
             w_t[:] = w.T
@@ -428,7 +465,7 @@ class ClockEngine:
                 dense_kernels().dense_error(spike_adjoint, w_t, k1 - k0, error)
             passed[:, k0:k1] = error[:, : k1 - k0]
         else:
-            cpu.spike_error(w, spike_adjoint, layer.given.rows, layer.given.row_ptr, k0, k1, passed)
+            cpu.spike_error(w, spike_adjoint, part.given.rows, part.given.row_ptr, k0, k1, passed)
 
 
 def _one_of(name, value, allowed):

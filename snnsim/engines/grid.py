@@ -1,6 +1,6 @@
 """Spikes on the grid of a clock, and how they lie in continuous time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +30,10 @@ class GridSpikes:
     def total(self):
         """Number of entries."""
         return int(self.row_ptr[:, -1].sum())
+
+    def of(self, block):
+        """Take a slice of the samples; arrays are views."""
+        return replace(self, rows=self.rows[block], row_ptr=self.row_ptr[block])
 
 
 def slab_of_grid(grid, dt):

@@ -15,25 +15,35 @@ GROUP = 4
 PATTERNS = 16
 STRANDS = 64
 """Portions into which the weight gradient's owners are dealt out, for balance; no result depends on it."""
+COLUMNS = 512
+"""Neurons that a pass over a wide layer takes at a time, so that the rows it adds stay in cache; neither does on it."""
 
 
 @njit(**SERIAL)
 def add_rows(out, table, rows, start, stop):
     """Add the rows ``rows[start:stop]`` of ``table`` to ``out`` (N,), eight at a time so that ``out`` stays in L1."""
+    _add_columns(out, table, 0, out.shape[0], rows, start, stop)
+
+
+@njit(**SERIAL)
+def _add_columns(out, table, low, high, rows, start, stop):
+    # The same for the columns low..high of the table, to which all of out belongs.
     j = start
     while j + 8 <= stop:
-        r0, r1, r2, r3 = table[rows[j]], table[rows[j + 1]], table[rows[j + 2]], table[rows[j + 3]]
-        r4, r5, r6, r7 = table[rows[j + 4]], table[rows[j + 5]], table[rows[j + 6]], table[rows[j + 7]]
+        r0, r1 = table[rows[j], low:high], table[rows[j + 1], low:high]
+        r2, r3 = table[rows[j + 2], low:high], table[rows[j + 3], low:high]
+        r4, r5 = table[rows[j + 4], low:high], table[rows[j + 5], low:high]
+        r6, r7 = table[rows[j + 6], low:high], table[rows[j + 7], low:high]
         for n in range(out.shape[0]):
             out[n] += ((r0[n] + r1[n]) + (r2[n] + r3[n])) + ((r4[n] + r5[n]) + (r6[n] + r7[n]))
         j += 8
     while j + 2 <= stop:
-        r0, r1 = table[rows[j]], table[rows[j + 1]]
+        r0, r1 = table[rows[j], low:high], table[rows[j + 1], low:high]
         for n in range(out.shape[0]):
             out[n] += r0[n] + r1[n]
         j += 2
     if j < stop:
-        r0 = table[rows[j]]
+        r0 = table[rows[j], low:high]
         for n in range(out.shape[0]):
             out[n] += r0[n]
 
@@ -51,12 +61,15 @@ def synaptic_input(table, rows, row_ptr, k0, k1, x):
     x : ndarray, (B, >= k1 - k0, N) float
         Output.
     """
-    for b in prange(row_ptr.shape[0]):
-        for k in range(k0, k1):
-            out = x[b, k - k0]
-            for n in range(out.shape[0]):
-                out[n] = 0
-            add_rows(out, table, rows[b], row_ptr[b, k], row_ptr[b, k + 1])
+    n_out = x.shape[2]
+    for low in range(0, n_out, COLUMNS):
+        high = min(low + COLUMNS, n_out)
+        for b in prange(row_ptr.shape[0]):
+            for k in range(k0, k1):
+                out = x[b, k - k0, low:high]
+                for n in range(out.shape[0]):
+                    out[n] = 0
+                _add_columns(out, table, low, high, rows[b], row_ptr[b, k], row_ptr[b, k + 1])
 
 
 @njit(**KERNEL)
@@ -179,25 +192,28 @@ def weight_gradient(adjoint, entries, entry_ptr, group, grad_w):
     n_in, n_out = grad_w.shape
     n_owners = n_in if group == 1 else (n_in + GROUP - 1) // GROUP
     n_strands = STRANDS
-    for strand in prange(n_strands):
-        # Strided ownership: neighbouring inputs are alike in activity, so each thread gets its share of busy ones.
-        total = np.empty(n_out, grad_w.dtype)
-        for owner in range(strand, n_owners, n_strands):
-            if group == 1:
-                add_rows(grad_w[owner], adjoint, entries, entry_ptr[owner], entry_ptr[owner + 1])
-                continue
-            for pattern in range(1, PATTERNS):
-                row = PATTERNS * owner + pattern
-                if entry_ptr[row] == entry_ptr[row + 1]:
+    for low in range(0, n_out, COLUMNS):
+        high = min(low + COLUMNS, n_out)
+        for strand in prange(n_strands):
+            # Strided ownership: neighbouring inputs are alike in activity, so each thread gets its share of busy ones.
+            total = np.empty(high - low, grad_w.dtype)
+            for owner in range(strand, n_owners, n_strands):
+                if group == 1:
+                    grad = grad_w[owner, low:high]
+                    _add_columns(grad, adjoint, low, high, entries, entry_ptr[owner], entry_ptr[owner + 1])
                     continue
-                for n in range(n_out):
-                    total[n] = 0
-                add_rows(total, adjoint, entries, entry_ptr[row], entry_ptr[row + 1])
-                for j in range(GROUP):
-                    if (pattern >> j) & 1:
-                        grad = grad_w[GROUP * owner + j]
-                        for n in range(n_out):
-                            grad[n] += total[n]
+                for pattern in range(1, PATTERNS):
+                    row = PATTERNS * owner + pattern
+                    if entry_ptr[row] == entry_ptr[row + 1]:
+                        continue
+                    for n in range(total.shape[0]):
+                        total[n] = 0
+                    _add_columns(total, adjoint, low, high, entries, entry_ptr[row], entry_ptr[row + 1])
+                    for j in range(GROUP):
+                        if (pattern >> j) & 1:
+                            grad = grad_w[GROUP * owner + j, low:high]
+                            for n in range(total.shape[0]):
+                                grad[n] += total[n]
 
 
 @njit(**SERIAL, fastmath={"reassoc", "nsz"})
