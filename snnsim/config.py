@@ -80,6 +80,7 @@ class LossConfig:
     tau: float = 0.2
     label_smoothing: float = 0.0  # share of the wanted probability that all classes divide (membrane losses)
     silent_push: float = 0.0  # weight of the term that wakes silent outputs that should spike
+    activity_cost: float = 0.0  # of one spike in each neuron of a hidden layer (surrogate and tssl)
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,7 @@ NOT_NEGATIVE = (
     "data.elastic_alpha",
     "encoder.t_latest",
     "loss.silent_push",
+    "loss.activity_cost",
     "optimizer.weight_decay",
     "optimizer.clip_norm",
     "data.validation",
@@ -372,6 +374,11 @@ def check(config, origin="configuration"):
         raise InputError(f"{origin}: loss.name = {loss!r}: needs network.readout = leaky")
     if config.loss.label_smoothing and not loss.startswith("membrane"):
         raise InputError(f"{origin}: loss.label_smoothing = {config.loss.label_smoothing}: loss {loss} has none")
+    if config.loss.activity_cost and config.gradient.method not in ("surrogate", "tssl"):
+        raise InputError(
+            f"{origin}: loss.activity_cost = {config.loss.activity_cost}: needs gradient.method = surrogate or tssl, "
+            "since a spike that moves does not change how many there are"
+        )
     if engine != "clock" and config.gradient.method != "exact":
         raise InputError(
             f"{origin}: gradient.method = {config.gradient.method!r}: engine {engine} has only exact; the others "

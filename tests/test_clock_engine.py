@@ -55,7 +55,7 @@ def reference_gradient(weights, parameters, dense, scheme, impulse, readout, dt,
 
 
 def assert_same_gradients(ours, theirs):
-    for name, a, b in zip(("W0", "W1", "W2"), ours, theirs, strict=True):
+    for name, a, b in zip([f"W{k}" for k in range(len(ours))], ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, rtol=ROUNDING, atol=ROUNDING * np.abs(b).max(), err_msg=name)
         assert np.abs(b).max() > 0, name
 
@@ -156,6 +156,29 @@ def test_blocks_of_samples_change_the_order_of_sums_alone(synapse, readout, grad
     for whole, parts in zip(*outputs, strict=True):
         np.testing.assert_array_equal(whole, parts)
     assert_same_gradients(*results)
+
+
+@pytest.mark.parametrize("gradient", ["tssl", "tssl-fallback", "surrogate"])
+def test_activity_costs_what_counting_spikes_would(gradient):
+    # The cost of a hidden layer's spikes is a loss on that layer as if it were the output.
+    weights, parameters, dense = problem()
+    options = {
+        "dt": 0.1, "n_steps": dense.shape[1], "precision": "float64", "synapse": "gather",
+        "gradient": gradient.removesuffix("-fallback"), "tssl_fallback": gradient == "tssl-fallback",
+    }  # fmt: skip
+    engine = ClockEngine(parameters, "leaky", **options)
+    v = engine.forward(weights, grid_spikes(dense)).v
+    ours = [g.copy() for g in engine.backward(weights, np.zeros_like(v), activity_cost=0.6)]
+    theirs = [np.zeros_like(w) for w in weights]
+    for layer in (0, 1):
+        n_out = weights[layer].shape[1]
+        part = ClockEngine(parameters[: layer + 1], "spiking", **options)
+        part.forward(weights[: layer + 1], grid_spikes(dense))
+        each = np.full((*dense.shape[:2], n_out), 0.6 / (len(dense) * n_out))
+        for total, grad in zip(theirs, part.backward(weights[: layer + 1], each), strict=False):
+            total += grad
+    assert_same_gradients(ours[:2], theirs[:2])
+    assert not ours[2].any()
 
 
 def test_more_spikes_than_room_are_kept_by_a_second_pass():

@@ -157,6 +157,8 @@ def test_values_out_of_range_are_refused(setting, message):
 
 
 def test_combinations_that_do_not_exist_are_refused():
+    costly = refusal("loss.activity_cost=0.1")
+    assert "loss.activity_cost = 0.1: needs gradient.method = surrogate or tssl" in costly
     leaky = refusal("network.readout=leaky", "loss.name=first-spike")
     assert "loss.name = 'first-spike': needs network.readout = spiking" in leaky
     for engine in ("event", "hybrid"):

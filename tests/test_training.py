@@ -669,6 +669,17 @@ def test_clipping_bounds_the_step(study):
         np.testing.assert_array_equal(c, a)
 
 
+@pytest.mark.parametrize("method", ["tssl", "surrogate"])
+def test_costly_spikes_become_fewer(study, method):
+    counts = []
+    for cost in (0, 1):
+        made = Session(study(f"gradient.method={method}", f"loss.activity_cost={cost}"))
+        for _ in range(made.batches):
+            made.step()
+        counts.append(made.totals.spikes[0])
+    assert counts[1] < 0.9 * counts[0]
+
+
 def test_silent_outputs_are_pushed(study):
     """Outputs with weights too small to spike have no gradient of their own; the push gives the label's one."""
     settings = (

@@ -252,7 +252,7 @@ class ClockEngine:
         given = self._by_neuron(len(self._layers) - 1, self._layers[-1].given)
         return given.rows, given.row_ptr[:, -1]
 
-    def backward(self, weights, gradient, on_layer=None):
+    def backward(self, weights, gradient, on_layer=None, activity_cost=0.0):
         """Differentiate the loss by the weights, for the batch of the last forward pass.
 
         Parameters
@@ -264,6 +264,9 @@ class ClockEngine:
             :attr:`takes_amplitude`, (B, T, C) dL/ds.
         on_layer : callable, optional
             Called with (layer, grad_w) as soon as a layer's gradient is complete, from the last layer to the first.
+        activity_cost : float
+            Only if :attr:`takes_amplitude`: weight of the term that adds, for each hidden layer, the mean number of
+            spikes of a neuron in a trial to the loss.
 
         Returns
         -------
@@ -274,6 +277,8 @@ class ClockEngine:
         signal = np.ascontiguousarray(gradient, self.dtype)
         for index in range(len(weights) - 1, -1, -1):
             grads[index], signal = self._differentiate(index, weights[index], signal)
+            if index and activity_cost:
+                self._add_cost(activity_cost, self._layers[index - 1], signal)
             if on_layer is not None:
                 on_layer(index, grads[index])
         return grads
@@ -429,6 +434,12 @@ class ClockEngine:
             self._add_weight_gradient(index, part, k0, k1, adjoint, grad)
             if index:
                 self._pass_down(part, w, k0, k1, spike_adjoint, passed)
+
+    def _add_cost(self, activity_cost, layer, signal):
+        # At every step, or at the spikes that are listed.
+        listed = True if signal.ndim == 3 else np.arange(signal.shape[1]) < layer.spike_ptr[:, -1:]
+        each = self.dtype.type(activity_cost / (len(signal) * layer.n_neurons))
+        np.add(signal, each, out=signal, where=listed)
 
     def _signal_below(self, index, w):
         if not index:

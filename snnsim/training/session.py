@@ -288,7 +288,9 @@ class Session:
                 push_silent(result, self.engine.last_presynaptic(), push, gradient)
             total.add(layer, gradient)
 
-        return self.engine.backward(self.weights, result.gradient, complete)
+        cost = self.config.loss.activity_cost
+        options = {"activity_cost": cost * share} if cost else {}
+        return self.engine.backward(self.weights, result.gradient, complete, **options)
 
     def _chosen(self):
         size = self.config.training.batch_size
