@@ -16,6 +16,8 @@ from numba.extending import register_jitable
 
 EPSILON = 2.0**-52
 MAX_ITERATIONS = 200
+SMALL = 2.0**-4
+"""Up to here short series stand for exponential and logarithm: most waits are much shorter than a time constant."""
 
 
 @register_jitable
@@ -31,10 +33,10 @@ def flow(t, tau_mem, tau_syn):
         return a_vv, a_vv * a_vv, a_vv * loss
     rate = 1 / tau_syn - 1 / tau_mem
     if rate > 0:
-        a_vv = math.exp(-t / tau_mem)
+        a_vv, _ = decay(t / tau_mem)
         ratio, loss = decay(rate * t)
         return a_vv, a_vv * ratio, a_vv * (loss / (rate * tau_mem))
-    a_ii = math.exp(-t / tau_syn)
+    a_ii, _ = decay(t / tau_syn)
     if rate == 0:
         return a_ii, a_ii, a_ii * (t / tau_mem)
     ratio, loss = decay(-rate * t)
@@ -43,12 +45,38 @@ def flow(t, tau_mem, tau_syn):
 
 @register_jitable
 def decay(x):
-    """``(e^{-x}, 1 - e^{-x})`` for ``x >= 0``, both to full relative precision, at the price of one exponential."""
+    """``(e^{-x}, 1 - e^{-x})`` for ``x >= 0``, both to full relative precision, at the price of one exponential at most."""
+    if x <= SMALL:
+        # The Taylor series as far as it matters, by pairs of terms so that few wait for each other.
+        square = x * x
+        low = (1 / 2 - x * (1 / 6)) + square * (1 / 24 - x * (1 / 120))
+        high = (1 / 720 - x * (1 / 5040)) + square * (1 / 40320 - x * (1 / 362880))
+        loss = x - square * (low + (square * square) * high)
+        return 1 - loss, loss
     if x > 0.6875:
         kept = math.exp(-x)
         return kept, 1 - kept
     loss = -math.expm1(-x)
     return 1 - loss, loss
+
+
+@register_jitable
+def _decay_time(loss, ratio):
+    """``-ln(1 - loss)``, the inverse of :func:`decay`, to full relative precision.
+
+    Parameters
+    ----------
+    loss : float
+        In [0, 1].
+    ratio : float
+        ``loss/(2 - loss)``, the hyperbolic tangent of half the result.
+    """
+    if ratio <= SMALL:
+        square = ratio * ratio
+        fourth = square * square
+        low = (1 / 3 + square * (1 / 5)) + fourth * (1 / 7 + square * (1 / 9))
+        return 2 * (ratio + ratio * square * (low + (fourth * fourth) * (1 / 11 + square * (1 / 13))))
+    return -math.log1p(-loss)
 
 
 @register_jitable
@@ -123,6 +151,24 @@ def may_cross(v, u, v_end, u_end, response, v_threshold):
 
 
 @register_jitable
+def may_have_crossed(v_end, u, u_end, v_threshold, u_least, u_most):
+    """Whether :func:`may_cross` can hold, at a price that suits a look at all neurons; false only if it cannot.
+
+    At the end of an excursion the drive is at most the membrane, which is below threshold: the drive has fallen through
+    the threshold.
+
+    Parameters
+    ----------
+    v_end, u, u_end : float
+        Membrane at the end; drive at the start and at the end, which may be in another unit.
+    v_threshold : float
+    u_least, u_most : float
+        The threshold in the unit of the drive, a few roundings less and a few roundings more.
+    """
+    return (v_end >= v_threshold) | ((u >= u_least) & (u_end <= u_most))
+
+
+@register_jitable
 def may_hide(v_end, u_least, u_lost, crest, response, v_threshold):
     """Whether a membrane that ends a span below threshold can have been above it inside; false only if it cannot.
 
@@ -187,12 +233,13 @@ def _crossing_quadratic(v, u, span, v_threshold, tau_mem):
     total = u + v
     discriminant = total * total - 4 * u * v_threshold
     none = -1 + 0 * v
-    if discriminant < 0 or u < v_threshold:
+    if discriminant < 0 or total < 0 or u < v_threshold:
         return none, none, none, none
     root = math.sqrt(discriminant)
+    missing = v_threshold - v
     kept = (total + root) / (2 * u)
-    loss = 2 * (v_threshold - v) / (u - v + root)
-    t = -tau_mem * math.log1p(-loss)
+    loss = 2 * missing / (u - v + root)
+    t = tau_mem * _decay_time(loss, missing / (u - v_threshold + root))
     if not t <= span:
         return none, none, none, none
     return t, kept, kept * kept, kept * loss
