@@ -45,7 +45,7 @@ def flow(t, tau_mem, tau_syn):
 
 @register_jitable
 def decay(x):
-    """``(e^{-x}, 1 - e^{-x})`` for ``x >= 0``, both to full relative precision, at the price of one exponential at most."""
+    """``(e^{-x}, 1 - e^{-x})`` for ``x >= 0``, both to full relative precision, for at most one exponential."""
     if x <= SMALL:
         # The Taylor series as far as it matters, by pairs of terms so that few wait for each other.
         square = x * x
