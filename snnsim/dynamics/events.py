@@ -256,14 +256,23 @@ def _crossing_general(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
             return none, none, none, none
     low = 0 * span
     t, v_t, u_t = low, v, u
+    a_vv, a_ii, a_vu = 1 + low, 1 + low, low
     rate_mem, rate_syn = 1 / tau_mem, 1 / tau_syn
+    rates = rate_mem + rate_syn
     for _ in range(MAX_ITERATIONS):
-        # The root of the local parabola, which stays well defined where the slope vanishes, and its correction by the
-        # third derivative.
         first = (u_t - v_t) * rate_mem
         second = (-u_t * rate_syn - first) * rate_mem
-        third = (u_t * (rate_syn * rate_syn) - second) * rate_mem
         missing = v_threshold - v_t
+        # So close that the square of what is missing is below rounding: a tangent, for the flow as well.
+        step = missing / first if first > 0 else high
+        square = step * step
+        near = (square * rates <= EPSILON / 4 * t) & (square * abs(second) <= EPSILON / 2 * t * first)
+        if near & (square * (rates * rates) <= EPSILON / 2) & (low < t + step) & (t + step <= high):
+            part = step * rate_mem
+            return t + step, a_vv - a_vv * part, a_ii - a_ii * (step * rate_syn), a_vu + (a_ii - a_vu) * part
+        # The root of the local parabola, which stays well defined where the slope vanishes, and its correction by the
+        # third derivative.
+        third = (u_t * (rate_syn * rate_syn) - second) * rate_mem
         end_slope = math.sqrt(max(first * first + 2 * second * missing, 0 * span))
         step = 2 * missing / (first + end_slope) if first + end_slope > 0 else high
         bend = third / (6 * end_slope) if end_slope > 0 else 0 * span
@@ -272,7 +281,7 @@ def _crossing_general(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
             correction = -bend * (step * step * step)
         t_new = t + (step + correction)
         # What is left is smaller than the correction by the step over the time constants: at last below rounding.
-        done = abs(correction * step) * (rate_mem + rate_syn) <= EPSILON * t_new and correction != 0
+        done = abs(correction * step) * rates <= EPSILON * t_new and correction != 0
         if not low < t_new < high:
             done = False
             t_new = low + (high - low) / 2
