@@ -188,6 +188,7 @@ def test_a_crossing_is_found_exactly_if_the_membrane_gets_there(v, u, tau_mem, r
         peak = events.maximum_time(0.0, 1.0, tau_mem, tau_syn)
         response = events.largest_response(span, a_vu, peak, events.flow(peak, tau_mem, tau_syn)[2])
         assert events.may_cross(v, u, v_end, a_ii * u, response, 1.0)
+        assert events.may_have_crossed(v_end, u, a_ii * u, 1.0, 1 - 4 * events.EPSILON, 1 + 4 * events.EPSILON)
 
 
 @pytest.mark.parametrize("taus", [(2.0, 1.0), (0.8, 0.6), (1.0, 1.0)])
