@@ -116,6 +116,25 @@ def test_flow_is_the_closed_form(taus, t):
     assert math.isfinite(a_vu)
 
 
+@pytest.mark.parametrize("function", ["decay", "_decay_time"])
+def test_short_and_long_decays_have_full_relative_precision(function):
+    edges = np.array([events.SMALL, 2 * events.SMALL, 0.5, 0.6875, 1.0])
+    x = np.concatenate([edges, np.nextafter(edges, 0), np.nextafter(edges, 9), np.geomspace(1e-300, 8, 4000)])
+    wide = np.longdouble(x)  # 64 bits of precision
+    if function == "decay":
+        kept, loss = np.array([events.decay(t) for t in x]).T
+        exact = [(kept, np.exp(-wide)), (loss, -np.expm1(-wide))]
+    else:
+        # Near 1 the loss itself no longer tells the time; x stands for the hyperbolic tangent of half of it.
+        wide = wide[x < 0.5]
+        loss = 2 * wide / (1 + wide)
+        times = [events._decay_time(float(a), float(b)) for a, b in zip(loss, wide, strict=True)]
+        exact = [(np.array(times), 2 * np.arctanh(wide))]
+    for found, truth in exact:
+        assert np.abs((found - truth) / truth).max() < 1.6 * events.EPSILON
+    assert events.decay(0.0) == (1, 0)
+
+
 @given(
     v=st.floats(-2, 0.99),
     u=st.floats(0.5, 50),
@@ -169,6 +188,7 @@ def test_a_crossing_is_found_exactly_if_the_membrane_gets_there(v, u, tau_mem, r
         peak = events.maximum_time(0.0, 1.0, tau_mem, tau_syn)
         response = events.largest_response(span, a_vu, peak, events.flow(peak, tau_mem, tau_syn)[2])
         assert events.may_cross(v, u, v_end, a_ii * u, response, 1.0)
+        assert events.may_have_crossed(v_end, u, a_ii * u, 1.0, 1 - 4 * events.EPSILON, 1 + 4 * events.EPSILON)
 
 
 @pytest.mark.parametrize("taus", [(2.0, 1.0), (0.8, 0.6), (1.0, 1.0)])

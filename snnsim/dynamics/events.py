@@ -16,6 +16,8 @@ from numba.extending import register_jitable
 
 EPSILON = 2.0**-52
 MAX_ITERATIONS = 200
+SMALL = 2.0**-4
+"""Up to here short series stand for exponential and logarithm: most waits are much shorter than a time constant."""
 
 
 @register_jitable
@@ -31,10 +33,10 @@ def flow(t, tau_mem, tau_syn):
         return a_vv, a_vv * a_vv, a_vv * loss
     rate = 1 / tau_syn - 1 / tau_mem
     if rate > 0:
-        a_vv = math.exp(-t / tau_mem)
+        a_vv, _ = decay(t / tau_mem)
         ratio, loss = decay(rate * t)
         return a_vv, a_vv * ratio, a_vv * (loss / (rate * tau_mem))
-    a_ii = math.exp(-t / tau_syn)
+    a_ii, _ = decay(t / tau_syn)
     if rate == 0:
         return a_ii, a_ii, a_ii * (t / tau_mem)
     ratio, loss = decay(-rate * t)
@@ -43,12 +45,38 @@ def flow(t, tau_mem, tau_syn):
 
 @register_jitable
 def decay(x):
-    """``(e^{-x}, 1 - e^{-x})`` for ``x >= 0``, both to full relative precision, at the price of one exponential."""
+    """``(e^{-x}, 1 - e^{-x})`` for ``x >= 0``, both to full relative precision, for at most one exponential."""
+    if x <= SMALL:
+        # The Taylor series as far as it matters, by pairs of terms so that few wait for each other.
+        square = x * x
+        low = (1 / 2 - x * (1 / 6)) + square * (1 / 24 - x * (1 / 120))
+        high = (1 / 720 - x * (1 / 5040)) + square * (1 / 40320 - x * (1 / 362880))
+        loss = x - square * (low + (square * square) * high)
+        return 1 - loss, loss
     if x > 0.6875:
         kept = math.exp(-x)
         return kept, 1 - kept
     loss = -math.expm1(-x)
     return 1 - loss, loss
+
+
+@register_jitable
+def _decay_time(loss, ratio):
+    """``-ln(1 - loss)``, the inverse of :func:`decay`, to full relative precision.
+
+    Parameters
+    ----------
+    loss : float
+        In [0, 1].
+    ratio : float
+        ``loss/(2 - loss)``, the hyperbolic tangent of half the result.
+    """
+    if ratio <= SMALL:
+        square = ratio * ratio
+        fourth = square * square
+        low = (1 / 3 + square * (1 / 5)) + fourth * (1 / 7 + square * (1 / 9))
+        return 2 * (ratio + ratio * square * (low + (fourth * fourth) * (1 / 11 + square * (1 / 13))))
+    return -math.log1p(-loss)
 
 
 @register_jitable
@@ -123,6 +151,24 @@ def may_cross(v, u, v_end, u_end, response, v_threshold):
 
 
 @register_jitable
+def may_have_crossed(v_end, u, u_end, v_threshold, u_least, u_most):
+    """Whether :func:`may_cross` can hold, at a price that suits a look at all neurons; false only if it cannot.
+
+    At the end of an excursion the drive is at most the membrane, which is below threshold: the drive has fallen through
+    the threshold.
+
+    Parameters
+    ----------
+    v_end, u, u_end : float
+        Membrane at the end; drive at the start and at the end, which may be in another unit.
+    v_threshold : float
+    u_least, u_most : float
+        The threshold in the unit of the drive, a few roundings less and a few roundings more.
+    """
+    return (v_end >= v_threshold) | ((u >= u_least) & (u_end <= u_most))
+
+
+@register_jitable
 def may_hide(v_end, u_least, u_lost, crest, response, v_threshold):
     """Whether a membrane that ends a span below threshold can have been above it inside; false only if it cannot.
 
@@ -187,12 +233,13 @@ def _crossing_quadratic(v, u, span, v_threshold, tau_mem):
     total = u + v
     discriminant = total * total - 4 * u * v_threshold
     none = -1 + 0 * v
-    if discriminant < 0 or u < v_threshold:
+    if discriminant < 0 or total < 0 or u < v_threshold:
         return none, none, none, none
     root = math.sqrt(discriminant)
+    missing = v_threshold - v
     kept = (total + root) / (2 * u)
-    loss = 2 * (v_threshold - v) / (u - v + root)
-    t = -tau_mem * math.log1p(-loss)
+    loss = 2 * missing / (u - v + root)
+    t = tau_mem * _decay_time(loss, missing / (u - v_threshold + root))
     if not t <= span:
         return none, none, none, none
     return t, kept, kept * kept, kept * loss
@@ -209,14 +256,23 @@ def _crossing_general(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
             return none, none, none, none
     low = 0 * span
     t, v_t, u_t = low, v, u
+    a_vv, a_ii, a_vu = 1 + low, 1 + low, low
     rate_mem, rate_syn = 1 / tau_mem, 1 / tau_syn
+    rates = rate_mem + rate_syn
     for _ in range(MAX_ITERATIONS):
-        # The root of the local parabola, which stays well defined where the slope vanishes, and its correction by the
-        # third derivative.
         first = (u_t - v_t) * rate_mem
         second = (-u_t * rate_syn - first) * rate_mem
-        third = (u_t * (rate_syn * rate_syn) - second) * rate_mem
         missing = v_threshold - v_t
+        # So close that the square of what is missing is below rounding: a tangent, for the flow as well.
+        step = missing / first if first > 0 else high
+        square = step * step
+        near = (square * rates <= EPSILON / 4 * t) & (square * abs(second) <= EPSILON / 2 * t * first)
+        if near & (square * (rates * rates) <= EPSILON / 2) & (low < t + step) & (t + step <= high):
+            part = step * rate_mem
+            return t + step, a_vv - a_vv * part, a_ii - a_ii * (step * rate_syn), a_vu + (a_ii - a_vu) * part
+        # The root of the local parabola, which stays well defined where the slope vanishes, and its correction by the
+        # third derivative.
+        third = (u_t * (rate_syn * rate_syn) - second) * rate_mem
         end_slope = math.sqrt(max(first * first + 2 * second * missing, 0 * span))
         step = 2 * missing / (first + end_slope) if first + end_slope > 0 else high
         bend = third / (6 * end_slope) if end_slope > 0 else 0 * span
@@ -225,7 +281,7 @@ def _crossing_general(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
             correction = -bend * (step * step * step)
         t_new = t + (step + correction)
         # What is left is smaller than the correction by the step over the time constants: at last below rounding.
-        done = abs(correction * step) * (rate_mem + rate_syn) <= EPSILON * t_new and correction != 0
+        done = abs(correction * step) * rates <= EPSILON * t_new and correction != 0
         if not low < t_new < high:
             done = False
             t_new = low + (high - low) / 2

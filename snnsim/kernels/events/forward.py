@@ -12,7 +12,7 @@ from snnsim.dynamics.events import (
     largest_response,
     maximum_time,
     may_cross,
-    may_exceed,
+    may_have_crossed,
     remaining_flow,
 )
 from snnsim.kernels.cpu.synapse import add_rows
@@ -129,6 +129,10 @@ def _sample_forward(
     v, charge = np.zeros((2, size), w.dtype), np.zeros((2, size), w.dtype)
     flagged = np.zeros((size + 7) // 8 * 8, np.uint8)
     flagged_words = flagged.view(np.int64)
+    candidates = np.empty(len(flagged) + 1, np.int32)
+    threshold_charge = v_threshold * tau_syn / r
+    slack = 4 * np.finfo(w.dtype).eps
+    thresholds = (real(v_threshold), real(threshold_charge * (1 - slack)), real(threshold_charge * (1 + slack)))
     room = len(times)
     count = 0
     for m in range(n_instants):
@@ -139,46 +143,38 @@ def _sample_forward(
         if last > instants[m]:
             add_rows(charge[now], w, neurons_in, instants[m], last)
         row = neurons_in[last]
-        _sweep(
-            v,
-            charge,
-            now,
-            then,
-            w,
-            row,
-            flagged,
-            real(flows[m, 0]),
-            real(flows[m, 1]),
-            real(flows[m, 2] * r / tau_syn),
-            real(flows[m, 3] * r / tau_syn),
-            real(v_threshold),
-        )
-        over = (flows[m, 0], flows[m, 1], flows[m, 2], flows[m, 3])
+        a_vv, a_ii, a_vq = real(flows[m, 0]), real(flows[m, 1]), real(flows[m, 2] * r / tau_syn)
+        _sweep(v, charge, now, then, w, row, flagged, a_vv, a_ii, a_vq, thresholds)
+        # A list first, without a branch for each neuron: where spikes come is not to be predicted.
+        found = 0
         for word in range(len(flagged_words)):
-            if flagged_words[word] == 0:
-                continue
-            for n in range(8 * word, min(8 * word + 8, size)):
-                if flagged[n]:
-                    end, count, ok = cross(
-                        float(v[now, n]),
-                        r / tau_syn * (charge[now, n] + w[row, n]),
-                        float(v[then, n]),
-                        opened,
-                        closed,
-                        NO_FLOW,
-                        over,
-                        neuron,
-                        n,
-                        m,
-                        neurons,
-                        times,
-                        intervals,
-                        marks,
-                        count,
-                    )
-                    if not ok:
-                        return count, n
-                    v[then, n] = end
+            if flagged_words[word] != 0:
+                for n in range(8 * word, 8 * word + 8):
+                    candidates[found] = n
+                    found += flagged[n]
+        over = (flows[m, 0], flows[m, 1], flows[m, 2], flows[m, 3])
+        for k in range(found):
+            n = candidates[k]
+            end, count, ok = cross(
+                float(v[now, n]),
+                r / tau_syn * (charge[now, n] + w[row, n]),
+                float(v[then, n]),
+                opened,
+                closed,
+                NO_FLOW,
+                over,
+                neuron,
+                n,
+                m,
+                neurons,
+                times,
+                intervals,
+                marks,
+                count,
+            )
+            if not ok:
+                return count, n
+            v[then, n] = end
     sort_spikes(times, neurons, intervals, marks, min(count, room))
     return count, -1
 
@@ -191,13 +187,16 @@ def add_row(total, row):
 
 
 @njit(cache=True, error_model="numpy")
-def _sweep(v, charge, now, then, w, row, flagged, a_vv, a_ii, a_vq, response, v_threshold):
+def _sweep(v, charge, now, then, w, row, flagged, a_vv, a_ii, a_vq, thresholds):
     # All neurons over an interval, and which of them may have crossed. A function of its own, so that it vectorises.
+    v_threshold, q_least, q_most = thresholds
     for n in range(v.shape[1]):
         moved = charge[now, n] + w[row, n]
-        v[then, n] = a_vv * v[now, n] + a_vq * moved
-        charge[then, n] = a_ii * moved
-        flagged[n] = may_exceed(v[now, n], moved, response, v_threshold)
+        v_end = a_vv * v[now, n] + a_vq * moved
+        charge_end = a_ii * moved
+        v[then, n] = v_end
+        charge[then, n] = charge_end
+        flagged[n] = may_have_crossed(v_end, moved, charge_end, v_threshold, q_least, q_most)
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -269,12 +268,13 @@ def sort_spikes(times, neurons, intervals, marks, count):
     if count < 2:
         return
     order = _ascending(times[:count])
-    sorted_times, sorted_neurons, sorted_intervals = times[order], neurons[order], intervals[order]
-    sorted_marks = marks[order]
-    times[:count] = sorted_times
-    neurons[:count] = sorted_neurons
-    intervals[:count] = sorted_intervals
-    marks[:count] = sorted_marks
+    own_times, own_neurons, own_intervals = times[:count].copy(), neurons[:count].copy(), intervals[:count].copy()
+    own_marks = marks[:count].copy()
+    for p in range(count):
+        s = order[p]
+        times[p], neurons[p], intervals[p] = own_times[s], own_neurons[s], own_intervals[s]
+        for k in range(3):
+            marks[p, k] = own_marks[s, k]
 
 
 @njit(cache=True, error_model="numpy")
@@ -286,11 +286,12 @@ def _ascending(times):
         low, high = min(low, times[p]), max(high, times[p])
     if not high > low:
         return np.arange(size)
-    scale = (size - 1) / (high - low)
-    place = np.zeros(size + 1, np.int64)
+    n_buckets = 4 * size
+    scale = (n_buckets - 1) / (high - low)
+    place = np.zeros(n_buckets + 1, np.int64)
     for p in range(size):
         place[int((times[p] - low) * scale) + 1] += 1
-    for k in range(size):
+    for k in range(n_buckets):
         place[k + 1] += place[k]
     order = np.empty(size, np.int64)
     for p in range(size):
