@@ -14,3 +14,6 @@ PARALLEL = {
 
 KERNEL = {"parallel": PARALLEL, "cache": True, "error_model": "numpy"}
 SERIAL = {"cache": True, "error_model": "numpy"}
+LEAF = {**SERIAL, "_nrt": False}
+"""For functions that make no arrays of their own: no reference is counted, which costs two atomic additions for each
+array that is passed."""

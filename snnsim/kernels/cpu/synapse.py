@@ -9,7 +9,7 @@ of ``pattern``, a row of the table that :func:`fold_patterns` makes; one row add
 import numpy as np
 from numba import njit, prange
 
-from snnsim.kernels.jit import KERNEL, SERIAL
+from snnsim.kernels.jit import KERNEL, LEAF
 
 GROUP = 4
 PATTERNS = 16
@@ -19,7 +19,7 @@ COLUMNS = 512
 """Neurons that a pass over a wide layer takes at a time, so that the rows it adds stay in cache; neither does on it."""
 
 
-@njit(**SERIAL)
+@njit(**LEAF)
 def add_rows(out, table, rows, start, stop):
     """Add the rows ``rows[start:stop]`` of ``table`` to ``out`` (N,), eight at a time so that ``out`` stays in L1."""
     _add_columns(out, table, 0, out.shape[0], rows, start, stop)
@@ -216,7 +216,7 @@ def weight_gradient(adjoint, entries, entry_ptr, group, grad_w):
                                 grad[n] += total[n]
 
 
-@njit(**SERIAL, fastmath={"reassoc", "nsz"})
+@njit(**LEAF, fastmath={"reassoc", "nsz"})
 def dot(a, b):
     """Inner product, summed in vector lanes (the one place where the compiler may reorder a sum)."""
     total = a.dtype.type(0)

@@ -3,7 +3,7 @@
 Names and signatures are those of :mod:`snnsim.kernels.events.hybrid`.
 """
 
-from snnsim.dynamics.events import flow, largest_response, maximum_time, may_exceed, may_hide
+from snnsim.dynamics.events import compose_flow, flow, largest_response, maximum_time, may_exceed, may_hide
 from snnsim.kernels.cuda.compiler import WARP, cuda, device, kernel, launch, tiles
 from snnsim.kernels.cuda.event_forward import BLOCK, begin, cross, lists_like, order_spikes
 from snnsim.kernels.cuda.synapse import add_staged
@@ -35,8 +35,6 @@ def _replay(
     _, _, r, tau_mem, tau_syn = neuron
     for m in range(first - 1, last):
         start = opened if m < first else times_in[b, instants[b, m]]
-        if start == closed:
-            break
         before = (1.0, 1.0, 0.0)
         if m >= first:
             for j in range(instants[b, m], instants[b, m + 1]):
@@ -93,42 +91,44 @@ def _hybrid_forward(
         opened = k * dt
         closed = (k + 1) * dt if k + 1 < n_bins else duration
         first = last
-        arrived_v = arrived_q = stirred = real(0)
         while last < found and times_in[b, instants[b, last]] <= closed:
-            start, stop = instants[b, last], instants[b, last + 1]
-            if times_in[b, start] == closed:
-                arrived_q = add_staged(arrived_q, w, neurons_in[b, start:stop], stop - start, n)
-            else:
-                _, s_ii, s_vu = flow(closed - times_in[b, start], tau_mem, tau_syn)
-                by_v, by_q = real(s_vu * r / tau_syn), real(s_ii)
-                for j in range(start, stop):
-                    weight = w[neurons_in[b, j], n]
-                    arrived_v += by_v * weight
-                    arrived_q += by_q * weight
-                    stirred += abs(weight)
             last += 1
         if last == 0:
             continue
-        v_end = a_vv * v + a_vq * charge + arrived_v
-        charge_end = a_ii * charge + arrived_q
+        # An input at the end of the bin has no time to act on a membrane.
+        inside = last - 1 if last > first and times_in[b, instants[b, last - 1]] == closed else last
+        v_end = a_vv * v + a_vq * charge
+        charge_end = a_ii * charge
+        lost = real(0)
+        rest = 1.0, 1.0, 0.0
+        for m in range(inside - 1, first - 1, -1):
+            if m + 1 < inside:
+                rest = compose_flow(flows[b, m, 0], flows[b, m, 1], flows[b, m, 2], rest[0], rest[1], rest[2])
+            else:
+                rest = flow(closed - times_in[b, instants[b, m]], tau_mem, tau_syn)
+            by_v, by_q = real(rest[2] * r / tau_syn), real(rest[1])
+            for j in range(instants[b, m], instants[b, m + 1]):
+                weight = w[neurons_in[b, j], n]
+                v_end += by_v * weight
+                charge_end += by_q * weight
+                lost += min(weight, real(0))
         if v_end >= threshold:
             end, ok = _replay(
-                float(v), float(charge), opened, closed, first, last, neurons_in, times_in, instants, flows, peak,
-                at_peak, w, neuron, b, n, neurons, times, intervals, marks, counts,
+                float(v), float(charge), opened, closed, first, inside, neurons_in, times_in, instants, flows,
+                peak, at_peak, w, neuron, b, n, neurons, times, intervals, marks, counts,
             )  # fmt: skip
             if not ok:
                 cuda.atomic.max(stalled, b, n)
                 break
             v_end = real(end)
-        else:
-            jumps, drive = to_drive * stirred, to_drive * charge
-            if may_exceed(v, max(drive, 0 * drive) + jumps, response, threshold) and may_hide(
-                v_end, 0 * drive, -jumps, crest, response, threshold
-            ):
-                hidden += _may_hide(
-                    charge, v, v_end, instants[b, first], instants[b, last], neurons_in, w, b, n, to_drive, a_ii,
-                    crest, response, threshold,
-                )  # fmt: skip
+        elif v_end >= crest * threshold + response * to_drive * lost:
+            hidden += _may_hide(
+                charge, v, v_end, instants[b, first], instants[b, inside], neurons_in, w, b, n, to_drive, a_ii, crest,
+                response, threshold,
+            )  # fmt: skip
+        if inside < last:
+            start, stop = instants[b, inside], instants[b, last]
+            charge_end = add_staged(charge_end, w, neurons_in[b, start:stop], stop - start, n)
         v, charge = v_end, charge_end
     if hidden > 0:
         cuda.atomic.add(unseen, b, hidden)
