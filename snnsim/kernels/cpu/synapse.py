@@ -25,7 +25,7 @@ def add_rows(out, table, rows, start, stop):
     _add_columns(out, table, 0, out.shape[0], rows, start, stop)
 
 
-@njit(**SERIAL)
+@njit(**LEAF)
 def _add_columns(out, table, low, high, rows, start, stop):
     # The same for the columns low..high of the table, to which all of out belongs.
     j = start

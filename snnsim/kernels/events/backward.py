@@ -9,6 +9,7 @@ from numba import njit, prange
 
 from snnsim.dynamics.events import adjoint_arrival, adjoint_flow, adjoint_jump
 from snnsim.kernels.events.forward import add_row
+from snnsim.kernels.jit import LEAF
 
 _COLUMNS = 64
 _UNITS = 16
@@ -169,14 +170,14 @@ def _sample_backward(
                 e_in[j] = dot_arrivals(w[neurons_in[j], low:high], lambda_v, lambda_q, r / tau_mem) / tau_syn
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**LEAF)
 def flow_back(lambda_v, lambda_q, a_vv, a_ii, a_vq):
     """Adjoint of all neurons earlier by a flow."""
     for n in range(len(lambda_v)):
         lambda_v[n], lambda_q[n] = adjoint_flow(lambda_v[n], lambda_q[n], a_vv, a_ii, a_vq)
 
 
-@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+@njit(**LEAF, fastmath={"reassoc", "contract"})
 def dot_arrivals(row, lambda_v, lambda_q, pull):
     """dL/d(arrival time) of a spike whose weights are ``row``, times tau_syn."""
     total = 0.0

@@ -16,6 +16,7 @@ from snnsim.dynamics.events import (
     remaining_flow,
 )
 from snnsim.kernels.cpu.synapse import add_rows
+from snnsim.kernels.jit import LEAF
 
 NO_FLOW = (1.0, 1.0, 0.0)
 
@@ -179,14 +180,14 @@ def _sample_forward(
     return count, -1
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**LEAF)
 def add_row(total, row):
     """``total += row``."""
     for n in range(len(total)):
         total[n] += row[n]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**LEAF)
 def _sweep(v, charge, now, then, w, row, flagged, a_vv, a_ii, a_vq, thresholds):
     # All neurons over an interval, and which of them may have crossed. A function of its own, so that it vectorises.
     v_threshold, q_least, q_most = thresholds
