@@ -72,7 +72,9 @@ def test_chunk_of_the_library_has_the_same_codes(tmp_path):
         data[:] = values
         file.flush()
         theirs = data.id.read_direct_chunk((0,))[1]
-        ours = scaleoffset.packed(values - 4, scaleoffset.code_type(250, values.dtype), offset=4)
+        kind = scaleoffset.code_type(250, values.dtype)
+        ours, codes = scaleoffset.framed(np.empty(24 + CHUNK, np.uint8), CHUNK, kind, np.uint32(4))
+        codes[:] = values - 4
         assert theirs[:13] == ours[:13].tobytes()
         assert theirs[21 : 21 + CHUNK] == ours[21:].tobytes()
 

@@ -1,29 +1,29 @@
 """What a trace file stores of the spikes of a batch: one loop over the spikes, one over the runs of equal times."""
 
-from numba import njit
+from numba import njit, prange
+
+from snnsim.kernels.jit import KERNEL
 
 
-@njit(cache=True, nogil=True)
-def count_neurons(neurons, counts):
-    """Count the spikes of each neuron.
+@njit(**KERNEL)
+def count_neurons(neurons, counts, good):
+    """Count the spikes of each neuron, in equal parts of a batch.
 
     Parameters
     ----------
     neurons : (E,) int32 or int64
-    counts : (N,) int64
-        Raised.
-
-    Returns
-    -------
-    int
-        The first entry that is no neuron; E if all are.
+    counts : (P, N) int64
+        Raised, a row by each part.
+    good : (P,) int64
+        Filled: the first entry of each part that is no neuron, or where the part ends if all are.
     """
-    for e in range(neurons.size):
-        n = neurons[e]
-        if n < 0 or n >= counts.size:
-            return e
-        counts[n] += 1
-    return neurons.size
+    parts, size = counts.shape
+    for p in prange(parts):
+        e, end = p * neurons.size // parts, (p + 1) * neurons.size // parts
+        while e < end and 0 <= neurons[e] < size:
+            counts[p, neurons[e]] += 1
+            e += 1
+        good[p] = e
 
 
 @njit(cache=True, nogil=True)
@@ -86,3 +86,22 @@ def stamp_runs(
             runs += 1
         on_grid[b] = exact
     return runs
+
+
+@njit(cache=True, nogil=True)
+def repeat_runs(values, ends, rows):
+    """Fill rows with runs of equal values.
+
+    Parameters
+    ----------
+    values : (R,) unsigned integers
+        Any bits of so many bytes.
+    ends : (R,) int64
+        Row at which each run ends.
+    rows : (C,) of the same dtype
+        Filled up to the last end.
+    """
+    begin = 0
+    for r in range(ends.size):
+        rows[begin : ends[r]] = values[r]
+        begin = ends[r]

@@ -24,6 +24,8 @@ from snnsim.recording.skeleton import create_index, create_report
 
 PENDING_BYTES = 64 * 2**20
 """A commit is due once this much waits."""
+PARTS = 16
+"""In which spikes are counted, as many at once as there are threads."""
 
 
 class TraceWriter:
@@ -299,10 +301,11 @@ class TraceWriter:
                 f"{layer.name}: {len(spikes)} trials of {spikes.n_neurons} neurons; expected {len(starts)} of "
                 f"{wanted.size}"
             )
-        neurons, counts = spikes.neurons, np.zeros(wanted.size, np.int64)
-        good = count_neurons(neurons, counts)
-        if good < neurons.size:
-            raise InputError(f"{layer.name}: neuron {neurons[good]} of spike {good}: must lie in 0..{wanted.size - 1}")
+        neurons, counts, good = spikes.neurons, np.zeros((PARTS, wanted.size), np.int64), np.empty(PARTS, np.int64)
+        count_neurons(neurons, counts, good)
+        for part, e in enumerate(good):
+            if e < (part + 1) * neurons.size // PARTS:
+                raise InputError(f"{layer.name}: neuron {neurons[e]} of spike {e}: must lie in 0..{wanted.size - 1}")
         times, ends, trial_runs = spikes.runs()
         edges, exact = spikes.offsets, None
         if ("trial_times", layer.name) in self._columns:
@@ -336,7 +339,7 @@ class TraceWriter:
             raise InputError(
                 f"{layer.name}: spike time {times[-1 - runs]:g}: times must ascend within 0..{self.duration:g}"
             )
-        return neurons, stamps[:runs], stamp_ends[:runs], exact, counts * wanted, edges, on_grid
+        return neurons, stamps[:runs], stamp_ends[:runs], exact, counts.sum(axis=0) * wanted, edges, on_grid
 
     def _append_spikes(self, name, arrays):
         neurons, stamps, stamp_ends, exact, counts, edges, on_grid = arrays
