@@ -47,14 +47,14 @@ class RowColumn(Column):
         self._chunk = self._buffer = np.zeros(dataset.chunks, dataset.dtype)
 
     def append(self, block):
-        """Append ``block``, (n, ...) C-contiguous and of the dataset's dtype, or one that can be cast to it."""
+        """Append ``block``, (n, ...) C-contiguous and of the dataset's dtype; of any integers where they are packed."""
         start = 0
         while start < len(block):
             fill = self.rows % self._size
             take = min(self._size - fill, len(block) - start)
             part = block[start : start + take]
             self.rows += take
-            if take == self._size and self._chunk.dtype == part.dtype:
+            if take == self._size and self._chunk is self._buffer:
                 self._write(part)
             else:
                 self._buffer[fill : fill + take] = part
@@ -65,6 +65,25 @@ class RowColumn(Column):
 
     def _write_part(self):
         self._write(self._chunk)
+
+
+class TableColumn(RowColumn):
+    """A column of a few rows a batch: they wait for the next flush."""
+
+    def __init__(self, dataset):
+        super().__init__(dataset)
+        self._blocks = []
+
+    def append(self, block):
+        """Append ``block``, as to a :class:`RowColumn`; it must not change afterwards."""
+        self._blocks.append(block)
+
+    def flush(self):
+        """Append what waits; as of a :class:`Column`."""
+        if self._blocks:
+            super().append(np.concatenate(self._blocks))
+            self._blocks.clear()
+        super().flush()
 
 
 class PackedColumn(RowColumn):

@@ -43,7 +43,7 @@ UNKNOWN = -1
 TRIAL_CHUNK = 1024
 CHUNK_BYTES = 1024 * 1024
 SPIKE_BYTES = 8
-"""What a packed spike takes at most: 2 bytes for its neuron, 4 for its time stamp, 2 for its trial."""
+"""What a packed spike takes at most: 2 bytes for its neuron, 4 for its time stamp, 2 for its trial; mostly 5."""
 ALIGN_FROM, ALIGN = 64 * 1024, 4096
 """Chunks of at least so many bytes start at a page of the disk cache, which takes them faster."""
 

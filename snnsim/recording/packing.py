@@ -1,5 +1,6 @@
 """What a trace file stores of the spikes of a batch: one loop over the spikes, one over the runs of equal times."""
 
+import numpy as np
 from numba import njit, prange
 
 from snnsim.kernels.jit import KERNEL
@@ -20,8 +21,9 @@ def count_neurons(neurons, counts, good):
     parts, size = counts.shape
     for p in prange(parts):
         e, end = p * neurons.size // parts, (p + 1) * neurons.size // parts
-        while e < end and 0 <= neurons[e] < size:
-            counts[p, neurons[e]] += 1
+        # As unsigned numbers, negative ones are too large.
+        while e < end and np.uint64(neurons[e]) < np.uint64(size):
+            counts[p, np.uint64(neurons[e])] += 1
             e += 1
         good[p] = e
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from snnsim.errors import InputError
 from snnsim.recording import layout
-from snnsim.recording.circuit import write_circuit
+from snnsim.recording.circuit import write_circuit, write_simulation
 from snnsim.recording.clock import Clock
 from snnsim.recording.options import check_positive, checked_names, checked_neurons, plain
 from snnsim.recording.packing import count_neurons, stamp_runs
@@ -159,8 +159,9 @@ class TraceWriter:
             with writing(self.directory):
                 self._create(network, selection, exact, attributes, np.dtype(report_dtype))
                 units = {"v": voltage_unit, "i_syn": current_unit}
-                self._circuit = sizes, {name: units[name] for name in self._reports}, self._step * self.factor
-                write_circuit(self.directory, *self._circuit, stop_ms=0.0)
+                self._simulation = {name: units[name] for name in self._reports}, self._step * self.factor
+                write_circuit(self.directory, sizes)
+                write_simulation(self.directory, *self._simulation, stop_ms=0.0)
                 for file in self._files.values():
                     file.flush()
                     file.swmr_mode = True
@@ -214,6 +215,7 @@ class TraceWriter:
                     self._pending += block.nbytes
                 for name, values in fields.items():
                     self._columns["trials", name].append(values)
+                    self._pending += values.nbytes
                 self.trials += size
                 late = time.monotonic() - self._last_commit >= self._flush_seconds
                 if late or self._pending >= PENDING_BYTES:
@@ -241,7 +243,7 @@ class TraceWriter:
             with writing(self.directory):
                 for file in files.values():
                     file.close()
-                write_circuit(self.directory, *self._circuit, stop_ms=self.trials * self._stride)
+                write_simulation(self.directory, *self._simulation, stop_ms=self.trials * self._stride)
 
     # creating
 
@@ -282,7 +284,7 @@ class TraceWriter:
             value = np.asarray(layout.UNKNOWN if value is None else value)
             if value.dtype.kind not in "iu" or value.shape not in ((), (size,)):
                 raise InputError(f"{name}: must be one integer or one a trial ({size})")
-            fields[name] = np.ascontiguousarray(np.broadcast_to(value, size), np.int64)
+            fields[name] = np.full(size, value, np.int64)
         if not split.isascii() or len(split) > layout.SPLIT.itemsize:
             raise InputError(f"split = {split!r}: must be at most {layout.SPLIT.itemsize} ASCII characters")
         fields["split"] = np.full(size, split.encode(), layout.SPLIT)
