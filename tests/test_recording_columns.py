@@ -44,7 +44,8 @@ def test_codes_up_to_the_largest_and_never_all_ones(largest, size):
     with h5py.File("x", "w", driver="core", backing_store=False) as file:
         data = dataset(file, np.uint32, 0)
         column = PackedColumn(data, scaleoffset.code_type(largest, data.dtype))
-        column.append(values)
+        assert column.dtype.itemsize == size
+        column.append(values.astype(f">u{size}").view(column.dtype))
         assert data.id.get_chunk_info(0).size == 21 + size * CHUNK
         np.testing.assert_array_equal(data[:], values)
 

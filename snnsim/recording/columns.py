@@ -46,8 +46,13 @@ class RowColumn(Column):
         super().__init__(dataset)
         self._chunk = self._buffer = np.zeros(dataset.chunks, dataset.dtype)
 
+    @property
+    def dtype(self):
+        """Of the rows to append."""
+        return self._buffer.dtype
+
     def append(self, block):
-        """Append ``block``, (n, ...) C-contiguous and of the dataset's dtype; of any integers where they are packed."""
+        """Append ``block``, (n, ...) C-contiguous and of :attr:`dtype`."""
         start = 0
         while start < len(block):
             fill = self.rows % self._size
@@ -87,7 +92,7 @@ class TableColumn(RowColumn):
 
 
 class PackedColumn(RowColumn):
-    """A column of integers in few bytes.
+    """A column of integers in few bytes; blocks are codes, of unsigned integers whose bytes stand as they are stored.
 
     Parameters
     ----------
@@ -100,7 +105,8 @@ class PackedColumn(RowColumn):
     def __init__(self, dataset, kind):
         super().__init__(dataset)
         room = np.zeros(scaleoffset.HEAD + self._size * kind.itemsize, np.uint8)
-        self._chunk, self._buffer = scaleoffset.framed(room, self._size, kind, dataset.dtype.type(0))
+        self._chunk, codes = scaleoffset.framed(room, self._size, kind, dataset.dtype.type(0))
+        self._buffer = codes.view(f"u{kind.itemsize}")
 
 
 class RunColumn(Column):

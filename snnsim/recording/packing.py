@@ -7,25 +7,41 @@ from snnsim.kernels.jit import KERNEL
 
 
 @njit(**KERNEL)
-def count_neurons(neurons, counts, good):
-    """Count the spikes of each neuron, in equal parts of a batch.
+def pack_neurons(entries, begins, offsets, counts, codes, wrong):
+    """Make what a file stores of the neurons of spikes, and count the spikes of each neuron.
 
     Parameters
     ----------
-    neurons : (E,) int32 or int64
+    entries : int32 or int64
+    begins : (B,) int64
+        Where the spikes of each trial begin in ``entries``.
+    offsets : (B + 1,) int64
+        Where they begin in ``codes``.
     counts : (P, N) int64
-        Raised, a row by each part.
-    good : (P,) int64
-        Filled: the first entry of each part that is no neuron, or where the part ends if all are.
+        Raised; each row by its share of the trials.
+    codes : (E,) uint8, uint16 or uint32
+        Filled; two bytes most significant byte first, others as they are.
+    wrong : (B,) int64
+        Filled: the first entry of each trial that is no neuron, -1 if all are.
     """
     parts, size = counts.shape
     for p in prange(parts):
-        e, end = p * neurons.size // parts, (p + 1) * neurons.size // parts
-        # As unsigned numbers, negative ones are too large.
-        while e < end and np.uint64(neurons[e]) < np.uint64(size):
-            counts[p, np.uint64(neurons[e])] += 1
-            e += 1
-        good[p] = e
+        for b in range(p * begins.size // parts, (p + 1) * begins.size // parts):
+            spikes, mine = entries[begins[b] :][: offsets[b + 1] - offsets[b]], codes[offsets[b] : offsets[b + 1]]
+            least = most = 0
+            for e in range(spikes.size):
+                n = spikes[e]
+                least, most = min(least, n), max(most, n)
+                mine[e] = (n & 255) << 8 | n >> 8 if codes.itemsize == 2 else n
+            wrong[b] = -1
+            if least < 0 or most >= size:
+                e = 0
+                while 0 <= spikes[e] < size:
+                    e += 1
+                wrong[b] = e
+                continue
+            for e in range(spikes.size):
+                counts[p, np.uint32(spikes[e])] += 1
 
 
 @njit(cache=True, nogil=True)

@@ -15,7 +15,7 @@ from snnsim.recording import layout
 from snnsim.recording.circuit import write_circuit, write_simulation
 from snnsim.recording.clock import Clock
 from snnsim.recording.options import check_positive, checked_names, checked_neurons, plain
-from snnsim.recording.packing import count_neurons, stamp_runs
+from snnsim.recording.packing import pack_neurons, stamp_runs
 from snnsim.recording.provenance import provenance
 from snnsim.recording.repair import mend
 from snnsim.recording.runs import writing
@@ -303,19 +303,22 @@ class TraceWriter:
                 f"{layer.name}: {len(spikes)} trials of {spikes.n_neurons} neurons; expected {len(starts)} of "
                 f"{wanted.size}"
             )
-        neurons, counts, good = spikes.neurons, np.zeros((PARTS, wanted.size), np.int64), np.empty(PARTS, np.int64)
-        count_neurons(neurons, counts, good)
-        for part, e in enumerate(good):
-            if e < (part + 1) * neurons.size // PARTS:
-                raise InputError(f"{layer.name}: neuron {neurons[e]} of spike {e}: must lie in 0..{wanted.size - 1}")
+        (entries, begins), edges, exact = spikes.lists(), spikes.offsets, None
+        counts, wrong = np.zeros((PARTS, wanted.size), np.int64), np.empty(len(spikes), np.int64)
+        codes = np.empty(edges[-1], self._columns["node_ids", layer.name].dtype)
+        pack_neurons(entries, begins, edges, counts, codes, wrong)
+        for b in np.flatnonzero(wrong >= 0)[:1]:
+            raise InputError(
+                f"{layer.name}: neuron {entries[begins[b] + wrong[b]]} of spike {edges[b] + wrong[b]}: must lie in "
+                f"0..{wanted.size - 1}"
+            )
         times, ends, trial_runs = spikes.runs()
-        edges, exact = spikes.offsets, None
         if ("trial_times", layer.name) in self._columns:
             exact = spikes.times
         if not wanted.all():
-            keep = wanted[neurons]
+            keep = wanted[spikes.neurons]
             before = np.concatenate([[0], np.cumsum(keep)])
-            neurons, ends, edges = neurons[keep], before[ends], before[edges]
+            codes, ends, edges = codes[keep], before[ends], before[edges]
             exact = None if exact is None else exact[keep]
         trials = np.arange(self.trials, self.trials + len(starts) + 1)
         # Beyond this, the clock's rounding could no longer tell grid points apart.
@@ -341,22 +344,22 @@ class TraceWriter:
             raise InputError(
                 f"{layer.name}: spike time {times[-1 - runs]:g}: times must ascend within 0..{self.duration:g}"
             )
-        return neurons, stamps[:runs], stamp_ends[:runs], exact, counts.sum(axis=0) * wanted, edges, on_grid
+        return codes, stamps[:runs], stamp_ends[:runs], exact, counts.sum(axis=0) * wanted, edges, on_grid
 
     def _append_spikes(self, name, arrays):
-        neurons, stamps, stamp_ends, exact, counts, edges, on_grid = arrays
+        codes, stamps, stamp_ends, exact, counts, edges, on_grid = arrays
         columns = self._columns
         row = columns["node_ids", name].rows
         spiking = np.flatnonzero(np.diff(edges))
         columns["timestamps", name].append(stamps, row + stamp_ends)
-        columns["node_ids", name].append(neurons)
+        columns["node_ids", name].append(codes)
         columns["trial_ids", name].append(self.trials + spiking, row + edges[spiking + 1])
         if exact is not None:
             columns["trial_times", name].append(exact)
         columns["spike_end", name].append(row + edges[1:])
         columns["on_grid", name].append(on_grid)
         self._counts[name] += counts
-        self._pending += layout.SPIKE_BYTES * neurons.size
+        self._pending += layout.SPIKE_BYTES * codes.size
 
     # committing
 
