@@ -156,7 +156,7 @@ class Simulator:
         return self.engine.collect(started) if self.ahead else started
 
     def recording(self, copy=True):
-        """What the batch collected last did.
+        """Gather what the batch collected last did.
 
         Parameters
         ----------
@@ -235,4 +235,3 @@ class Simulator:
                 raise InputError(f"record_neurons of {name}: must be some of 0..{size - 1}")
             ids[name] = numbers.astype(np.int64)
         return ids
-

@@ -158,12 +158,13 @@ def create_report(path, variable, unit, elements, dtype, step_ms, attributes):
     file = _create(path)
     about = file.create_group("snnsim")
     about.attrs["kind"] = "report"
+    frames = attributes["frames_per_trial"]
     for key in ("layout", "run_id", "pid", "host"):
         about.attrs[key] = attributes[key]
     columns, clocks = {}, []
     for name, ids in elements.items():
         group = file.create_group(f"report/{name}")
-        data = _extendible(group, "data", dtype, layout.report_chunk(len(ids), dtype.itemsize), len(ids))
+        data = _extendible(group, "data", dtype, layout.report_chunk(len(ids), dtype.itemsize, frames), len(ids))
         data.attrs["units"] = unit
         data.attrs["variable"] = variable
         columns[name] = RowColumn(data)
