@@ -1,13 +1,11 @@
 """What a trace file stores of the spikes of a batch: one loop over the spikes, one over the runs of equal times."""
 
 import numpy as np
-from numba import njit, prange
-
-from snnsim.kernels.jit import KERNEL
+from numba import njit
 
 
-@njit(**KERNEL)
-def pack_neurons(entries, begins, offsets, counts, codes, wrong):
+@njit(cache=True, nogil=True)
+def pack_neurons(entries, begins, offsets, counts, codes):
     """Make what a file stores of the neurons of spikes, and count the spikes of each neuron.
 
     Parameters
@@ -17,31 +15,31 @@ def pack_neurons(entries, begins, offsets, counts, codes, wrong):
         Where the spikes of each trial begin in ``entries``.
     offsets : (B + 1,) int64
         Where they begin in ``codes``.
-    counts : (P, N) int64
-        Raised; each row by its share of the trials.
+    counts : (N,) int64
+        Raised.
     codes : (E,) uint8, uint16 or uint32
         Filled; two bytes most significant byte first, others as they are.
-    wrong : (B,) int64
-        Filled: the first entry of each trial that is no neuron, -1 if all are.
+
+    Returns
+    -------
+    int
+        The first spike whose entry is no neuron; E if all are.
     """
-    parts, size = counts.shape
-    for p in prange(parts):
-        for b in range(p * begins.size // parts, (p + 1) * begins.size // parts):
-            spikes, mine = entries[begins[b] :][: offsets[b + 1] - offsets[b]], codes[offsets[b] : offsets[b + 1]]
-            least = most = 0
-            for e in range(spikes.size):
-                n = spikes[e]
-                least, most = min(least, n), max(most, n)
-                mine[e] = (n & 255) << 8 | n >> 8 if codes.itemsize == 2 else n
-            wrong[b] = -1
-            if least < 0 or most >= size:
-                e = 0
-                while 0 <= spikes[e] < size:
-                    e += 1
-                wrong[b] = e
-                continue
-            for e in range(spikes.size):
-                counts[p, np.uint32(spikes[e])] += 1
+    for b in range(begins.size):
+        spikes, mine = entries[begins[b] :][: offsets[b + 1] - offsets[b]], codes[offsets[b] : offsets[b + 1]]
+        least = most = 0
+        for e in range(spikes.size):
+            n = spikes[e]
+            least, most = min(least, n), max(most, n)
+            mine[e] = (n & 255) << 8 | n >> 8 if codes.itemsize == 2 else n
+        if least < 0 or most >= counts.size:
+            e = 0
+            while 0 <= spikes[e] < counts.size:
+                e += 1
+            return offsets[b] + e
+        for e in range(spikes.size):
+            counts[np.uint32(spikes[e])] += 1
+    return codes.size
 
 
 @njit(cache=True, nogil=True)

@@ -24,8 +24,6 @@ from snnsim.recording.skeleton import create_index, create_report
 
 PENDING_BYTES = 64 * 2**20
 """A commit is due once this much waits."""
-PARTS = 16
-"""In which spikes are counted, as many at once as there are threads."""
 
 
 class TraceWriter:
@@ -304,13 +302,12 @@ class TraceWriter:
                 f"{wanted.size}"
             )
         (entries, begins), edges, exact = spikes.lists(), spikes.offsets, None
-        counts, wrong = np.zeros((PARTS, wanted.size), np.int64), np.empty(len(spikes), np.int64)
+        counts = np.zeros(wanted.size, np.int64)
         codes = np.empty(edges[-1], self._columns["node_ids", layer.name].dtype)
-        pack_neurons(entries, begins, edges, counts, codes, wrong)
-        for b in np.flatnonzero(wrong >= 0)[:1]:
+        good = pack_neurons(entries, begins, edges, counts, codes)
+        if good < codes.size:
             raise InputError(
-                f"{layer.name}: neuron {entries[begins[b] + wrong[b]]} of spike {edges[b] + wrong[b]}: must lie in "
-                f"0..{wanted.size - 1}"
+                f"{layer.name}: neuron {spikes.neurons[good]} of spike {good}: must lie in 0..{wanted.size - 1}"
             )
         times, ends, trial_runs = spikes.runs()
         if ("trial_times", layer.name) in self._columns:
@@ -344,7 +341,7 @@ class TraceWriter:
             raise InputError(
                 f"{layer.name}: spike time {times[-1 - runs]:g}: times must ascend within 0..{self.duration:g}"
             )
-        return codes, stamps[:runs], stamp_ends[:runs], exact, counts.sum(axis=0) * wanted, edges, on_grid
+        return codes, stamps[:runs], stamp_ends[:runs], exact, counts * wanted, edges, on_grid
 
     def _append_spikes(self, name, arrays):
         codes, stamps, stamp_ends, exact, counts, edges, on_grid = arrays

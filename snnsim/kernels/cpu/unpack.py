@@ -2,10 +2,10 @@
 
 from numba import njit, prange
 
-from snnsim.kernels.jit import KERNEL
+from snnsim.kernels.jit import SERIAL
 
 
-@njit(**KERNEL)
+@njit(**SERIAL)
 def grid_neurons(rows, offsets, neurons):
     """List the neurons of spikes on the grid without gaps.
 
@@ -18,7 +18,7 @@ def grid_neurons(rows, offsets, neurons):
     neurons : ndarray, (E,) int32
         Filled.
     """
-    for b in prange(rows.shape[0]):
+    for b in range(rows.shape[0]):
         base = offsets[b]
         for j in range(offsets[b + 1] - base):
             neurons[base + j] = rows[b, j]
