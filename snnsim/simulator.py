@@ -10,9 +10,8 @@ from snnsim.engines.grid import grid_of_spikes
 from snnsim.engines.outputs import SpikeOutput, slab_of_spikes, spikes_of_slab
 from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError
-from snnsim.kernels.cpu.unpack import grid_neurons
 from snnsim.simulation import ENGINES, LayerRecording, Recording, check_names
-from snnsim.spikes import Spikes, StepSpikes
+from snnsim.spikes import RowSpikes, Spikes
 
 VARIABLES = ("spikes", "v", "i_syn")
 
@@ -156,9 +155,19 @@ class Simulator:
         self._inputs, started = self._launched.popleft()
         return self.engine.collect(started) if self.ahead else started
 
-    def recording(self):
-        """Copy what the batch collected last did; a :class:`~snnsim.simulation.Recording`."""
-        found = dict(zip(self.network.populations, self._spikes(), strict=False))
+    def recording(self, copy=True):
+        """Gather what the batch collected last did.
+
+        Parameters
+        ----------
+        copy : bool
+            Without it, arrays may be the engine's own and hold until the next launch.
+
+        Returns
+        -------
+        snnsim.simulation.Recording
+        """
+        found = dict(zip(self.network.populations, self._spikes(copy), strict=False))
         size = self._batch()
         layers = []
         for index, name in enumerate(self.network.populations):
@@ -173,7 +182,7 @@ class Simulator:
             times, ids = np.empty(0), self.neuron_ids[name]
             if index and self._reports:
                 times = self._sample_times()
-                v, i_syn = self._report(index - 1, times, ids)
+                v, i_syn = self._report(index - 1, times, ids, copy)
             layers.append(LayerRecording(name, spikes, v, i_syn, times, ids))
         clocked = self.engine.name != "event"
         return Recording(tuple(layers), self.engine.name, self.duration, self.dt if clocked else None, self.scheme)
@@ -182,12 +191,13 @@ class Simulator:
         counts = self._inputs.counts if isinstance(self._inputs, SpikeOutput) else self._inputs.row_ptr
         return len(counts)
 
-    def _spikes(self):
+    def _spikes(self, copy):
         """Spikes of the populations from the input on, None where they are not wanted."""
         wanted = [name in self.layers and "spikes" in self.record for name in self.network.populations]
         if self.engine.name == "clock":
             for grid, want in zip(self.engine.grids(), wanted, strict=False):
-                yield _spikes_of_grid(grid, self.dt, self.duration) if want else None
+                spikes = RowSpikes(grid.rows, grid.row_ptr, self.dt, grid.n_neurons, self.duration) if want else None
+                yield spikes.copy() if want and copy else spikes
         else:
             for slab, want in zip(self.engine.spikes(), wanted, strict=False):
                 yield spikes_of_slab(slab) if want else None
@@ -196,7 +206,7 @@ class Simulator:
         kept = self.n_steps // self.every
         return (np.arange(kept) + 1) * self.every * self.dt
 
-    def _report(self, layer, times, ids):
+    def _report(self, layer, times, ids, copy):
         if self.engine.name == "clock":
             values = self.engine.traces(layer)
             stride = self.every // self._kept_every
@@ -208,9 +218,9 @@ class Simulator:
         rest = self.network.parameters[layer].v_leak
         v = i_syn = None
         if "v" in self._reports:
-            v = values[0] + values[0].dtype.type(rest) if rest else np.array(values[0], order="C")
+            v = values[0] + values[0].dtype.type(rest) if rest else np.array(values[0], order="C", copy=copy or None)
         if "i_syn" in self._reports:
-            i_syn = np.array(values[1], order="C")
+            i_syn = np.array(values[1], order="C", copy=copy or None)
         return v, i_syn
 
     def _chosen_neurons(self, chosen):
@@ -225,11 +235,3 @@ class Simulator:
                 raise InputError(f"record_neurons of {name}: must be some of 0..{size - 1}")
             ids[name] = numbers.astype(np.int64)
         return ids
-
-
-def _spikes_of_grid(grid, dt, duration):
-    offsets = np.zeros(len(grid.row_ptr) + 1, np.int64)
-    np.cumsum(grid.row_ptr[:, -1], out=offsets[1:])
-    neurons = np.empty(offsets[-1], np.int32)
-    grid_neurons(grid.rows, offsets, neurons)
-    return StepSpikes(grid.row_ptr[:, 1:] + offsets[:-1, None], neurons, dt, grid.n_neurons, duration)

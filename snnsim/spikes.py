@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.kernels.cpu.unpack import grid_neurons
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,17 @@ class Spikes:
         last[self.offsets[1:][np.diff(self.offsets) > 0] - 1] = True
         ends = np.flatnonzero(last) + 1
         return self.times[ends - 1], ends, np.searchsorted(ends, self.offsets, side="right")
+
+    def lists(self):
+        """Neurons of each trial as they lie in memory.
+
+        Returns
+        -------
+        entries : ndarray, int32
+        begins : ndarray, (B,) int64
+            Entry with which each trial begins; how many it has, ``offsets`` say.
+        """
+        return self.neurons, self.offsets[:-1]
 
     def counts(self):
         """Spikes of each neuron in each trial, (B, N) int64."""
@@ -150,6 +162,41 @@ class StepSpikes(Spikes):
         n_trials, n_steps = self._step_ends.shape
         times = np.tile(np.arange(1, n_steps + 1) * self._dt, n_trials)
         return times, self._step_ends.reshape(-1), np.arange(n_trials + 1) * n_steps
+
+
+class RowSpikes(StepSpikes):
+    """Spikes of a clock as an engine lists them, whose neurons are copied when they are asked for.
+
+    Parameters
+    ----------
+    rows : ndarray, (B, cap) int32
+        Neurons, ordered by step.
+    row_ptr : ndarray, (B, T + 1) int32
+        Where the spikes of each step begin in a row.
+    dt : float
+    n_neurons : int
+    duration : float
+    """
+
+    def __init__(self, rows, row_ptr, dt, n_neurons, duration):
+        offsets = np.concatenate([[0], np.cumsum(row_ptr[:, -1], dtype=np.int64)])
+        vars(self).update(offsets=offsets, n_neurons=n_neurons, duration=duration)
+        vars(self).update(_step_ends=row_ptr[:, 1:] + offsets[:-1, None], _dt=dt, _rows=rows)
+
+    @cached_property
+    def neurons(self):
+        """As in :class:`Spikes`."""
+        neurons = np.empty(self.offsets[-1], np.int32)
+        grid_neurons(self._rows, self.offsets, neurons)
+        return neurons
+
+    def lists(self):
+        """As in :class:`Spikes`."""
+        return self._rows.reshape(-1), np.arange(len(self)) * self._rows.shape[1]
+
+    def copy(self):
+        """Spikes that do not change with the engine's rows, StepSpikes."""
+        return StepSpikes(self._step_ends, self.neurons, self._dt, self.n_neurons, self.duration)
 
 
 def grid_steps(times, dt, n_steps):

@@ -108,6 +108,15 @@ def test_fields_of_trials(tmp_path):
     np.testing.assert_array_equal(trials.first_spike[:3], np.where(np.isinf(first), np.nan, first))
 
 
+def test_arrays_that_change_after_they_were_appended(tmp_path):
+    labels = np.array([3, 1, 4])
+    with TraceWriter(tmp_path, network(), duration=0.2, dt=0.01) as writer:
+        writer.append(recording(), label=labels)
+        labels[:] = 9
+    with open_traces(tmp_path) as traces:
+        np.testing.assert_array_equal(traces.trials.label, [3, 1, 4])
+
+
 def test_what_describes_the_run(tmp_path):
     config = {"network": {"layers": [30, 20, 4]}, "data": Path("x"), "lr": np.float32(0.5)}
     write(tmp_path, [recording()], config=config, seed=3)

@@ -16,7 +16,7 @@ from snnsim.recording.clock import Clock
 from snnsim.recording.columns import PackedColumn, RunColumn
 from snnsim.recording.repair import mend
 from snnsim.recording.writer import TraceWriter
-from snnsim.spikes import Spikes, StepSpikes
+from snnsim.spikes import RowSpikes, Spikes, StepSpikes
 from tests.recordings import assert_same_spikes, network, recording
 
 CHUNK = 64
@@ -44,7 +44,8 @@ def test_codes_up_to_the_largest_and_never_all_ones(largest, size):
     with h5py.File("x", "w", driver="core", backing_store=False) as file:
         data = dataset(file, np.uint32, 0)
         column = PackedColumn(data, scaleoffset.code_type(largest, data.dtype))
-        column.append(values)
+        assert column.dtype.itemsize == size
+        column.append(values.astype(f">u{size}").view(column.dtype))
         assert data.id.get_chunk_info(0).size == 21 + size * CHUNK
         np.testing.assert_array_equal(data[:], values)
 
@@ -64,6 +65,26 @@ def test_decimals_of_up_to_four_bytes(largest):
         np.testing.assert_array_equal(stored(file), values)
 
 
+@pytest.mark.parametrize(
+    ("digits", "first", "step", "size"),
+    [
+        (1, 500_000, 1, 1),
+        (1, 500_000, 1000, 2),
+        (2, 123_456_789, 20, 2),
+        (9, 10**12, 500, 2),
+        # Counted from 70, some of these would be read as another double.
+        (3, 70_000, 501, 4),
+    ],
+)
+def test_decimals_far_from_zero_are_counted_from_a_whole_number(digits, first, step, size):
+    with h5py.File("x", "w", driver="core", backing_store=False) as file:
+        data = dataset(file, np.float64, digits)
+        values = (first + step * np.arange(CHUNK)) / 10.0**digits
+        RunColumn(data, digits).append(values, np.arange(1, CHUNK + 1))
+        assert widths(data) == [size]
+        np.testing.assert_array_equal(stored(file), values)
+
+
 def test_chunk_of_the_library_has_the_same_codes(tmp_path):
     values = np.arange(1, CHUNK + 1, dtype=np.uint32) * 4
     with h5py.File(tmp_path / "x.h5", "w") as file:
@@ -72,7 +93,9 @@ def test_chunk_of_the_library_has_the_same_codes(tmp_path):
         data[:] = values
         file.flush()
         theirs = data.id.read_direct_chunk((0,))[1]
-        ours = scaleoffset.packed(values - 4, scaleoffset.code_type(250, values.dtype), offset=4)
+        kind = scaleoffset.code_type(250, values.dtype)
+        ours, codes = scaleoffset.framed(np.empty(24 + CHUNK, np.uint8), CHUNK, kind, np.uint32(4))
+        codes[:] = values - 4
         assert theirs[:13] == ours[:13].tobytes()
         assert theirs[21 : 21 + CHUNK] == ours[21:].tobytes()
 
@@ -289,3 +312,29 @@ def test_step_spikes_are_spikes(n_trials):
         counts = np.diff(stops, prepend=0)
         np.testing.assert_array_equal(np.repeat(times, counts), plain.times)
         np.testing.assert_array_equal(np.concatenate([[0], stops])[trial_runs], plain.offsets)
+
+
+def test_row_spikes_are_step_spikes_until_the_rows_change():
+    rng = np.random.default_rng(0)
+    dense = rng.random((7, 6, 5)) < 0.3
+    plain = Spikes.from_dense(dense, 0.1)
+    row_ptr = np.zeros((7, 7), np.int32)
+    np.cumsum(dense.sum(axis=2), axis=1, out=row_ptr[:, 1:])
+    rows = np.full((7, 40), -1, np.int32)
+    rows[np.arange(40) < row_ptr[:, -1:]] = plain.neurons
+    spikes = RowSpikes(rows, row_ptr, 0.1, 5, 6 * 0.1)
+    entries, begins = spikes.lists()
+    for b in range(7):
+        np.testing.assert_array_equal(entries[begins[b] :][: row_ptr[b, -1]], plain.trial(b)[1])
+    kept = spikes.copy()
+    rows[:] = -1
+    assert_same_spikes(kept, plain)
+    assert np.all(RowSpikes(rows, row_ptr, 0.1, 5, 6 * 0.1).neurons == -1)
+
+
+@pytest.mark.parametrize(
+    ("elements", "frames", "rows"), [(400, 50, 1000), (10, 50, 5000), (400, 7, 700), (400, 2000, 1000), (10**6, 50, 1)]
+)
+def test_chunks_of_reports_hold_whole_trials(elements, frames, rows):
+    assert layout.report_chunk(elements, 4, frames) == rows
+    assert rows * elements * 4 <= max(layout.CHUNK_BYTES, elements * 4)

@@ -111,6 +111,13 @@ def test_what_is_chosen_is_recorded_and_nothing_else(engine):
     assert simulate(net, spikes, engine, dt=DT)["output"].v is None
 
 
+@pytest.mark.parametrize("engine", ["clock", "hybrid", "event"])
+def test_results_without_a_copy_are_the_same(engine):
+    simulator = Simulator(network(), engine, dt=DT, n_steps=STEPS, record=("spikes", "v", "i_syn"))
+    simulator.forward(inputs())
+    assert_same_recording(simulator.recording(copy=False), simulator.recording())
+
+
 def test_results_are_copies():
     simulator = Simulator(network(), dt=DT, n_steps=STEPS, record=("spikes", "v", "i_syn"))
     simulator.forward(inputs())

@@ -10,20 +10,14 @@ from snnsim.recording.runs import write_atomic
 NODES, CIRCUIT, SIMULATION = "nodes.h5", "circuit_config.json", "simulation_config.json"
 
 
-def write_circuit(directory, sizes, reports, step_ms, stop_ms):
-    """Write ``nodes.h5``, ``circuit_config.json`` and ``simulation_config.json``.
+def write_circuit(directory, sizes):
+    """Write ``nodes.h5`` and ``circuit_config.json``.
 
     Parameters
     ----------
     directory : Path
     sizes : dict of str to int
         Neurons of each population.
-    reports : dict of {"v", "i_syn"} to str
-        Unit of each report.
-    step_ms : float
-        Time between frames of the reports.
-    stop_ms : float
-        End of the last trial; 0 while the recording grows.
     """
     with h5py.File("nodes", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
         for name, size in sizes.items():
@@ -35,6 +29,22 @@ def write_circuit(directory, sizes, reports, step_ms, stop_ms):
     write_atomic(directory / NODES, lambda out: out.write(image), sync=False)
     populations = {name: {"type": "point_neuron"} for name in sizes}
     circuit = {"networks": {"nodes": [{"nodes_file": f"./{NODES}", "populations": populations}], "edges": []}}
+    _write_json(directory / CIRCUIT, circuit)
+
+
+def write_simulation(directory, reports, step_ms, stop_ms):
+    """Write ``simulation_config.json``.
+
+    Parameters
+    ----------
+    directory : Path
+    reports : dict of {"v", "i_syn"} to str
+        Unit of each report.
+    step_ms : float
+        Time between frames of the reports.
+    stop_ms : float
+        End of the last trial; 0 while the recording grows.
+    """
     simulation = {
         "network": f"./{CIRCUIT}",
         "run": {"tstart": 0.0, "tstop": stop_ms, "dt": step_ms, "random_seed": 0},
@@ -54,6 +64,9 @@ def write_circuit(directory, sizes, reports, step_ms, stop_ms):
             for name, unit in reports.items()
         },
     }
-    for name, content in ((CIRCUIT, circuit), (SIMULATION, simulation)):
-        text = json.dumps(content, indent=2).encode()
-        write_atomic(directory / name, lambda out, text=text: out.write(text), sync=False)
+    _write_json(directory / SIMULATION, simulation)
+
+
+def _write_json(path, content):
+    text = json.dumps(content, indent=2).encode()
+    write_atomic(path, lambda out: out.write(text), sync=False)

@@ -7,6 +7,7 @@ of a growing file, or a kill, may meet is moved.
 import numpy as np
 
 from snnsim.recording import scaleoffset
+from snnsim.recording.packing import repeat_runs
 
 
 class Column:
@@ -43,18 +44,23 @@ class RowColumn(Column):
 
     def __init__(self, dataset):
         super().__init__(dataset)
-        self._buffer = np.zeros(dataset.chunks, dataset.dtype)
+        self._chunk = self._buffer = np.zeros(dataset.chunks, dataset.dtype)
+
+    @property
+    def dtype(self):
+        """Of the rows to append."""
+        return self._buffer.dtype
 
     def append(self, block):
-        """Append ``block``, (n, ...) C-contiguous and of the dataset's dtype."""
+        """Append ``block``, (n, ...) C-contiguous and of :attr:`dtype`."""
         start = 0
         while start < len(block):
             fill = self.rows % self._size
             take = min(self._size - fill, len(block) - start)
             part = block[start : start + take]
             self.rows += take
-            if take == self._size:
-                self._write(self._form(part))
+            if take == self._size and self._chunk is self._buffer:
+                self._write(part)
             else:
                 self._buffer[fill : fill + take] = part
                 self._dirty = True
@@ -63,15 +69,30 @@ class RowColumn(Column):
             start += take
 
     def _write_part(self):
-        self._write(self._form(self._buffer))
+        self._write(self._chunk)
 
-    def _form(self, rows):
-        """Bytes of a chunk."""
-        return rows
+
+class TableColumn(RowColumn):
+    """A column of a few rows a batch: they wait for the next flush."""
+
+    def __init__(self, dataset):
+        super().__init__(dataset)
+        self._blocks = []
+
+    def append(self, block):
+        """Append ``block``, as to a :class:`RowColumn`; it must not change afterwards."""
+        self._blocks.append(block)
+
+    def flush(self):
+        """Append what waits; as of a :class:`Column`."""
+        if self._blocks:
+            super().append(np.concatenate(self._blocks))
+            self._blocks.clear()
+        super().flush()
 
 
 class PackedColumn(RowColumn):
-    """A column of integers in few bytes.
+    """A column of integers in few bytes; blocks are codes, of unsigned integers whose bytes stand as they are stored.
 
     Parameters
     ----------
@@ -83,10 +104,9 @@ class PackedColumn(RowColumn):
 
     def __init__(self, dataset, kind):
         super().__init__(dataset)
-        self._kind = kind
-
-    def _form(self, rows):
-        return scaleoffset.packed(rows, self._kind)
+        room = np.zeros(scaleoffset.HEAD + self._size * kind.itemsize, np.uint8)
+        self._chunk, codes = scaleoffset.framed(room, self._size, kind, dataset.dtype.type(0))
+        self._buffer = codes.view(f"u{kind.itemsize}")
 
 
 class RunColumn(Column):
@@ -103,6 +123,7 @@ class RunColumn(Column):
     def __init__(self, dataset, digits=None):
         super().__init__(dataset)
         self._digits = digits
+        self._room = np.empty(scaleoffset.HEAD + self._size * dataset.dtype.itemsize // 2, np.uint8)
         # Runs of the chunk that is being filled, the row where it begins, and whether the disk holds a part of it.
         self._values, self._ends = np.empty(self._size, dataset.dtype), np.empty(self._size, np.int64)
         self._runs, self._first, self._begun = 0, 0, False
@@ -135,28 +156,35 @@ class RunColumn(Column):
     def _write_part(self):
         # What is not known to be full may yet need codes as wide as any, and what is begun keeps its size.
         self._begun |= self.rows < self._first + self._size
-        codes, offset = self._coded()
+        codes, minimum = self._coded()
         kind = None if codes is None else scaleoffset.code_type(codes[-1], self.dataset.dtype, widest=self._begun)
-        if kind is not None:
-            self._write(scaleoffset.packed(self._unrolled(codes.astype(kind)), kind, offset))
-        else:
-            rows = self._unrolled(self._values[: self._runs])
+        if kind is None:
+            rows = np.empty(self._size, self.dataset.dtype)
+            self._unroll(self._values[: self._runs], rows)
             self._write(rows, 0 if self._digits is None else scaleoffset.SKIPPED)
+        else:
+            chunk, rows = scaleoffset.framed(self._room, self._size, kind, minimum)
+            self._unroll(codes.astype(kind), rows)
+            self._write(chunk)
 
     def _coded(self):
         """Whole numbers of the runs and what to add to them; None if a value is no decimal of so many digits."""
         values = self._values[: self._runs]
         if self._digits is None:
-            return None, 0
+            return None, values[0]
         if values.dtype.kind == "u":
-            return values - values[0], int(values[0])
+            return values - values[0], values[0]
         scale = 10.0**self._digits
-        codes = np.rint(values * scale)
-        return (codes if np.array_equal(codes / scale, values) else None), 0
+        # Counted from a whole number, codes are small; but a reader's sum is rounded again, and may be another double.
+        for base in (np.float64(0) if self._begun else np.floor(values[0]), np.float64(0)):
+            codes = np.rint((values - base) * scale)
+            if np.array_equal(codes / scale + base, values):
+                return codes, base
+        return None, base
 
-    def _unrolled(self, values):
-        """One value a row of the chunk, from one a run; the last one also where rows are still to come."""
-        counts = self._ends[: self._runs] - self._first
-        counts[-1] = self._size
-        counts[1:] -= counts[:-1].copy()
-        return np.repeat(values, counts)
+    def _unroll(self, values, rows):
+        """Fill the rows of a chunk from one value a run; the last one also where rows are still to come."""
+        ends = self._ends[: self._runs] - self._first
+        ends[-1] = self._size
+        unsigned = f"u{values.itemsize}"
+        repeat_runs(values.view(unsigned), ends, rows.view(unsigned))

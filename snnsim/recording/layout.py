@@ -41,9 +41,9 @@ UNKNOWN = -1
 """Value of an integer field of a trial that nobody set."""
 
 TRIAL_CHUNK = 1024
-CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES = 2 * 1024 * 1024
 SPIKE_BYTES = 8
-"""What a packed spike takes at most: 2 bytes for its neuron, 4 for its time stamp, 2 for its trial."""
+"""What a packed spike takes at most: 2 bytes for its neuron, 4 for its time stamp, 2 for its trial; mostly 5."""
 ALIGN_FROM, ALIGN = 64 * 1024, 4096
 """Chunks of at least so many bytes start at a page of the disk cache, which takes them faster."""
 
@@ -53,9 +53,15 @@ def spike_chunk(n_neurons):
     return 131072 if n_neurons >= 256 else 8192
 
 
-def report_chunk(n_elements, itemsize):
-    """Frames of a chunk of a report, so that it holds whole frames and about a MiB."""
-    return max(1, CHUNK_BYTES // max(1, n_elements * itemsize))
+def report_chunk(n_elements, itemsize, frames):
+    """Frames of a chunk of a report: at most 2 MiB, and whole trials of ``frames`` frames, so that batches fill chunks.
+
+    Trials too long for a chunk take a whole number of them.
+    """
+    fit = max(1, CHUNK_BYTES // max(1, n_elements * itemsize))
+    if fit < frames:
+        return next((n for n in range(fit, fit // 2, -1) if frames % n == 0), fit)
+    return frames * next(n for n in (100, 50, 20, 10, 5, 2, 1) if n * frames <= fit)
 
 
 def frames_per_trial(duration, step):

@@ -1,29 +1,45 @@
 """What a trace file stores of the spikes of a batch: one loop over the spikes, one over the runs of equal times."""
 
+import numpy as np
 from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def count_neurons(neurons, counts):
-    """Count the spikes of each neuron.
+def pack_neurons(entries, begins, offsets, counts, codes):
+    """Make what a file stores of the neurons of spikes, and count the spikes of each neuron.
 
     Parameters
     ----------
-    neurons : (E,) int32 or int64
+    entries : int32 or int64
+    begins : (B,) int64
+        Where the spikes of each trial begin in ``entries``.
+    offsets : (B + 1,) int64
+        Where they begin in ``codes``.
     counts : (N,) int64
         Raised.
+    codes : (E,) uint8, uint16 or uint32
+        Filled; two bytes most significant byte first, others as they are.
 
     Returns
     -------
     int
-        The first entry that is no neuron; E if all are.
+        The first spike whose entry is no neuron; E if all are.
     """
-    for e in range(neurons.size):
-        n = neurons[e]
-        if n < 0 or n >= counts.size:
-            return e
-        counts[n] += 1
-    return neurons.size
+    for b in range(begins.size):
+        spikes, mine = entries[begins[b] :][: offsets[b + 1] - offsets[b]], codes[offsets[b] : offsets[b + 1]]
+        least = most = 0
+        for e in range(spikes.size):
+            n = spikes[e]
+            least, most = min(least, n), max(most, n)
+            mine[e] = (n & 255) << 8 | n >> 8 if codes.itemsize == 2 else n
+        if least < 0 or most >= counts.size:
+            e = 0
+            while 0 <= spikes[e] < counts.size:
+                e += 1
+            return offsets[b] + e
+        for e in range(spikes.size):
+            counts[np.uint32(spikes[e])] += 1
+    return codes.size
 
 
 @njit(cache=True, nogil=True)
@@ -86,3 +102,22 @@ def stamp_runs(
             runs += 1
         on_grid[b] = exact
     return runs
+
+
+@njit(cache=True, nogil=True)
+def repeat_runs(values, ends, rows):
+    """Fill rows with runs of equal values.
+
+    Parameters
+    ----------
+    values : (R,) unsigned integers
+        Any bits of so many bytes.
+    ends : (R,) int64
+        Row at which each run ends.
+    rows : (C,) of the same dtype
+        Filled up to the last end.
+    """
+    begin = 0
+    for r in range(ends.size):
+        rows[begin : ends[r]] = values[r]
+        begin = ends[r]

@@ -12,7 +12,8 @@ def provenance():
     versions = {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine()}
     for name in _PACKAGES:
         try:
-            versions[name] = metadata.version(name)
+            # Loaded modules know it; the search takes half a millisecond a package.
+            versions[name] = getattr(sys.modules.get(name), "__version__", None) or metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = "not installed"
     versions["byteorder"] = sys.byteorder

@@ -28,6 +28,7 @@ class Sampling:
     def __init__(self, duration, step, frames, elements):
         self.duration, self.step, self.frames, self.elements = duration, step, frames, elements
         self.phase = None
+        self._last = None
 
     def block(self, layer, variable, size, dtype):
         """Rows of a report for a batch.
@@ -73,8 +74,13 @@ class Sampling:
         return block.reshape(size * self.frames, len(ids))
 
     def _samples(self, times):
-        """Which of an engine's samples to keep: a slice; notes the time of the first one in a trial."""
-        times = np.asarray(times, np.float64)
+        """Which of an engine's samples to keep: a slice; found once for batches that are sampled alike."""
+        if self._last is None or not np.array_equal(times, self._last[0]):
+            self._last = np.array(times, np.float64), self._found(np.asarray(times, np.float64))
+        return self._last[1]
+
+    def _found(self, times):
+        """Look for the samples to keep; notes the time of the first one in a trial."""
         spacing = times[1] - times[0] if times.size > 1 else self.step
         every = max(1, round(self.step / spacing))
         uniform = np.allclose(np.diff(times), spacing, rtol=1e-6, atol=0) if times.size else False

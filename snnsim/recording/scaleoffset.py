@@ -25,24 +25,29 @@ def code_type(largest, dtype, widest=False):
     return None if size is None else np.dtype(f">u{size}")
 
 
-def packed(codes, kind, offset=0):
-    """Chunk of a dataset.
+def framed(buffer, rows, kind, minimum):
+    """Make room for a chunk of a dataset, and write its head.
 
     Parameters
     ----------
-    codes : (C,) unsigned integers
-        For all rows of the chunk. A row becomes ``offset + code``, or ``code / 10**digits`` in a dataset of decimals.
+    buffer : (at least HEAD + rows * kind.itemsize,) uint8
+        Aligned; holds the chunk.
+    rows : int
+        Of a chunk.
     kind : dtype
         From `code_type`.
-    offset : int
-        0 in a dataset of decimals.
+    minimum : numpy scalar
+        Of the dataset's dtype. A row becomes ``minimum + code``, or ``code / 10**digits + minimum`` in a dataset of
+        decimals.
 
     Returns
     -------
-    ndarray of uint8
+    chunk : ndarray of uint8
+        As it is written.
+    codes : (rows,) ndarray of kind
+        To be filled; a view of the chunk.
     """
-    chunk = np.empty(HEAD + codes.size * kind.itemsize, np.uint8)
-    head = (8 * kind.itemsize).to_bytes(4, "little") + b"\x08" + offset.to_bytes(16, "little")
-    chunk[HEAD - len(head) : HEAD] = np.frombuffer(head, np.uint8)
-    chunk[HEAD:].view(kind)[:] = codes
-    return chunk[HEAD - len(head) :]
+    head = (8 * kind.itemsize).to_bytes(4, "little") + b"\x08" + minimum.tobytes().ljust(16, b"\0")
+    buffer[HEAD - len(head) : HEAD] = np.frombuffer(head, np.uint8)
+    end = HEAD + rows * kind.itemsize
+    return buffer[HEAD - len(head) : end], buffer[HEAD:end].view(kind)

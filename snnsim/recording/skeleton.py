@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from snnsim.recording import layout
-from snnsim.recording.columns import PackedColumn, RowColumn, RunColumn
+from snnsim.recording.columns import PackedColumn, RowColumn, RunColumn, TableColumn
 from snnsim.recording.scaleoffset import code_type
 
 
@@ -85,7 +85,7 @@ def create_index(path, network, layers, selection, exact, digits, attributes):
         dataset = _extendible(table, name, kind, layout.TRIAL_CHUNK)
         if name in layout.TRIAL_UNITS:
             dataset.attrs["units"] = layout.TRIAL_UNITS[name]
-        columns["trials", name] = RowColumn(dataset)
+        columns["trials", name] = TableColumn(dataset)
     complete = about.create_dataset("complete", data=np.zeros(1, np.int64))
     for k, (name, size) in enumerate(zip(network.populations, network.layers, strict=True)):
         group = about.create_group(f"populations/{name}")
@@ -105,7 +105,7 @@ def create_index(path, network, layers, selection, exact, digits, attributes):
             group.create_dataset("counts_trials", data=np.zeros(2, np.int64)),
         )
         for field, kind in (("spike_end", np.int64), ("on_grid", np.bool_)):
-            columns[field, name] = RowColumn(_extendible(group, field, kind, layout.TRIAL_CHUNK))
+            columns[field, name] = TableColumn(_extendible(group, field, kind, layout.TRIAL_CHUNK))
         spikes = file.create_group(f"spikes/{name}")
         if name in exact:
             columns["trial_times", name] = _create_exact(spikes, size, attributes["time_unit_ms"])
@@ -158,12 +158,13 @@ def create_report(path, variable, unit, elements, dtype, step_ms, attributes):
     file = _create(path)
     about = file.create_group("snnsim")
     about.attrs["kind"] = "report"
+    frames = attributes["frames_per_trial"]
     for key in ("layout", "run_id", "pid", "host"):
         about.attrs[key] = attributes[key]
     columns, clocks = {}, []
     for name, ids in elements.items():
         group = file.create_group(f"report/{name}")
-        data = _extendible(group, "data", dtype, layout.report_chunk(len(ids), dtype.itemsize), len(ids))
+        data = _extendible(group, "data", dtype, layout.report_chunk(len(ids), dtype.itemsize, frames), len(ids))
         data.attrs["units"] = unit
         data.attrs["variable"] = variable
         columns[name] = RowColumn(data)

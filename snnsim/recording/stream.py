@@ -134,7 +134,7 @@ class Feed:
     def _write(self):
         fields = self._waiting.popleft()
         output = self._simulator.collect()
-        found = self._simulator.recording()
+        found = self._simulator.recording(copy=False)
         labels = np.asarray(fields.get("label", -1))
         if self._predict is not None:
             fields = fields | {"prediction": self._predict(output, np.maximum(labels, 0))}

@@ -12,10 +12,10 @@ import numpy as np
 
 from snnsim.errors import InputError
 from snnsim.recording import layout
-from snnsim.recording.circuit import write_circuit
+from snnsim.recording.circuit import write_circuit, write_simulation
 from snnsim.recording.clock import Clock
 from snnsim.recording.options import check_positive, checked_names, checked_neurons, plain
-from snnsim.recording.packing import count_neurons, stamp_runs
+from snnsim.recording.packing import pack_neurons, stamp_runs
 from snnsim.recording.provenance import provenance
 from snnsim.recording.repair import mend
 from snnsim.recording.runs import writing
@@ -157,8 +157,9 @@ class TraceWriter:
             with writing(self.directory):
                 self._create(network, selection, exact, attributes, np.dtype(report_dtype))
                 units = {"v": voltage_unit, "i_syn": current_unit}
-                self._circuit = sizes, {name: units[name] for name in self._reports}, self._step * self.factor
-                write_circuit(self.directory, *self._circuit, stop_ms=0.0)
+                self._simulation = {name: units[name] for name in self._reports}, self._step * self.factor
+                write_circuit(self.directory, sizes)
+                write_simulation(self.directory, *self._simulation, stop_ms=0.0)
                 for file in self._files.values():
                     file.flush()
                     file.swmr_mode = True
@@ -212,6 +213,7 @@ class TraceWriter:
                     self._pending += block.nbytes
                 for name, values in fields.items():
                     self._columns["trials", name].append(values)
+                    self._pending += values.nbytes
                 self.trials += size
                 late = time.monotonic() - self._last_commit >= self._flush_seconds
                 if late or self._pending >= PENDING_BYTES:
@@ -239,7 +241,7 @@ class TraceWriter:
             with writing(self.directory):
                 for file in files.values():
                     file.close()
-                write_circuit(self.directory, *self._circuit, stop_ms=self.trials * self._stride)
+                write_simulation(self.directory, *self._simulation, stop_ms=self.trials * self._stride)
 
     # creating
 
@@ -280,7 +282,7 @@ class TraceWriter:
             value = np.asarray(layout.UNKNOWN if value is None else value)
             if value.dtype.kind not in "iu" or value.shape not in ((), (size,)):
                 raise InputError(f"{name}: must be one integer or one a trial ({size})")
-            fields[name] = np.ascontiguousarray(np.broadcast_to(value, size), np.int64)
+            fields[name] = np.full(size, value, np.int64)
         if not split.isascii() or len(split) > layout.SPLIT.itemsize:
             raise InputError(f"split = {split!r}: must be at most {layout.SPLIT.itemsize} ASCII characters")
         fields["split"] = np.full(size, split.encode(), layout.SPLIT)
@@ -299,18 +301,21 @@ class TraceWriter:
                 f"{layer.name}: {len(spikes)} trials of {spikes.n_neurons} neurons; expected {len(starts)} of "
                 f"{wanted.size}"
             )
-        neurons, counts = spikes.neurons, np.zeros(wanted.size, np.int64)
-        good = count_neurons(neurons, counts)
-        if good < neurons.size:
-            raise InputError(f"{layer.name}: neuron {neurons[good]} of spike {good}: must lie in 0..{wanted.size - 1}")
+        (entries, begins), edges, exact = spikes.lists(), spikes.offsets, None
+        counts = np.zeros(wanted.size, np.int64)
+        codes = np.empty(edges[-1], self._columns["node_ids", layer.name].dtype)
+        good = pack_neurons(entries, begins, edges, counts, codes)
+        if good < codes.size:
+            raise InputError(
+                f"{layer.name}: neuron {spikes.neurons[good]} of spike {good}: must lie in 0..{wanted.size - 1}"
+            )
         times, ends, trial_runs = spikes.runs()
-        edges, exact = spikes.offsets, None
         if ("trial_times", layer.name) in self._columns:
             exact = spikes.times
         if not wanted.all():
-            keep = wanted[neurons]
+            keep = wanted[spikes.neurons]
             before = np.concatenate([[0], np.cumsum(keep)])
-            neurons, ends, edges = neurons[keep], before[ends], before[edges]
+            codes, ends, edges = codes[keep], before[ends], before[edges]
             exact = None if exact is None else exact[keep]
         trials = np.arange(self.trials, self.trials + len(starts) + 1)
         # Beyond this, the clock's rounding could no longer tell grid points apart.
@@ -336,22 +341,22 @@ class TraceWriter:
             raise InputError(
                 f"{layer.name}: spike time {times[-1 - runs]:g}: times must ascend within 0..{self.duration:g}"
             )
-        return neurons, stamps[:runs], stamp_ends[:runs], exact, counts * wanted, edges, on_grid
+        return codes, stamps[:runs], stamp_ends[:runs], exact, counts * wanted, edges, on_grid
 
     def _append_spikes(self, name, arrays):
-        neurons, stamps, stamp_ends, exact, counts, edges, on_grid = arrays
+        codes, stamps, stamp_ends, exact, counts, edges, on_grid = arrays
         columns = self._columns
         row = columns["node_ids", name].rows
         spiking = np.flatnonzero(np.diff(edges))
         columns["timestamps", name].append(stamps, row + stamp_ends)
-        columns["node_ids", name].append(neurons)
+        columns["node_ids", name].append(codes)
         columns["trial_ids", name].append(self.trials + spiking, row + edges[spiking + 1])
         if exact is not None:
             columns["trial_times", name].append(exact)
         columns["spike_end", name].append(row + edges[1:])
         columns["on_grid", name].append(on_grid)
         self._counts[name] += counts
-        self._pending += layout.SPIKE_BYTES * neurons.size
+        self._pending += layout.SPIKE_BYTES * codes.size
 
     # committing
 
