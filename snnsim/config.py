@@ -110,6 +110,7 @@ class DataConfig:
     validation: int = 5000  # training samples held out to choose the best epoch
     limit: int = 0  # use at most so many training (and test) samples; 0: all
     deskew: bool = False  # shear images upright, those of the test set, too
+    mixup: float = 0.0  # augmentation: blend with another sample, its share from Beta(mixup, mixup) (membrane losses)
     flip: float = 0.0  # augmentation: probability of a mirror image, left to right
     shift: float = 0.0  # largest shift, in pixels
     rotation: float = 0.0  # largest rotation, in degrees
@@ -188,6 +189,7 @@ NOT_NEGATIVE = (
     "loss.target_false",
     "optimizer.decay",
     "optimizer.epsilon",
+    "data.mixup",
     "data.shift",
     "data.elastic_alpha",
     "encoder.t_latest",
@@ -379,6 +381,8 @@ def check(config, origin="configuration"):
             f"{origin}: loss.activity_cost = {config.loss.activity_cost}: needs gradient.method = surrogate or tssl, "
             "since a spike that moves does not change how many there are"
         )
+    if config.data.mixup and not loss.startswith("membrane"):
+        raise InputError(f"{origin}: data.mixup = {config.data.mixup}: loss {loss} has none")
     if engine != "clock" and config.gradient.method != "exact":
         raise InputError(
             f"{origin}: gradient.method = {config.gradient.method!r}: engine {engine} has only exact; the others "

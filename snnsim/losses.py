@@ -73,13 +73,15 @@ class Loss:
         for which, n in enumerate(self.target_train_counts):
             self.target_trains[which, :n] = (np.arange(n) + 0.5) * duration / max(n, 1)
 
-    def __call__(self, output, labels):
+    def __call__(self, output, labels, blend=None):
         """Evaluate a batch.
 
         Parameters
         ----------
         output : SpikeOutput or VoltageOutput
         labels : ndarray, (B,) int64
+        blend : tuple of ndarray, optional
+            Of the membrane losses: other labels, (B,) int64, and their shares of the wanted probability, (B,) float64.
 
         Returns
         -------
@@ -90,8 +92,8 @@ class Loss:
         if self.name in MEMBRANE_LOSSES:
             gradient = np.empty_like(output.v)
             cpu.membrane_loss(output.v, labels, self.name == "membrane-max", loss, prediction, gradient)
-            if self.label_smoothing:
-                self._smooth(output.v, labels, loss, gradient)
+            if self.label_smoothing or blend is not None:
+                self._soften(output.v, labels, blend, loss, gradient)
             return LossResult(loss, prediction, gradient, None)
         neurons, times, counts = output.neurons, output.times, output.counts
         if self.name == "van-rossum":
@@ -122,10 +124,15 @@ class Loss:
             cpu.count_error(neurons, counts, by_class, gradient)
         return LossResult(loss, prediction, gradient, self._silent(output, labels))
 
-    def _smooth(self, v, labels, loss, gradient):
-        """Add to loss and gradient what smoother labels change: both are linear in the wanted probabilities."""
+    def _soften(self, v, labels, blend, loss, gradient):
+        """Add to loss and gradient what softer labels change: both are linear in the wanted probabilities."""
+        rows = np.arange(len(labels))
         excess = np.full((len(labels), self.n_classes), -self.label_smoothing / self.n_classes)
-        excess[np.arange(len(labels)), labels] += self.label_smoothing
+        excess[rows, labels] += self.label_smoothing
+        if blend is not None:
+            others, shares = blend
+            excess[rows, labels] += (1 - self.label_smoothing) * shares
+            excess[rows, others] -= (1 - self.label_smoothing) * shares
         if self.name == "membrane-mean":
             loss += (excess * v.mean(axis=1)).sum(axis=1)
             gradient += (excess / (len(labels) * v.shape[1])).astype(v.dtype)[:, None, :]

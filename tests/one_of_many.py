@@ -31,7 +31,7 @@ CASES = {
     "event": ("simulation.engine=event", *IN_TIME, *LAST_IS_ONE, "loss.silent_push=0.5"),
     "event, leaky": ("simulation.engine=event", *LAST_IS_ONE),
     "hybrid": ("simulation.engine=hybrid", *IN_TIME, "optimizer.schedule=cosine"),
-    "four parts": ("training.micro_batches=4", "training.dropout=0.2", "data.rotation=10"),
+    "four parts": ("training.micro_batches=4", "training.dropout=0.2", "data.rotation=10", "data.mixup=0.4"),
     "four parts, costly spikes": ("training.micro_batches=4", "gradient.method=surrogate", "loss.activity_cost=0.5"),
     "twelve parts": ("training.micro_batches=12", "loss.name=count-mse", "loss.silent_push=0.5"),
     "twenty parts, last batch of one": ("training.micro_batches=20", *LAST_IS_ONE),

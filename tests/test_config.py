@@ -157,6 +157,8 @@ def test_values_out_of_range_are_refused(setting, message):
 
 
 def test_combinations_that_do_not_exist_are_refused():
+    blended = refusal("data.mixup=0.2", "network.readout=spiking", "loss.name=first-spike")
+    assert "data.mixup = 0.2: loss first-spike has none" in blended
     costly = refusal("loss.activity_cost=0.1")
     assert "loss.activity_cost = 0.1: needs gradient.method = surrogate or tssl" in costly
     leaky = refusal("network.readout=leaky", "loss.name=first-spike")

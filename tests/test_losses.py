@@ -71,6 +71,20 @@ def test_membrane_losses(name, smoothing):
         assert result.gradient[at] == pytest.approx((difference[0] - difference[1]) / (2 * step), abs=1e-9)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("name", MEMBRANE_LOSSES)
+def test_a_blend_s_loss_is_the_blend_of_losses(name, smoothing):
+    v = np.random.default_rng(0).normal(size=(3, STEPS, CLASSES))
+    made, output = loss(name, label_smoothing=smoothing), VoltageOutput(v, STEPS * DT)
+    others, shares = (LABELS + [0, 1, 2]) % CLASSES, np.array([0.3, 0.5, 0.1])
+    blended, mine, other = made(output, LABELS, (others, shares)), made(output, LABELS), made(output, others)
+    np.testing.assert_allclose(blended.loss, (1 - shares) * mine.loss + shares * other.loss, rtol=1e-12)
+    share = shares[:, None, None]
+    expected = (1 - share) * mine.gradient + share * other.gradient
+    np.testing.assert_allclose(blended.gradient, expected, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(blended.prediction, mine.prediction)
+
+
 @pytest.mark.parametrize("name", ["first-spike", "van-rossum"])
 def test_times_are_differentiated(name):
     made, step = loss(name, target_true=2, target_false=0), 1e-6

@@ -14,6 +14,7 @@ from snnsim.models import load_model
 from snnsim.recording.runs import load_tree
 from snnsim.training import Session, run, session
 from snnsim.training.evaluation import Evaluation
+from snnsim.training.mixup import Partners
 from tests.command import python
 
 ENGINES = ("clock", "event", "hybrid")
@@ -185,6 +186,25 @@ def test_augmentation_changes_what_is_learnt_and_needs_images(study):
 
 
 # --- splits
+
+
+def test_mixup_blends_samples_and_labels(study):
+    made, plain = Session(study("data.mixup=0.4")), Session(study())
+    values, labels, ids = made.next_batch()
+    at = {number: k for k, number in enumerate(plain.train.ids)}
+    partners = Partners.drawn(len(plain.train), 0.4, plain.config.training.seed, 0)
+    mine = np.array([at[number] for number in ids])
+    assert partners.shares.min() >= 0
+    assert partners.shares.max() <= 0.5
+    assert partners.shares.std() > 0.1
+    share = partners.shares[mine, None]
+    expected = (1 - share) * plain.train.values[mine] + share * plain.train.values[partners.others[mine]]
+    assert np.abs(values - expected).max() <= 0.5 + 1e-4  # whole numbers, and float32
+    np.testing.assert_array_equal(labels, plain.train.labels[mine])
+    other = Partners.drawn(len(plain.train), 0.4, plain.config.training.seed, 1)
+    assert (other.others != partners.others).mean() > 0.9
+    losses = [session.step()[0] for session in (made, plain)]
+    assert losses[0] != losses[1]
 
 
 def test_the_last_training_samples_are_held_out(study):

@@ -21,6 +21,7 @@ from snnsim.optimizers import Optimizer, learning_rate
 from snnsim.parameters import LIFParameters
 from snnsim.processes import Group, Total, divided
 from snnsim.training import compile_ahead
+from snnsim.training.mixup import Partners, blend
 from snnsim.training.weight_average import WeightAverage
 
 EVALUATION_EPOCH = 2**32 - 1
@@ -174,8 +175,8 @@ class Session:
         mine = self.group.share(parts)
         total = Total(self.group, len(mine))
         for part in mine:
-            output, labels = self._forward(chosen[part])
-            result = self.loss(output, labels)
+            output, labels, blended = self._forward(chosen[part])
+            result = self.loss(output, labels, blended)
             if self._loading:
                 if self._compiling is not None:
                     self._compiling.join()
@@ -201,8 +202,9 @@ class Session:
         return loss / samples, correct / samples
 
     def next_batch(self):
-        """Give what :meth:`step` trains on next: intensities (distorted, if so configured), labels, numbers."""
-        return self._samples(self._chosen())
+        """Give what :meth:`step` trains on next: intensities (distorted and blended, if so), labels, numbers."""
+        values, labels, ids, _ = self._samples(self._chosen())
+        return values, labels, ids
 
     def examine(self, values, labels, ids):
         """Loss, prediction and spikes of each spiking layer for a batch that is not learnt from.
@@ -269,13 +271,13 @@ class Session:
             self.engine.plan[:] = state["plan"]
 
     def _forward(self, chosen):
-        """Output of the network, in training, for chosen samples; and their labels."""
-        values, labels, ids = self._samples(chosen)
+        """Output of the network, in training, for chosen samples; their labels, and how they are blended."""
+        values, labels, ids, blended = self._samples(chosen)
         options = {}
         if self.config.training.dropout:
             t = self.config.training
             options["dropout"] = Dropout(t.dropout, ids, t.seed, self.epoch)
-        return self.engine.forward(self.weights, self.inputs(values, ids, self.epoch), **options), labels
+        return self.engine.forward(self.weights, self.inputs(values, ids, self.epoch), **options), labels, blended
 
     def _differentiate(self, result, share, total):
         """Gradients of the mean loss over the batch, of which this part is a share, added to the total."""
@@ -297,8 +299,21 @@ class Session:
         return np.sort(self._order()[self.batch * size : (self.batch + 1) * size])
 
     def _samples(self, chosen):
-        ids = self.train.ids[chosen]
-        return self._augmented(self.train.values[chosen], ids), self.train.labels[chosen], ids
+        train, blended = self.train, None
+        values = self._augmented(train.values[chosen], train.ids[chosen])
+        if self.config.data.mixup:
+            partners = self._partners()
+            others, shares = partners.others[chosen], partners.shares[chosen]
+            values = blend(values, self._augmented(train.values[others], train.ids[others]), shares)
+            blended = train.labels[others], shares
+        return values, train.labels[chosen], train.ids[chosen], blended
+
+    def _partners(self):
+        key = self.config.training.seed, self.epoch
+        if getattr(self, "_partners_key", None) != key:
+            self._partners_key = key
+            self._drawn = Partners.drawn(len(self.train), self.config.data.mixup, *key)
+        return self._drawn
 
     def _order(self):
         key = [self.config.training.seed, 1 + self.epoch]
