@@ -1,11 +1,11 @@
 """The adjoint of a layer in continuous time, from the last spike that the loss sees back to the first input.
 
-Work is split into blocks of columns (neurons) and groups of samples, by sizes that depend on the problem and never on
-the number of threads; partial results are added in a fixed order.
+Work is split into blocks of columns (neurons) and groups of samples; partial results are added in a fixed order. Where
+sums depend on them, their sizes depend on the problem and never on the number of threads.
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit, prange
 
 from snnsim.dynamics.events import adjoint_arrival, adjoint_flow, adjoint_jump
 from snnsim.kernels.events.forward import add_row
@@ -13,6 +13,7 @@ from snnsim.kernels.jit import LEAF
 
 _COLUMNS = 64
 _UNITS = 16
+_WIDEST = 512
 
 
 def partition(batch, size):
@@ -21,6 +22,18 @@ def partition(batch, size):
     width = -(-size // (4 * n_blocks)) * 4
     n_blocks = -(-size // width)
     return width, n_blocks, max(1, min(batch, _UNITS // n_blocks)) if n_blocks < _UNITS // 2 else 1
+
+
+def first_partition(batch, size):
+    """As :func:`partition` for a first layer, where blocks are as wide as the threads allow.
+
+    No error of an input spike is wanted there. That is the only sum over columns: the blocks do not change a bit.
+    """
+    width, n_blocks, n_groups = partition(batch, size)
+    if n_groups == 1:
+        n_blocks = max(min(n_blocks, get_num_threads()), -(-size // _WIDEST))
+        width = -(-size // (16 * n_blocks)) * 16
+    return width, -(-size // width), n_groups
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
