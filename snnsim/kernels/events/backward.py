@@ -53,15 +53,20 @@ def order_by_block(neurons, counts, width, n_blocks, order, block_ptr):
     for b in prange(len(counts)):
         for k in range(n_blocks + 1):
             block_ptr[b, k] = 0
-        for s in range(counts[b]):
-            block_ptr[b, neurons[b, s] // width + 1] += 1
-        for k in range(n_blocks):
-            block_ptr[b, k + 1] += block_ptr[b, k]
-        place = block_ptr[b, :n_blocks].copy()
-        for s in range(counts[b]):
-            k = neurons[b, s] // width
-            order[b, place[k]] = s
-            place[k] += 1
+        if n_blocks == 1:
+            block_ptr[b, 1] = counts[b]
+            for s in range(counts[b]):
+                order[b, s] = s
+        else:
+            for s in range(counts[b]):
+                block_ptr[b, neurons[b, s] // width + 1] += 1
+            for k in range(n_blocks):
+                block_ptr[b, k + 1] += block_ptr[b, k]
+            place = block_ptr[b, :n_blocks].copy()
+            for s in range(counts[b]):
+                k = neurons[b, s] // width
+                order[b, place[k]] = s
+                place[k] += 1
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
