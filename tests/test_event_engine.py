@@ -434,9 +434,9 @@ def test_a_grazing_spike_has_a_clamped_gradient():
 # --- properties -----------------------------------------------------------------------------------------------------
 
 
-def _wide_case():
+def _wide_case(sizes=(20, 150, 70, 5)):
     rng = np.random.default_rng(2)
-    weights = random_weights(rng, (20, 150, 70, 5), 0.05, 0.4)
+    weights = random_weights(rng, sizes, 0.05, 0.4)
     spikes = random_spikes(rng, 20, batch=7, n_spikes=40, digits=1)
     return parameters(), weights, spikes, rng.normal(size=(7, 4000))
 
@@ -448,8 +448,10 @@ def _run(p, weights, spikes, e, **options):
     return spikes_of_slab(output), [g.copy() for g in grads]
 
 
-def test_any_number_of_threads_gives_the_same_bits():
-    case = _wide_case()
+@pytest.mark.parametrize("sizes", [(20, 150, 70, 5), (20, 400, 5)])
+def test_any_number_of_threads_gives_the_same_bits(sizes):
+    # A first layer of 400 is one block of neurons for one thread and two for two.
+    case = _wide_case(sizes)
     before = numba.get_num_threads()
     try:
         results = []

@@ -7,7 +7,13 @@ import numpy as np
 from snnsim.engines.outputs import SpikeOutput, VoltageOutput
 from snnsim.engines.workspace import Workspace
 from snnsim.errors import InputError
-from snnsim.kernels.events.backward import add_parts, order_by_block, partition, spiking_backward
+from snnsim.kernels.events.backward import (
+    add_parts,
+    first_partition,
+    order_by_block,
+    partition,
+    spiking_backward,
+)
 from snnsim.kernels.events.forward import find_instants, spiking_forward
 from snnsim.kernels.events.readout import readout_backward, readout_forward
 from snnsim.kernels.events.trace import trace
@@ -319,7 +325,7 @@ class EventEngine:
     def _spiking_backward(self, layer, w, e):
         state, slab = self._layers[layer], self._slabs[layer]
         batch, cap = state.times.shape
-        width, n_blocks, n_groups = partition(batch, w.shape[1])
+        width, n_blocks, n_groups = (partition if layer else first_partition)(batch, w.shape[1])
         order = self._workspace.array("order", (batch, cap), np.int32)
         block_ptr = self._workspace.array("block_ptr", (batch, n_blocks + 1), np.int32)
         order_by_block(state.neurons, state.counts, width, n_blocks, order, block_ptr)

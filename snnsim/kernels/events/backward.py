@@ -1,11 +1,11 @@
 """The adjoint of a layer in continuous time, from the last spike that the loss sees back to the first input.
 
-Work is split into blocks of columns (neurons) and groups of samples, by sizes that depend on the problem and never on
-the number of threads; partial results are added in a fixed order.
+Work is split into blocks of columns (neurons) and groups of samples; partial results are added in a fixed order. Where
+sums depend on them, their sizes depend on the problem and never on the number of threads.
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit, prange
 
 from snnsim.dynamics.events import adjoint_arrival, adjoint_flow, adjoint_jump
 from snnsim.kernels.events.forward import add_row
@@ -13,6 +13,7 @@ from snnsim.kernels.jit import LEAF
 
 _COLUMNS = 64
 _UNITS = 16
+_WIDEST = 512
 
 
 def partition(batch, size):
@@ -21,6 +22,18 @@ def partition(batch, size):
     width = -(-size // (4 * n_blocks)) * 4
     n_blocks = -(-size // width)
     return width, n_blocks, max(1, min(batch, _UNITS // n_blocks)) if n_blocks < _UNITS // 2 else 1
+
+
+def first_partition(batch, size):
+    """As :func:`partition` for a first layer, where blocks are as wide as the threads allow.
+
+    No error of an input spike is wanted there. That is the only sum over columns: the blocks do not change a bit.
+    """
+    width, n_blocks, n_groups = partition(batch, size)
+    if n_groups == 1:
+        n_blocks = max(min(n_blocks, get_num_threads()), -(-size // _WIDEST))
+        width = -(-size // (16 * n_blocks)) * 16
+    return width, -(-size // width), n_groups
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
@@ -40,15 +53,20 @@ def order_by_block(neurons, counts, width, n_blocks, order, block_ptr):
     for b in prange(len(counts)):
         for k in range(n_blocks + 1):
             block_ptr[b, k] = 0
-        for s in range(counts[b]):
-            block_ptr[b, neurons[b, s] // width + 1] += 1
-        for k in range(n_blocks):
-            block_ptr[b, k + 1] += block_ptr[b, k]
-        place = block_ptr[b, :n_blocks].copy()
-        for s in range(counts[b]):
-            k = neurons[b, s] // width
-            order[b, place[k]] = s
-            place[k] += 1
+        if n_blocks == 1:
+            block_ptr[b, 1] = counts[b]
+            for s in range(counts[b]):
+                order[b, s] = s
+        else:
+            for s in range(counts[b]):
+                block_ptr[b, neurons[b, s] // width + 1] += 1
+            for k in range(n_blocks):
+                block_ptr[b, k + 1] += block_ptr[b, k]
+            place = block_ptr[b, :n_blocks].copy()
+            for s in range(counts[b]):
+                k = neurons[b, s] // width
+                order[b, place[k]] = s
+                place[k] += 1
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
