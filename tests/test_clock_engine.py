@@ -181,6 +181,21 @@ def test_activity_costs_what_counting_spikes_would(gradient):
     assert not ours[2].any()
 
 
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_what_fades_away_ends_at_zero(precision):
+    # Denormal numbers make a long trial tens of times slower. In float64 they come after 6,000 steps.
+    weights, parameters, dense = problem(steps=16 * CHUNK if precision == "float32" else 120 * CHUNK)
+    dense[:, 20:] = 0
+    n_steps = dense.shape[1]
+    engine = ClockEngine(parameters, "leaky", dt=0.1, n_steps=n_steps, precision=precision)
+    weights = [w.astype(engine.dtype) for w in weights]
+    v = engine.forward(weights, grid_spikes(dense), trace=[0]).v
+    for state in (v, *engine.traces(0)):
+        assert state[:, : 2 * CHUNK].any()
+        assert not state[:, -CHUNK:].any()
+        assert not ((state != 0) & (np.abs(state) < np.finfo(precision).tiny)).any()
+
+
 def test_more_spikes_than_room_are_kept_by_a_second_pass():
     weights, parameters, dense = problem()
     weights = [np.abs(w) * 4 for w in weights]
