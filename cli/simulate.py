@@ -98,7 +98,7 @@ def simulate(
     start = time.perf_counter()
     options = {"config": configuration.to_tree(trials.config), "seed": trials.config.training.seed, "overwrite": force}
     with open_writer(output, simulator, **options) as writer, _Bar(len(trials)) as bar:
-        batches = trials.batches(batch_size(simulator), simulator.engine.name == "clock")
+        batches = trials.batches(batch_size(simulator), simulator)
         count, known, correct = record_batches(simulator, writer, batches, trials.predict, bar.advance)
     result = {
         "traces": str(output),
@@ -144,13 +144,17 @@ class _Samples:
     def predict(self, output, labels):
         return self.session.loss(output, labels).prediction
 
-    def batches(self, size, clock):
+    def batches(self, size, simulator):
         from snnsim.training.session import EVALUATION_EPOCH
 
-        encode = self.session.encoder.on_grid if clock else self.session.encoder.in_time
+        encoder = self.session.encoder
         for start in range(0, len(self.ids), size):
             rows = self.ids[start : start + size]
-            inputs = encode(self.split.values[rows], self.split.ids[rows], EVALUATION_EPOCH)
+            samples = self.split.values[rows], self.split.ids[rows], EVALUATION_EPOCH
+            if simulator.engine.name == "clock":
+                inputs = encoder.on_grid(*samples, simulator.input_group)
+            else:
+                inputs = encoder.in_time(*samples)
             yield inputs, {"label": self.split.labels[rows], "sample_index": rows, "split": self.split_name}
 
 
@@ -200,7 +204,7 @@ class _Trains:
     def predict(self, output, labels):
         return self.loss(output, labels).prediction
 
-    def batches(self, size, clock):
+    def batches(self, size, simulator):
         from snnsim.simulation import trials
 
         for start in range(0, len(self), size):

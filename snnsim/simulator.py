@@ -10,6 +10,7 @@ from snnsim.engines.grid import grid_of_spikes
 from snnsim.engines.outputs import SpikeOutput, slab_of_spikes, spikes_of_slab
 from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError
+from snnsim.kernels.cpu.synapse import GROUP
 from snnsim.simulation import ENGINES, LayerRecording, Recording, check_names
 from snnsim.spikes import RowSpikes, Spikes
 
@@ -123,6 +124,12 @@ class Simulator:
         kept = self.n_steps // (self._kept_every if self.engine.name == "clock" else self.every)
         return 2 * neurons * kept * self.engine.dtype.itemsize if self.engine.name == "clock" else 16 * neurons * kept
 
+    @property
+    def input_group(self):
+        """How the clock engine takes input spikes as they are: ``group`` of a GridSpikes; it sorts others first."""
+        as_patterns = self.engine.name == "clock" and not self.ahead and self.engine.plan[0] == "pattern"
+        return GROUP if as_patterns else 1
+
     def forward(self, inputs):
         """Simulate a batch: :meth:`launch`, then :meth:`collect`."""
         self.launch(inputs)
@@ -195,7 +202,7 @@ class Simulator:
         """Spikes of the populations from the input on, None where they are not wanted."""
         wanted = [name in self.layers and "spikes" in self.record for name in self.network.populations]
         if self.engine.name == "clock":
-            for grid, want in zip(self.engine.grids(), wanted, strict=False):
+            for grid, want in zip(self.engine.grids(wanted[0]), wanted, strict=False):
                 spikes = RowSpikes(grid.rows, grid.row_ptr, self.dt, grid.n_neurons, self.duration) if want else None
                 yield spikes.copy() if want and copy else spikes
         else:

@@ -234,9 +234,12 @@ class ClockEngine:
         """Slabs of the last forward pass, from the input to the last spiking layer."""
         return tuple(slab_of_grid(grid, self.dt) for grid in self.grids())
 
-    def grids(self):
-        """Spikes of the last forward pass on the grid, by neuron, from the input to the last spiking layer."""
-        grids = [self._by_neuron(0, self._layers[0].given)]
+    def grids(self, inputs=True):
+        """Spikes of the last forward pass on the grid, by neuron, from the input to the last spiking layer.
+
+        Without ``inputs``, None stands for those of the input, which may have to be rearranged.
+        """
+        grids = [self._by_neuron(0, self._layers[0].given) if inputs else None]
         for layer in self._layers:
             if layer.spiking:
                 grids.append(GridSpikes(layer.neurons, layer.spike_ptr, layer.n_neurons))

@@ -78,8 +78,8 @@ class CudaRecordingEngine:
         self._collected = started
         return started.collect()
 
-    def grids(self):
-        """Spikes of the batch collected last, on the grid, from the input to the last spiking layer."""
+    def grids(self, inputs=True):
+        """Spikes of the batch collected last, on the grid, from the input (there anyway) to the last spiking layer."""
         return self._collected.grids
 
     def traces(self, layer):

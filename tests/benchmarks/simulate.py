@@ -48,7 +48,8 @@ def run(case, trials, folder):
     def batches(total):
         for start in range(0, total, size):
             rows = np.arange(start, min(start + size, total)) % len(session.test)
-            yield session.encoder.on_grid(session.test.values[rows], session.test.ids[rows], EVALUATION_EPOCH), {}
+            samples = session.test.values[rows], session.test.ids[rows]
+            yield session.encoder.on_grid(*samples, EVALUATION_EPOCH, simulator.input_group), {}
 
     def simulate(total):
         for inputs, _ in batches(total):
