@@ -22,6 +22,13 @@ BATCHES = {
     "784-1000-1000-10, batch 500": {"layers": (784, 1000, 1000, 10), "batch_size": 500},
 }
 
+IN_TIME = ("encoder.name='latency'", "loss.name='first-spike'", "network.target_rate=0.7")
+EVENT_BATCHES = {
+    "784-400-10 event": ("simulation.engine='event'", *IN_TIME),
+    "784-400-10 hybrid": ("simulation.engine='hybrid'", *IN_TIME),
+    "784-400-10 event, leaky readout": ("simulation.engine='event'", *IN_TIME[::2], "loss.name='membrane-max'"),
+}
+
 
 def main():
     """Run everything; exit code 1 if a check failed or no GPU can be used."""
@@ -48,6 +55,10 @@ def main():
     for name, given in BATCHES.items():
         card.compare_batch(report, name, card.settings_of(**given))
     card.compare_runs(report, "784-400-10", card.settings_of(), 20)
+    for name, settings in EVENT_BATCHES.items():
+        chosen = card.settings_of(others=settings)
+        card.compare_event_batch(report, name, chosen)
+        card.compare_runs(report, name, chosen, 5)
     if options.epochs:
         card.compare_accuracy(report, options.epochs)
     print("\n".join(report.lines))
