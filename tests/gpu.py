@@ -1,6 +1,6 @@
 """Builds, checks and times everything that needs a GPU, in one call: ``python -m tests.gpu``.
 
-Kernel by kernel against the CPU and the serial reference, whole batches against the CPU, the same batches twice,
+Kernel by kernel against the CPU and the serial reference, whole batches of all engines against the CPU, the same twice,
 compute-sanitizer where it is installed, then seconds per epoch and a table of the kernels. Where no GPU can be used it
 says why and fails; nothing is skipped.
 """
@@ -66,6 +66,7 @@ def main():
     failed += sanitize()
     if not options.no_times:
         timing.print_epochs()
+        timing.print_event_epochs(EVENT_BATCHES)
         timing.print_kernels()
         timing.print_kernels(batch=500)
     for name in failed:
