@@ -18,16 +18,10 @@ class Pool:
         Largest batch.
     spare : float
         Share of what is asked for that is added when memory must grow.
-
-    Attributes
-    ----------
-    bytes : int
-        Allocated so far.
     """
 
     def __init__(self, batch, spare=0.0):
         self.batch = batch
-        self.bytes = 0
         self._spare, self._memory = spare, {}
 
     def array(self, name, n_samples, shape, dtype):
@@ -53,7 +47,6 @@ class Pool:
                 f"target = 'cuda': out of device memory: {name} needs {wanted / 2**20:.0f} MiB, {free / 2**20:.0f} "
                 f"of {total / 2**20:.0f} are free; lower training.batch_size or simulation.n_steps"
             )
-        self.bytes += wanted
         return empty(max(size, 1), dtype)
 
 
