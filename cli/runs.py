@@ -44,4 +44,4 @@ def session_of(run, settings=None, flags=None, target="cpu"):
             f"network.layers = {'-'.join(map(str, chosen.network.layers))}: the network of {run} is "
             f"{'-'.join(map(str, network.layers))}"
         )
-    return session_class(target, chosen)(chosen, list(network.astype(config.precision(chosen)).weights))
+    return session_class(target)(chosen, list(network.astype(config.precision(chosen)).weights))

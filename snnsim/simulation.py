@@ -115,7 +115,7 @@ def simulate(
     synapse : {"auto", "gather", "pattern", "dense"}
         How the clock sums synaptic input.
     target : {"cpu", "cuda", "auto"}
-        Where the clock runs. ``cuda`` never falls back to the CPU.
+        Where the engine runs. ``cuda`` never falls back to the CPU.
 
     Returns
     -------

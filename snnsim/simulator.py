@@ -35,8 +35,7 @@ class Simulator:
     scheme, impulse, record, record_layers, record_neurons, record_every, precision, synapse
         As in :func:`snnsim.simulation.simulate`.
     target : {"cpu", "cuda", "auto"}
-        Where batches are computed. ``cuda`` never falls back to the CPU; ``auto`` takes it for the clock where it can
-        be used.
+        Where batches are computed. ``cuda`` never falls back to the CPU; ``auto`` takes it where it can be used.
 
     Attributes
     ----------
@@ -97,10 +96,10 @@ class Simulator:
                 engine, network.parameters, network.readout, dt=dt, n_steps=n_steps, precision=precision, **options
             )
         self.ahead = 0
-        if choose_target(target, engine) == "cuda":
-            from snnsim.engines.recording_cuda import CudaRecordingEngine
+        if choose_target(target) == "cuda":
+            from snnsim.engines.recording_cuda import CudaEventRecordingEngine, CudaRecordingEngine
 
-            self.engine = CudaRecordingEngine(self.engine, network.layers)
+            self.engine = (CudaRecordingEngine if clock else CudaEventRecordingEngine)(self.engine, network.layers)
             self.ahead = self.engine.slots - 1
         self.network = network
         self.weights = [aligned_copy(w, self.engine.dtype) for w in network.weights]

@@ -1,6 +1,6 @@
 """Builds, checks and times everything that needs a GPU, in one call: ``python -m tests.gpu``.
 
-Kernel by kernel against the CPU and the serial reference, whole batches against the CPU, the same batches twice,
+Kernel by kernel against the CPU and the serial reference, whole batches of all engines against the CPU, the same twice,
 compute-sanitizer where it is installed, then seconds per epoch and a table of the kernels. Where no GPU can be used it
 says why and fails; nothing is skipped.
 """
@@ -20,6 +20,13 @@ BATCHES = {
     "784-400-10 surrogate": {"others": ("gradient.method='surrogate'",)},
     "784-400-10 dense": {"others": ("simulation.synapse='dense'",)},
     "784-1000-1000-10, batch 500": {"layers": (784, 1000, 1000, 10), "batch_size": 500},
+}
+
+IN_TIME = ("encoder.name='latency'", "loss.name='first-spike'", "network.target_rate=0.7")
+EVENT_BATCHES = {
+    "784-400-10 event": ("simulation.engine='event'", *IN_TIME),
+    "784-400-10 hybrid": ("simulation.engine='hybrid'", *IN_TIME),
+    "784-400-10 event, leaky readout": ("simulation.engine='event'", *IN_TIME[::2], "loss.name='membrane-max'"),
 }
 
 
@@ -48,6 +55,10 @@ def main():
     for name, given in BATCHES.items():
         card.compare_batch(report, name, card.settings_of(**given))
     card.compare_runs(report, "784-400-10", card.settings_of(), 20)
+    for name, settings in EVENT_BATCHES.items():
+        chosen = card.settings_of(others=settings)
+        card.compare_event_batch(report, name, chosen)
+        card.compare_runs(report, name, chosen, 5)
     if options.epochs:
         card.compare_accuracy(report, options.epochs)
     print("\n".join(report.lines))
@@ -55,6 +66,7 @@ def main():
     failed += sanitize()
     if not options.no_times:
         timing.print_epochs()
+        timing.print_event_epochs(EVENT_BATCHES)
         timing.print_kernels()
         timing.print_kernels(batch=500)
     for name in failed:

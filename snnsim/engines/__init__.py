@@ -35,14 +35,41 @@ def make_engine(name, parameters, readout, *, dt, n_steps, precision, max_invers
     raise InputError(f"engine = {name!r}: must be one of clock, hybrid, event")
 
 
-def choose_target(target, engine):
+def make_device_engine(engine, layers, batch, **options):
+    """Make the engine on a GPU that computes what ``engine`` computes on the CPU.
+
+    Parameters
+    ----------
+    engine : ClockEngine, HybridEngine or EventEngine
+        Whose constants and options hold.
+    layers : sequence of int
+        Sizes from the input to the output.
+    batch : int
+        Largest batch.
+    **options
+        Further arguments of its class.
+
+    Raises
+    ------
+    InputError
+        If the device's memory does not suffice, or the engine there lacks what ``engine`` has.
+    """
+    if engine.name == "clock":
+        from snnsim.engines.clock_cuda import CudaClockEngine
+
+        return CudaClockEngine(engine, layers, batch, **options)
+    from snnsim.engines.event_cuda import CudaEventEngine, CudaHybridEngine
+
+    return (CudaHybridEngine if engine.name == "hybrid" else CudaEventEngine)(engine, layers, batch, **options)
+
+
+def choose_target(target):
     """Resolve where an engine runs.
 
     Parameters
     ----------
     target : {"cpu", "cuda", "auto"}
-        ``auto`` is ``cuda`` where it can be used and the engine runs there, else ``cpu``.
-    engine : {"clock", "hybrid", "event"}
+        ``auto`` is ``cuda`` where it can be used, else ``cpu``.
 
     Returns
     -------
@@ -53,10 +80,8 @@ def choose_target(target, engine):
     InputError
         For an unknown target, and if CUDA is wanted and cannot be used, with what is missing.
     """
-    if target == "cpu" or (target == "auto" and engine != "clock"):
+    if target == "cpu":
         return "cpu"
-    if target == "cuda" and engine != "clock":
-        raise InputError(f"simulation.engine = {engine!r}: not available with target = 'cuda', which runs only clock")
     from snnsim.kernels.cuda import compiler
 
     return compiler.choose_target(target)

@@ -5,15 +5,15 @@ steps and with the same order of sums. Instead of growing, lists of spikes have 
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from snnsim.engines.clock import CHUNK
+from snnsim.engines.device import DeviceNetwork, Pool
 from snnsim.errors import InputError
 from snnsim.kernels import cuda
-from snnsim.kernels.cuda import dense, encoding, lif, words
-from snnsim.kernels.cuda.compiler import empty, free_memory, nothing
+from snnsim.kernels.cuda import dense, encoding, lif, losses, words
+from snnsim.kernels.cuda.compiler import empty, nothing, synchronize, to_device, to_host
 
 STEPS = 32
 
@@ -31,37 +31,6 @@ class DeviceSpikes:
     rows: object
     row_ptr: object
     words: object
-
-
-class Pool:
-    """Device arrays by name, allocated for the largest batch; smaller batches use their beginning.
-
-    Parameters
-    ----------
-    batch : int
-        Largest batch.
-    """
-
-    def __init__(self, batch):
-        self.batch = batch
-        self.bytes = 0
-        self._arrays = {}
-
-    def array(self, name, n_samples, shape, dtype):
-        """Array ``(n_samples, *shape)``, a view of what ``name`` stands for."""
-        size = int(np.prod(shape))
-        if name not in self._arrays:
-            dtype = np.dtype(dtype)
-            wanted = self.batch * size * dtype.itemsize
-            free, total = free_memory()
-            if wanted > free:
-                raise InputError(
-                    f"target = 'cuda': out of device memory: {name} needs {wanted / 2**20:.0f} MiB, {free / 2**20:.0f} "
-                    f"of {total / 2**20:.0f} are free; lower training.batch_size or simulation.n_steps"
-                )
-            self._arrays[name] = empty(max(self.batch * size, 1), dtype)
-            self.bytes += wanted
-        return self._arrays[name][: n_samples * size].reshape(n_samples, *shape)
 
 
 @dataclass
@@ -86,7 +55,7 @@ class _Layer:
     total: object
 
 
-class CudaClockEngine:
+class CudaClockEngine(DeviceNetwork):
     """Forward and backward pass on the device.
 
     Parameters
@@ -104,15 +73,6 @@ class CudaClockEngine:
     every : int
         Keep them after every ``every``-th step.
 
-    Attributes
-    ----------
-    flat_weights, flat_gradient : device array
-        All layers, one after another; what an optimiser updates at once.
-    weights, gradients : list of device array, each (N_in, N_out)
-        Views of the flat arrays.
-    squares : device array
-        Sums of squares of parts of the gradient, after :meth:`backward`.
-
     Raises
     ------
     InputError
@@ -120,27 +80,17 @@ class CudaClockEngine:
     """
 
     def __init__(self, clock, layers, batch, *, learns=True, trace=(), every=1):
-        self.clock, self.layers = clock, tuple(layers)
+        super().__init__(layers, clock.dtype, Pool(batch))
+        self.clock = clock
         self._learns, self._trace, self._every = learns, frozenset(trace), every
-        self.dtype, self.n_steps = clock.dtype, clock.n_steps
+        self.n_steps = clock.n_steps
         if "pattern" in clock.plan:
             raise InputError("simulation.synapse = 'pattern': with target = 'cuda' must be one of auto, gather, dense")
         self.dense = ["dense" == way for way in clock.plan]
         for n in self.layers:
             encoding.shared_bytes(n)
-        self.pool = Pool(batch)
-        shapes = list(pairwise(self.layers))
-        sizes = [a * b for a, b in shapes]
-        ends = np.cumsum([0, *sizes])
-        self.flat_weights, self.flat_gradient = (empty(int(ends[-1]), self.dtype) for _ in range(2))
-        self.weights, self.gradients = (
-            [flat[a:b].reshape(*s) for (a, b), s in zip(pairwise(ends), shapes, strict=True)]
-            for flat in (self.flat_weights, self.flat_gradient)
-        )
-        parts = np.cumsum([0, *(words.n_squares(s) for s in shapes)])
-        self.squares = empty(int(parts[-1]), self.dtype)
-        self._squares = [self.squares[a:b] for a, b in pairwise(parts)]
-        self.totals = [empty(1, np.int64) for _ in shapes]
+        self._totals = [empty(1, np.int64) for _ in self.weights]
+        self.take_spikes()
         self._batches, self._inputs = {}, {}
 
     @property
@@ -155,9 +105,19 @@ class CudaClockEngine:
         return self._inputs[n_samples, slot]
 
     def output(self, n_samples):
-        """Last layer: its :class:`DeviceSpikes` and membrane (B, T, C), which is empty unless it is a readout."""
-        last = self._batch(n_samples)[-1]
-        return last.spikes, last.v_trace
+        """Spikes of the last layer: neurons (B, cap) int32, ascending in time, and counts (B,)."""
+        return _listed(self._batch(n_samples)[-1].spikes)
+
+    def output_times(self, n_samples):
+        """Give the times of these spikes, (B, cap) float."""
+        spikes = self._batch(n_samples)[-1].spikes
+        times = self.pool.array("times", n_samples, spikes.rows.shape[1:], self.dtype)
+        losses.spike_times(spikes.row_ptr, self.clock.dt, times)
+        return times
+
+    def output_membrane(self, n_samples):
+        """Membrane of a readout, (B, T, C)."""
+        return self._batch(n_samples)[-1].v_trace
 
     def recorded(self, n_samples):
         """List what each layer did: its :class:`DeviceSpikes` (None for a readout), membrane and current.
@@ -170,12 +130,17 @@ class CudaClockEngine:
         ]
 
     def presynaptic(self, n_samples, inputs):
-        """Spikes that reach the last layer."""
-        return self._batch(n_samples)[-2].spikes if len(self.weights) > 1 else inputs
+        """Spikes that reach the last layer: neurons (B, cap) int32 and counts (B,)."""
+        return _listed(self._batch(n_samples)[-2].spikes if len(self.weights) > 1 else inputs)
 
-    def measure_last_gradient(self):
-        """Renew the last layer's part of :attr:`squares` after its gradient was changed."""
-        words.gradient_squares(self.gradients[-1], self._squares[-1])
+    def take_spikes(self):
+        """Spikes of each layer since the last call; waits for the device."""
+        synchronize()
+        counts = []
+        for total in self._totals:
+            counts.append(int(to_host(total)[0]))
+            to_device(np.zeros(1, np.int64), total)
+        return counts
 
     def forward(self, inputs):
         """Simulate a batch.
@@ -288,7 +253,7 @@ class CudaClockEngine:
             x=x,
             spike_adjoint=shared("adjoint for spikes", span, n) if index and self._learns else nothing(3, self.dtype),
             rows=x.reshape(n_samples * span, n),
-            total=self.totals[index],
+            total=self._totals[index],
         )
 
     def _sum_input(self, index, inputs, k0, k1, x):
@@ -314,7 +279,7 @@ class CudaClockEngine:
         cuda.dense_spikes_by_neuron(given.rows, given.row_ptr, k0, k1, span, spikes)
         dense.dense_gradient(spikes, layer.rows, not last, gradient)
         if k0 == 0:
-            words.gradient_squares(gradient, self._squares[index])
+            self.measure_gradient(index)
 
     def _pass_down(self, index, layer, given, k0, k1, passed):
         if not self.clock.every_step:
@@ -325,3 +290,7 @@ class CudaClockEngine:
         w_t = w_t.reshape(w.shape[1], w.shape[0])
         dense.transposed(w, w_t)
         dense.dense_error_from(layer.spike_adjoint, w_t, k1 - k0, passed, k0)
+
+
+def _listed(spikes):
+    return spikes.rows, spikes.row_ptr[:, -1]

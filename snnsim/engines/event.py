@@ -36,6 +36,49 @@ class _Layer:
     counts: np.ndarray | None = None
 
 
+def neuron_constants(p):
+    """``(v_threshold, v_reset, r, tau_mem, tau_syn)`` of a layer's parameters, as the kernels take them."""
+    return (float(p.threshold), float(p.reset_value), float(p.r), float(p.tau_mem), float(p.tau_syn))
+
+
+def room_for(layer, counts, stalled, cap):
+    """Room that a layer's spikes need, after a forward pass that had room for ``cap`` in a sample.
+
+    Parameters
+    ----------
+    layer : int
+    counts : ndarray, (B,) int64
+        Spikes of each sample, stored or not.
+    stalled : ndarray, (B,) int64
+        A neuron that stalled, or -1.
+    cap : int
+
+    Returns
+    -------
+    int
+        ``cap`` if they fitted; else more than ``cap``, for another pass.
+
+    Raises
+    ------
+    InputError
+        If a neuron stalled, or the spikes do not fit in memory.
+    """
+    if stalled.max(initial=-1) >= 0:
+        raise InputError(
+            f"layer {layer}: neuron {stalled.max()} fires so fast that its spike times cannot be told apart; "
+            "weights must be smaller"
+        )
+    most = int(counts.max(initial=0))
+    if most <= cap:
+        return cap
+    needed = most + most // 4
+    if needed * len(counts) > MAX_SPIKES:
+        raise InputError(
+            f"layer {layer}: {most} spikes in a trial; {MAX_SPIKES} in a batch of {len(counts)} is the most allowed"
+        )
+    return needed
+
+
 class EventEngine:
     """Forward and backward pass of a feed-forward network in continuous time.
 
@@ -122,7 +165,7 @@ class EventEngine:
             If a neuron fires so fast that its spike times cannot be told apart, or spikes do not fit in memory.
         """
         weights = [np.ascontiguousarray(w, self.dtype) for w in weights]
-        slabs = [self._validated(inputs, weights)]
+        slabs = [self.validated(inputs, weights)]
         for layer, w in enumerate(weights):
             state = self._prepare(layer, slabs[-1])
             if layer == len(weights) - 1 and self.readout == "leaky":
@@ -222,7 +265,12 @@ class EventEngine:
         )
         return v, i_syn
 
-    def _validated(self, inputs, weights):
+    def adopt(self, slabs):
+        """Take the slabs of a forward pass that was computed elsewhere, for :meth:`spikes` and :meth:`trace`."""
+        self._slabs = tuple(slabs)
+
+    def validated(self, inputs, weights):
+        """Give the input's arrays as the kernels take them; raises InputError if it does not fit the network."""
         if len(weights) != len(self.parameters):
             raise InputError(f"network: {len(weights)} weight matrices; the engine has {len(self.parameters)} layers")
         if inputs.n_neurons != weights[0].shape[0]:
@@ -239,8 +287,7 @@ class EventEngine:
         return SpikeOutput(neurons, times, counts, inputs.n_neurons, self.duration)
 
     def _neuron(self, layer):
-        p = self.parameters[layer]
-        return (float(p.threshold), float(p.reset_value), float(p.r), float(p.tau_mem), float(p.tau_syn))
+        return neuron_constants(self.parameters[layer])
 
     def _prepare(self, layer, slab):
         batch, cap = slab.times.shape
@@ -274,20 +321,10 @@ class EventEngine:
             state.counts = np.empty(batch, np.int64)
             stalled = np.empty(batch, np.int64)
             self._advance(layer, state, slab, w, stalled)
-            if stalled.max(initial=-1) >= 0:
-                raise InputError(
-                    f"layer {layer}: neuron {stalled.max()} fires so fast that its spike times cannot be told apart; "
-                    "weights must be smaller"
-                )
-            most = int(state.counts.max(initial=0))
-            if most <= cap:
+            needed = room_for(layer, state.counts, stalled, cap)
+            if needed == cap:
                 return
-            cap = most + most // 4
-            if cap * batch > MAX_SPIKES:
-                raise InputError(
-                    f"layer {layer}: {most} spikes in a trial; {MAX_SPIKES} in a batch of {batch} is the most allowed"
-                )
-            self._caps[layer] = cap
+            self._caps[layer] = cap = needed
 
     def _advance(self, layer, state, slab, w, stalled):
         spiking_forward(

@@ -1,7 +1,8 @@
-"""Forward passes of the clock engine on a GPU, for recording: spikes and traces come to the host while others run."""
+"""Forward passes on a GPU for recording: of the clock, whose results come to the host while others run; in time."""
 
 import numpy as np
 
+from snnsim.engines import make_device_engine
 from snnsim.engines.clock_cuda import CudaClockEngine, DeviceSpikes
 from snnsim.engines.grid import GridSpikes, slab_of_grid
 from snnsim.engines.outputs import VoltageOutput
@@ -85,6 +86,42 @@ class CudaRecordingEngine:
     def traces(self, layer):
         """``(v, i_syn)`` of a traced layer in the batch collected last, (B, T // every, N), relative to rest."""
         return self._collected.traces[layer]
+
+
+class CudaEventRecordingEngine:
+    """What a :class:`~snnsim.simulator.Simulator` asks of an event or a hybrid engine, with its spikes from the device.
+
+    Membranes and currents are computed on the host, in closed form from the spikes.
+
+    Parameters
+    ----------
+    engine : EventEngine
+        Whose constants and options hold.
+    layers : sequence of int
+        Sizes from the input to the output.
+    """
+
+    slots = 1
+    """A batch is complete when it was launched: its layers wait for counts of spikes in any case."""
+
+    def __init__(self, engine, layers):
+        self.name, self.dtype, self.duration = engine.name, engine.dtype, engine.duration
+        self.spikes, self.trace = engine.spikes, engine.trace
+        self._engine, self._device = engine, make_device_engine(engine, layers, 1, learns=False)
+
+    def forward(self, weights, inputs):
+        """Simulate a batch; see :meth:`snnsim.engines.event.EventEngine.forward`."""
+        slab = self._engine.validated(inputs, weights)
+        if len(slab.counts) == 0:
+            return self._engine.forward(weights, slab)  # the device has no arrays without entries
+        for mine, theirs in zip(weights, self._device.weights, strict=True):
+            compiler.to_device(mine, theirs)
+        self._device.forward(self._device.upload(slab, 0))
+        slabs = self._device.to_host()
+        self._engine.adopt([slab, *slabs])
+        if self._engine.readout == "leaky":
+            return VoltageOutput(compiler.to_host(self._device.output_membrane(len(slab.counts))), self.duration)
+        return slabs[-1]
 
 
 class _Slot:

@@ -162,7 +162,7 @@ def resume(directory, listener=None, epochs=None, target="cpu", group=None):
 def _session(config, target, group, recorder, weights=None):
     """Session of a run; refuses what several processes cannot do together."""
     if group.size == 1:
-        return session_class(target, config)(config, weights)
+        return session_class(target)(config, weights)
     several = f"{group.size} processes of one training"
     if target != "cpu":
         raise InputError(f"--target {target}: {several} compute on the CPU only")

@@ -395,21 +395,20 @@ class Session:
             )
 
 
-def session_class(target, config):
-    """Class of sessions for a target and a configuration, chosen once for a run.
+def session_class(target):
+    """Class of sessions for a target, chosen once for a run.
 
     Parameters
     ----------
     target : {"cpu", "cuda", "auto"}
-        ``auto`` is ``cuda`` where it can be used and the configuration's engine runs there, else ``cpu``.
-    config : Config
+        ``auto`` is ``cuda`` where it can be used, else ``cpu``.
 
     Raises
     ------
     InputError
         If CUDA is wanted and cannot be used, with what is missing.
     """
-    if choose_target(target, config.simulation.engine) == "cpu":
+    if choose_target(target) == "cpu":
         return Session
     from snnsim.training.session_cuda import CudaSession
 

@@ -69,6 +69,30 @@ def compare_batch(report, name, chosen):
         report.check(f"{name}: gradient of weights[{index}]", error <= 1e-4, f"relative difference {error:.1e}")
 
 
+def compare_event_batch(report, name, chosen):
+    """One batch of the event or the hybrid engine in float64: spikes, loss and gradients of CPU and card."""
+    cpu_session, session = Session(chosen), CudaSession(chosen)
+    values, labels, ids = cpu_session.next_batch()
+    output = cpu_session.engine.forward(cpu_session.weights, cpu_session.inputs(values, ids, 0))
+    slabs = cpu_session.engine.spikes()[1:]
+    result = cpu_session.loss(output, labels)
+    gradients = [g.copy() for g in cpu_session.engine.backward(cpu_session.weights, result.gradient)]
+    loss, _ = session.step()
+    compiler.synchronize()
+    for index, (slab, found) in enumerate(zip(slabs, session._device.to_host(), strict=True)):
+        same, late = np.array_equal(slab.counts, found.counts), 0.0
+        for b, count in enumerate(slab.counts if same else ()):
+            same &= np.array_equal(found.neurons[b, :count], slab.neurons[b, :count])
+            late = max(late, np.abs(found.times[b, :count] - slab.times[b, :count]).max(initial=0))
+        told = f"{int(slab.counts.sum())} spikes, {'equal' if same else 'different'}; times differ by {late:.1e}"
+        report.check(f"{name}: spikes of layer {index}", same and late <= 1e-9, told)
+    error = abs(loss - result.loss.mean()) / abs(result.loss.mean())
+    report.check(f"{name}: loss", error <= 1e-9, f"relative difference {error:.1e}")
+    for index, (mine, theirs) in enumerate(zip(session._device.gradients, gradients, strict=True)):
+        error = np.abs(compiler.to_host(mine) - theirs).max() / max(np.abs(theirs).max(), 1e-30)
+        report.check(f"{name}: gradient of weights[{index}]", error <= 1e-6, f"relative difference {error:.1e}")
+
+
 def compare_runs(report, name, chosen, batches):
     """The same batches twice: every bit of the weights and of the optimiser's state."""
     states = []

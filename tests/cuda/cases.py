@@ -138,10 +138,13 @@ def event_cases(dtype, n_samples, n_in, n_hidden, n_classes, array, cap=2000):
     width, n_blocks, n_groups = event_backward.partition(B, H)
     given = i(B, N), f(B, N), i(B, N + 1), i(B), f(B, N, 4)
     lists = i(B, cap), f(B, cap), i(B, cap), f(B, cap, 3)
+    # Losses of weights of any dtype are evaluated in float64, as spike times are.
+    slab, labels, by_class = (*lists[:2], long(B), long(B)), long(B), f(B, C)
+    found = real(B), long(B)
     order, block_ptr = i(B, cap), i(B, n_blocks + 1)
     readout = (*given, real(H, C), neuron, f(50))
     return [
-        ("find_instants", event_forward.find_instants, (given[1], given[3], 4.0, 1.0, 0.5, *given[2:])),
+        ("find_instants", event_forward.find_instants, (given[1], long(B), 4.0, 1.0, 0.5, *given[2:])),
         ("spiking_forward", event_forward.spiking_forward, (*given, real(N, H), neuron, 4.0, *lists, long(B), long(B))),
         ("hybrid_forward", event_hybrid.hybrid_forward, (
             *given, real(N, H), neuron, 4.0, 50, *lists, long(B), long(B), long(B))),
@@ -150,6 +153,17 @@ def event_cases(dtype, n_samples, n_in, n_hidden, n_classes, array, cap=2000):
             given[0], given[2], given[4], real(N, H), neuron, 1e4, lists[0], lists[2], lists[3], f(B, cap), order,
             block_ptr, width, real(n_groups, N, H), f(n_blocks, B, N))),
         ("add_parts", event_backward.add_parts, (real(n_groups, N, H), real(N, H))),
+        ("add_parts of errors", event_backward.add_parts, (f(n_blocks, B, N), f(B, N))),
         ("readout_forward", event_readout.readout_forward, (*readout, real(B, 50, C))),
         ("readout_backward", event_readout.readout_backward, (*readout, f(B, 50, C), real(n_groups, H, C), f(B, N))),
+        ("count_loss in time", losses.count_loss_with_error, (
+            lists[0], long(B), labels, f(2), *found, by_class, f(B, cap))),
+        ("first_spike_loss in time", losses.first_spike_loss, (*slab, 4.0, 0.2, *found, by_class)),
+        ("first_spike_error in time", losses.first_spike_error, (lists[0], long(B), by_class, f(B, cap))),
+        ("van_rossum_loss in time", losses.van_rossum_loss, (
+            *slab, f(2, 15), long(2), C, 0.2, *found, f(B, cap))),
+        ("membrane_loss in time", losses.membrane_loss, (real(B, 50, C), labels, False, *found, f(B, 50, C))),
+        ("silent_labels in time", losses.silent_labels, (lists[0], long(B), labels, labels)),
+        ("silent_drive in time", losses.silent_drive, (
+            lists[0], long(B), labels, np.dtype(dtype).type(0.1), real(H, C))),
     ]  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from snnsim.errors import InputError
 from snnsim.kernels.cuda import event_backward, event_forward, event_hybrid, event_readout
 from snnsim.kernels.events import backward, forward, hybrid, readout
-from tests.cuda.device import OVERFLOW, off, on, somewhere_to_run  # noqa: F401
+from tests.cuda.device import OVERFLOW, assert_same, off, on, somewhere_to_run  # noqa: F401
 
 pytestmark = OVERFLOW
 
@@ -72,7 +72,7 @@ def assert_same_lists(mine, theirs):
         np.testing.assert_array_equal(a, b)
     for a, b in zip(mine[:4], theirs[:4], strict=True):
         for s, count in enumerate(counts):
-            np.testing.assert_array_equal(a[s, :count], b[s, :count])
+            assert_same(a[s, :count], b[s, :count])
 
 
 @pytest.mark.parametrize("neuron", NEURONS)
@@ -84,7 +84,7 @@ def test_find_instants(neuron):
     )
     assert 0 == theirs[1][1] < theirs[1][0] < counts_in[0]  # an empty sample, and simultaneous spikes
     for a, b in zip(mine, theirs, strict=True):
-        np.testing.assert_array_equal(a, b)
+        assert_same(a, b)
 
 
 def weights(dtype=np.float64, n_in=9, n_out=7, seed=2):
@@ -189,7 +189,7 @@ def test_spiking_backward(neuron, dtype, n_groups, wanted):
         event_backward.spiking_backward, backward.spiking_backward, arguments, parts
     )
     assert np.abs(theirs).max() > 0.1
-    np.testing.assert_array_equal(grad, theirs)
+    assert_same(grad, theirs)
     # The CPU leaves the order of an inner product to the compiler.
     np.testing.assert_allclose(errors, expected, rtol=1e-12, atol=1e-12)
     (total,), (sums,) = both(event_backward.add_parts, backward.add_parts, (theirs,), (np.ones_like(w),))
@@ -200,12 +200,12 @@ def test_spiking_backward(neuron, dtype, n_groups, wanted):
 def test_readout(neuron, wanted):
     given = *arranged(*inputs(), neuron), weights(), neuron, np.arange(1, 8) * 0.5
     mine, theirs = both(event_readout.readout_forward, readout.readout_forward, given, (np.ones((3, 7, 7)),))
-    np.testing.assert_array_equal(mine[0], theirs[0])
+    assert_same(mine[0], theirs[0])
     assert np.abs(theirs[0]).max() > 0.5
     dv = np.random.default_rng(4).standard_normal((3, 7, 7))
     out = np.ones((2, 9, 7)), np.zeros((3, 24) if wanted else (0, 0))
     (grad, e), (expected, errors) = both(event_readout.readout_backward, readout.readout_backward, (*given, dv), out)
-    np.testing.assert_array_equal(grad, expected)
+    assert_same(grad, expected)
     # The CPU leaves the order of an inner product to the compiler.
     np.testing.assert_allclose(e, errors, rtol=1e-12, atol=1e-12)
 

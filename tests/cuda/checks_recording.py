@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from snnsim_cli.main import main
 
-from snnsim import InputError, LIFParameters, Network, Spikes, config, open_traces, simulate
+from snnsim import InputError, LIFParameters, Network, Spikes, config, open_traces
 from snnsim.kernels.cuda import compiler
 from snnsim.models import save_model
 from snnsim.recording.stream import open_writer, record
@@ -79,11 +79,6 @@ def test_what_was_launched_before_an_error_is_written(tmp_path):
         record(simulator, writer, [(spikes, {}), (other, {})])
     with open_traces(tmp_path / "t") as traces:
         assert len(traces) == 2
-
-
-def test_other_engines_are_refused():
-    with pytest.raises(InputError, match="engine = 'event': not available with target = 'cuda'"):
-        simulate(network("leaky"), inputs(1, 9), "event", target="cuda")
 
 
 SETTINGS = (

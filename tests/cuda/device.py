@@ -31,6 +31,14 @@ def off(array):
     return compiler.to_host(array)
 
 
+def assert_same(mine, theirs):
+    """Equal bits in the simulator; on a GPU, whose exponentials and logarithms end in other bits, nearly so."""
+    if compiler.SIMULATED or np.asarray(theirs).dtype.kind != "f":
+        np.testing.assert_array_equal(mine, theirs)
+    else:
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5 * np.abs(theirs).max(initial=0))
+
+
 def words_of(rows, row_ptr, n_neurons):
     """Words by neuron of spike lists."""
     n_steps = row_ptr.shape[1] - 1

@@ -14,7 +14,7 @@ WITH_CUDA = importlib.util.find_spec("numba_cuda") is not None
 
 
 def test_choice():
-    assert compiler.choose_target("cpu") == "cpu"
+    assert choose_target("cpu") == compiler.choose_target("cpu") == "cpu"
     assert compiler.choose_target("auto") == ("cuda" if compiler.availability().usable else "cpu")
     with pytest.raises(InputError, match="must be one of cpu, cuda, auto"):
         compiler.choose_target("gpu")
@@ -31,18 +31,18 @@ def test_cuda_never_falls_back(monkeypatch):
     assert compiler.choose_target("auto") == "cpu"
 
 
-def test_engines_that_run_only_on_the_cpu(monkeypatch):
-    monkeypatch.setattr(compiler, "availability", lambda: compiler.Availability("a GPU", "13.0", "x", None, None))
-    assert choose_target("auto", "clock") == "cuda"
-    for engine in ("event", "hybrid"):
-        assert choose_target("auto", engine) == "cpu"
-        with pytest.raises(InputError, match=f"{engine}': not available with target = 'cuda', which runs only clock"):
-            choose_target("cuda", engine)
+@pytest.mark.parametrize("engine", ["clock", "hybrid", "event"])
+def test_every_engine_wants_what_is_there(monkeypatch, engine):
+    missing = compiler.Availability(None, None, None, "the package numba-cuda", "pip install 'snnsim[cuda13]'")
+    monkeypatch.setattr(compiler, "availability", lambda: missing)
+    with pytest.raises(InputError, match="missing: the package numba-cuda"):
+        CudaSession(config.load(None, [f"simulation.engine='{engine}'"]))
 
 
-def test_micro_batches_belong_to_the_cpu():
+@pytest.mark.parametrize("engine", ["clock", "hybrid", "event"])
+def test_micro_batches_belong_to_the_cpu(engine):
     with pytest.raises(InputError, match=r"training\.micro_batches = 2: target = 'cuda' has none"):
-        CudaSession(config.load(None, ["training.micro_batches=2"]))
+        CudaSession(config.load(None, [f"simulation.engine='{engine}'", "training.micro_batches=2"]))
 
 
 def test_what_is_missing():

@@ -47,6 +47,12 @@ def print_epochs(cases=None):
         print(f"{name:20}{n_steps:6}{batch:6}{ours:>16}{limit:>16}  {others or 'none installed'}", flush=True)
 
 
+def print_event_epochs(cases):
+    """Print seconds per epoch of the event and the hybrid engine; ``cases`` are settings by name."""
+    for name, settings in cases.items():
+        print(f"{name}: {epoch_seconds(SHAPES[0], 50, 50, others=settings)[0]:.2f} s/epoch", flush=True)
+
+
 def dense_seconds(layers, n_steps, batch):
     """Seconds per epoch of the three dense products a layer (input, gradient, error) alone, in float32; or None."""
     try:

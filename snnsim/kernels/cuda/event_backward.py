@@ -97,6 +97,58 @@ def leave_errors(parts, sums, spikes, filled, tau_syn, e_in):
     cuda.syncthreads()
 
 
+@device
+def arrive(
+    first, last, neurons_in, w, b, n, inside, lambda_v, lambda_q, pull, tau_syn, grad_parts, group, e_parts, k, wanted,
+    parts, sums, spikes, filled,
+):  # fmt: skip
+    """Differentiate by the weights and times of an instant's input spikes; called by all threads of a block.
+
+    Parameters
+    ----------
+    first, last : int
+        The instant's input spikes ``first:last``.
+    neurons_in, w : ndarray
+        As in :func:`spiking_backward`.
+    b, n : int
+        Sample and neuron.
+    inside : bool
+        Whether there is such a neuron.
+    lambda_v, lambda_q, pull, tau_syn : float
+        Its adjoint, and constants.
+    grad_parts, group, e_parts, k
+        Added to ``grad_parts[group]``; stored in ``e_parts[k, b]``.
+    wanted : bool
+        Whether errors of input spikes are.
+    parts, sums, spikes : ndarray
+        Shared: products not yet summed, as in :func:`leave_errors`.
+    filled : int
+        How many spikes have products there.
+
+    Returns
+    -------
+    int
+        ``filled`` after this instant; the products that remain are for :func:`leave_errors`.
+    """
+    tid, n_threads = cuda.threadIdx.x, cuda.blockDim.x
+    for j in range(first, last):
+        i = neurons_in[b, j]
+        if inside:
+            grad_parts[group, i, n] += lambda_q
+        if wanted:
+            product = 0.0
+            if inside:
+                product = float(w[i, n]) * adjoint_arrival(float(lambda_v), float(lambda_q), pull)
+            parts[filled * n_threads + tid] = product
+            if tid == 0:
+                spikes[filled] = j
+            filled += 1
+            if filled == ROWS:
+                leave_errors(parts, sums, spikes, filled, tau_syn, e_parts[k, b])
+                filled = 0
+    return filled
+
+
 @kernel
 def _spiking_backward(
     neurons_in, instants, flows, w, neuron, max_inverse_slope, neurons, intervals, marks, e, order, block_ptr, width,
@@ -141,21 +193,10 @@ def _spiking_backward(
                     lambda_v = real(a_vv * before)
                     lambda_q = real(lambda_q + gain * a_vu * (before - after))
                 at -= 1
-            for j in range(instants[b, m], instants[b, m + 1]):
-                i = neurons_in[b, j]
-                if inside:
-                    grad_parts[group, i, n] += lambda_q
-                if wanted:
-                    product = 0.0
-                    if inside:
-                        product = float(w[i, n]) * adjoint_arrival(float(lambda_v), float(lambda_q), pull)
-                    parts[filled * n_threads + tid] = product
-                    if tid == 0:
-                        spikes[filled] = j
-                    filled += 1
-                    if filled == ROWS:
-                        leave_errors(parts, sums, spikes, filled, tau_syn, e_parts[k, b])
-                        filled = 0
+            filled = arrive(
+                instants[b, m], instants[b, m + 1], neurons_in, w, b, n, inside, lambda_v, lambda_q, pull, tau_syn,
+                grad_parts, group, e_parts, k, wanted, parts, sums, spikes, filled,
+            )  # fmt: skip
         if wanted:
             leave_errors(parts, sums, spikes, filled, tau_syn, e_parts[k, b])
 

@@ -218,7 +218,18 @@ def spiking_forward(
 
     Of several neurons that stall in a sample, ``stalled`` names the one with the largest number.
     """
-    raw = lists_like(neurons, times, intervals, marks)
+    lists = neurons, times, intervals, marks
+    spiking_forward_with(
+        lists_like(*lists), neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, *lists, counts,
+        stalled,
+    )  # fmt: skip
+
+
+def spiking_forward_with(
+    raw, neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, neurons, times, intervals, marks,
+    counts, stalled,
+):  # fmt: skip
+    """:func:`spiking_forward` with memory for its lists before they are ordered, as :func:`lists_like` makes it."""
     begin(counts, stalled)
     n_tiles, block = tiles(w.shape[1], BLOCK, WARP)
     launch(

@@ -142,7 +142,18 @@ def hybrid_forward(
 
     ``stalled`` as in :func:`snnsim.kernels.cuda.event_forward.spiking_forward`. Four launches.
     """
-    raw = lists_like(neurons, times, intervals, marks)
+    lists = neurons, times, intervals, marks
+    hybrid_forward_with(
+        lists_like(*lists), neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, n_bins, *lists,
+        counts, stalled, unseen,
+    )  # fmt: skip
+
+
+def hybrid_forward_with(
+    raw, neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, n_bins, neurons, times, intervals,
+    marks, counts, stalled, unseen,
+):  # fmt: skip
+    """:func:`hybrid_forward` with memory for its lists before they are ordered."""
     begin(counts, stalled)
     n_tiles, block = tiles(len(unseen), BLOCK)
     launch(_begin_unseen, n_tiles, block, unseen)

@@ -5,11 +5,12 @@ Names and signatures are those of :mod:`snnsim.kernels.events.readout`.
 
 import math
 
+import numpy as np
 from numba import float64, int32
 
-from snnsim.dynamics.events import adjoint_arrival, adjoint_flow, flow
-from snnsim.kernels.cuda.compiler import WARP, cuda, kernel, launch, tiles
-from snnsim.kernels.cuda.event_backward import BLOCK, PARTS, ROWS, SUMS, block_of, leave_errors
+from snnsim.dynamics.events import adjoint_flow, flow
+from snnsim.kernels.cuda.compiler import WARP, cuda, kernel, launch, nothing, tiles
+from snnsim.kernels.cuda.event_backward import BLOCK, PARTS, ROWS, SUMS, arrive, block_of, leave_errors
 from snnsim.kernels.cuda.synapse import add_staged
 
 
@@ -50,7 +51,7 @@ def readout_forward(neurons_in, times_in, instants, n_instants, flows, w, neuron
 
 @kernel
 def _readout_backward(
-    neurons_in, times_in, instants, n_instants, flows, w, neuron, sample_times, dv, grad_parts, e_in
+    neurons_in, times_in, instants, n_instants, flows, w, neuron, sample_times, dv, grad_parts, e_parts
 ):  # fmt: skip
     parts = cuda.shared.array(PARTS, float64)
     sums = cuda.shared.array(SUMS, float64)
@@ -58,10 +59,10 @@ def _readout_backward(
     _, _, r, tau_mem, tau_syn = neuron
     gain, pull = r / tau_syn, r / tau_mem
     real = w.dtype.type
-    n, n_threads, group = cuda.threadIdx.x, cuda.blockDim.x, cuda.blockIdx.x
+    n, group = cuda.threadIdx.x, cuda.blockIdx.x
     n_groups, batch = grad_parts.shape[0], n_instants.shape[0]
     inside = n < w.shape[1]
-    wanted = e_in.shape[0] > 0
+    wanted = e_parts.shape[1] > 0
     if inside:
         for i in range(grad_parts.shape[1]):
             grad_parts[group, i, n] = 0
@@ -82,23 +83,12 @@ def _readout_backward(
                     lambda_v = real(lambda_v + real(s_vv) * dv[b, k, n])
                     lambda_q = real(lambda_q + real(s_vu * gain) * dv[b, k, n])
                 k -= 1
-            for j in range(instants[b, m], instants[b, m + 1]):
-                i = neurons_in[b, j]
-                if inside:
-                    grad_parts[group, i, n] += lambda_q
-                if wanted:
-                    product = 0.0
-                    if inside:
-                        product = float(w[i, n]) * adjoint_arrival(float(lambda_v), float(lambda_q), pull)
-                    parts[filled * n_threads + n] = product
-                    if n == 0:
-                        spikes[filled] = j
-                    filled += 1
-                    if filled == ROWS:
-                        leave_errors(parts, sums, spikes, filled, tau_syn, e_in[b])
-                        filled = 0
+            filled = arrive(
+                instants[b, m], instants[b, m + 1], neurons_in, w, b, n, inside, lambda_v, lambda_q, pull, tau_syn,
+                grad_parts, group, e_parts, 0, wanted, parts, sums, spikes, filled,
+            )  # fmt: skip
         if wanted:
-            leave_errors(parts, sums, spikes, filled, tau_syn, e_in[b])
+            leave_errors(parts, sums, spikes, filled, tau_syn, e_parts[0, b])
 
 
 def readout_backward(neurons_in, times_in, instants, n_instants, flows, w, neuron, sample_times, dv, grad_parts, e_in):
@@ -106,7 +96,9 @@ def readout_backward(neurons_in, times_in, instants, n_instants, flows, w, neuro
 
     A readout has at most :data:`BLOCK` neurons.
     """
+    # As of a layer in one block.
+    e_parts = e_in.reshape(1, *e_in.shape) if e_in.size else nothing(3, np.float64)
     launch(
         _readout_backward, grad_parts.shape[0], block_of(w.shape[1]), neurons_in, times_in, instants, n_instants,
-        flows, w, neuron, sample_times, dv, grad_parts, e_in,
+        flows, w, neuron, sample_times, dv, grad_parts, e_parts,
     )  # fmt: skip

@@ -263,11 +263,11 @@ def van_rossum_amplitude(neurons, times, counts, labels, targets, target_counts,
 
 @kernel
 def _membrane_loss(v, labels, use_max, loss, prediction, dloss_dv):
-    z = cuda.shared.array(0, v.dtype)
+    z = cuda.shared.array(0, dloss_dv.dtype)
     b = cuda.blockIdx.x
     n_steps, n_classes = v.shape[1], v.shape[2]
     tid, width = cuda.threadIdx.x, cuda.blockDim.x
-    number = v.dtype.type
+    number, real = dloss_dv.dtype.type, v.dtype.type
     label = labels[b]
     for c in range(tid, n_classes, width):
         if use_max:
@@ -288,18 +288,21 @@ def _membrane_loss(v, labels, use_max, loss, prediction, dloss_dv):
             found = False
             for k in range(n_steps):
                 first = not found and v[b, k, c] == z[c]
-                dloss_dv[b, k, c] = d if first else number(0)
+                dloss_dv[b, k, c] = real(d) if first else real(0)
                 found = found or first
         else:
             d /= number(n_steps)
             for k in range(n_steps):
-                dloss_dv[b, k, c] = d
+                dloss_dv[b, k, c] = real(d)
 
 
 def membrane_loss(v, labels, use_max, loss, prediction, dloss_dv):
-    """Cross-entropy of a readout's membrane; see :func:`snnsim.kernels.cpu.membrane_loss`."""
+    """Cross-entropy of a readout's membrane; see :func:`snnsim.kernels.cpu.membrane_loss`.
+
+    It is evaluated in the dtype of ``dloss_dv``, whose entries are rounded to that of ``v``.
+    """
     shape = v.shape[0], v.shape[2]
-    _launch(_membrane_loss, shape, 1, v.dtype, v, labels, use_max, loss, prediction, dloss_dv)
+    _launch(_membrane_loss, shape, 1, dloss_dv.dtype, v, labels, use_max, loss, prediction, dloss_dv)
 
 
 @kernel
