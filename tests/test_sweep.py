@@ -219,6 +219,8 @@ def test_a_point_that_fails_costs_only_itself_and_is_tried_again(pool, base, tmp
 
 
 def workers(pool):
+    """Processes of the two workers, as soon as one that an earlier test killed is back."""
+    pool._client.wait_for_workers(2, timeout=60)
     return list(pool._client.run(os.getpid).values())
 
 
@@ -249,16 +251,17 @@ def test_a_killed_process_loses_nothing_but_its_batches(pool, base, tmp_path, vi
     assert weights(tmp_path / "alone") == weights(tmp_path / interrupted)
 
 
-def test_without_retries_the_end_of_a_process_is_the_reason(pool):
+def test_without_retries_the_end_of_a_process_is_the_reason(pool, tmp_path):
     errors = [task.outcome.error for task in pool.run([Task("a", os.abort, ()), Task("b", os._exit, (3,))])]
     assert sorted(errors) == ["its process ended with code 3", "its process was killed by SIGABRT"]
-    victims = workers(pool)
+    victims, begun = workers(pool), tmp_path / "begun"
 
     def kill(running):
-        while victims:
+        # Not before a worker has the task: it would only be given to the next one.
+        while begun.exists() and victims:
             os.kill(victims.pop(), signal.SIGKILL)
 
-    (task,) = pool.run([Task("c", time.sleep, (60,))], tick=kill)
+    (task,) = pool.run([Task("c", os.system, (f"touch '{begun}'; sleep 60",))], tick=kill)
     assert task.outcome.error == "its worker died"
 
 
