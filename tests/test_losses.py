@@ -78,6 +78,7 @@ def test_a_blend_s_loss_is_the_blend_of_losses(name, smoothing):
     made, output = loss(name, label_smoothing=smoothing), VoltageOutput(v, STEPS * DT)
     others, shares = (LABELS + [0, 1, 2]) % CLASSES, np.array([0.3, 0.5, 0.1])
     blended, mine, other = made(output, LABELS, (others, shares)), made(output, LABELS), made(output, others)
+    # All in float64, of order one: sums of a few rounded terms.
     np.testing.assert_allclose(blended.loss, (1 - shares) * mine.loss + shares * other.loss, rtol=1e-12)
     share = shares[:, None, None]
     expected = (1 - share) * mine.gradient + share * other.gradient

@@ -1,11 +1,9 @@
 """The event and the hybrid engine on the device beside the CPU's, in Numba's simulator or on a GPU."""
 
-import sys
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from snnsim_cli.main import main
 
 from snnsim import InputError, LIFParameters, Network, Spikes, config, open_traces, simulate
 from snnsim.engines import make_device_engine, make_engine
@@ -260,17 +258,6 @@ def test_input_that_does_not_fit_and_no_trials():
         simulate(network("leaky"), spikes, "event", target="cuda")
     none = Spikes(np.zeros(1, np.int64), np.empty(0), np.empty(0, np.int32), 6, 4.0)
     assert len(simulate(network("spiking"), none, "event", target="cuda")["output"].spikes) == 0
-
-
-@pytest.fixture
-def command(monkeypatch):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["snnsim", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        assert end.value.code == 0
-
-    return run
 
 
 def test_commands(tmp_path, command):

@@ -1,11 +1,9 @@
 """Recordings made on the device beside those of the CPU, in Numba's simulator or on a GPU."""
 
-import sys
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from snnsim_cli.main import main
 
 from snnsim import InputError, LIFParameters, Network, Spikes, config, open_traces
 from snnsim.kernels.cuda import compiler
@@ -86,17 +84,6 @@ SETTINGS = (
     "training.batch_size=2", "training.epochs=1", "simulation.synapse='gather'", "simulation.n_steps=8",
     "simulation.dt=0.2", "optimizer.lr=0.05", "network.init_scale=3.0", "encoder.name='regular'",
 )  # fmt: skip
-
-
-@pytest.fixture
-def command(monkeypatch):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["snnsim", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        assert end.value.code == 0
-
-    return run
 
 
 def test_command_records_batches_of_a_training(tmp_path, command):

@@ -1,4 +1,7 @@
-"""One shared array for all threads of a block: Numba's simulator gives two that ask at the same moment one each."""
+"""Commands to run, and a guard of Numba's simulator: one shared array for all threads of a block.
+
+The simulator gives two threads that ask at the same moment one each.
+"""
 
 import importlib
 import os
@@ -6,6 +9,7 @@ import sys
 import threading
 
 import numpy as np
+import pytest
 
 if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
     importlib.import_module("snnsim.kernels.cuda")  # before Numba: it says where compiled code is kept
@@ -30,3 +34,17 @@ if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
             return self._allocations[place]
 
     FakeCUDAShared.array = array
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Run a command of the command line, which must succeed."""
+    from snnsim_cli.main import main
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["snnsim", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 0
+
+    return run
