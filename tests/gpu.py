@@ -1,8 +1,8 @@
 """Builds, checks and times everything that needs a GPU, in one call: ``python -m tests.gpu``.
 
 Kernel by kernel against the CPU and the serial reference, whole batches of all engines against the CPU, the same twice,
-compute-sanitizer where it is installed, then seconds per epoch and a table of the kernels. Where no GPU can be used it
-says why and fails; nothing is skipped.
+what a user meets when things go wrong, compute-sanitizer where it is installed, then seconds per epoch and a table of
+the kernels. Where no GPU can be used it says why and fails; nothing is skipped.
 """
 
 import argparse
@@ -31,27 +31,39 @@ EVENT_BATCHES = {
 
 
 def main():
-    """Run everything; exit code 1 if a check failed or no GPU can be used."""
+    """Run everything, or the parts asked for; exit code 1 if a check failed or no GPU can be used."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=0, help="also compare the accuracy after so many epochs")
-    parser.add_argument("--no-times", action="store_true", help="only check")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts")
+    parser.add_argument("--workers", type=int, default=1, help="processes for the checks of single kernels")
+    parser.add_argument("--epochs", type=int, default=4, help="epochs after which accuracies are compared")
     options = parser.parse_args()
 
     from snnsim.kernels.cuda import compiler
 
     found = compiler.availability()
-    print(found)
+    print(found, flush=True)
     if not found.usable or compiler.SIMULATED:
         print(f"FAILED: no GPU: {found.missing or 'the simulator is switched on'}", file=sys.stderr)
         return 1
+    failed = [name for part in options.only for name in PARTS[part](options)]
+    for name in failed:
+        print(f"FAILED: {name}", file=sys.stderr)
+    print(f"{len(failed)} failures")
+    return 1 if failed else 0
 
-    from tests.cuda import card, timing
 
-    failed = []
-    checks = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *CHECKS]
-    if subprocess.run(checks, check=False).returncode:
-        failed.append("kernel checks")
-    report = card.Report([], [])
+def check_kernels(options):
+    """Every kernel and engine on small arrays against the CPU and the serial reference."""
+    side_by_side = ("-n", str(options.workers)) if options.workers > 1 else ()
+    checks = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *side_by_side, *CHECKS]
+    return ["kernel checks"] if subprocess.run(checks, check=False).returncode else []
+
+
+def check_batches(_options):
+    """Whole batches of all engines against the CPU, and the same batches twice."""
+    from tests.cuda import card
+
+    report = card.Report([])
     for name, given in BATCHES.items():
         card.compare_batch(report, name, card.settings_of(**given))
     card.compare_runs(report, "784-400-10", card.settings_of(), 20)
@@ -59,37 +71,71 @@ def main():
         chosen = card.settings_of(others=settings)
         card.compare_event_batch(report, name, chosen)
         card.compare_runs(report, name, chosen, 5)
-    if options.epochs:
-        card.compare_accuracy(report, options.epochs)
-    print("\n".join(report.lines))
-    failed += report.failures
-    failed += sanitize()
-    if not options.no_times:
-        timing.print_epochs()
-        timing.print_event_epochs(EVENT_BATCHES)
-        timing.print_kernels()
-        timing.print_kernels(batch=500)
-    for name in failed:
-        print(f"FAILED: {name}", file=sys.stderr)
-    print(f"{len(failed)} failures")
-    return 1 if failed else 0
+    return report.failures
 
 
-def sanitize():
-    """Run the kernel checks under compute-sanitizer, for memory and for races; a list of what it found."""
+def check_accuracy(options):
+    """Accuracy after some epochs on CPU and card."""
+    from tests.cuda import card
+
+    report = card.Report([])
+    card.compare_accuracy(report, options.epochs)
+    return report.failures
+
+
+def check_misfortune(_options):
+    """No GPU, too little memory, a kernel that fails: one line, exit code 2, the checkpoint kept."""
+    from tests.cuda import card, misfortune
+
+    report = card.Report([])
+    misfortune.check(report)
+    return report.failures
+
+
+def sanitize(_options):
+    """Run the kernel checks under compute-sanitizer, for memory, races and barriers."""
     tool = shutil.which("compute-sanitizer")
     if tool is None:
         print("compute-sanitizer: not installed")
         return []
-    found = []
+    failed = []
     for what in ("memcheck", "racecheck", "synccheck"):
         command = [tool, "--tool", what, "--error-exitcode", "9", sys.executable, "-m", "pytest", "-q", *CHECKS]
         run = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
-        print(f"compute-sanitizer {what}: {'clean' if run.returncode == 0 else 'FAILED'}")
+        print(f"compute-sanitizer {what}: {'clean' if run.returncode == 0 else 'FAILED'}", flush=True)
         if run.returncode:
             print(run.stdout[-4000:] + run.stderr[-4000:])
-            found.append(f"compute-sanitizer {what}")
-    return found
+            failed.append(f"compute-sanitizer {what}")
+    return failed
+
+
+def print_epochs(_options):
+    """Print seconds per epoch."""
+    from tests.cuda import timing
+
+    timing.print_epochs()
+    timing.print_event_epochs(EVENT_BATCHES)
+    return []
+
+
+def print_kernels(_options):
+    """Print the time of each kernel beside its floor."""
+    from tests.cuda import timing
+
+    timing.print_kernels()
+    timing.print_kernels(batch=500)
+    return []
+
+
+PARTS = {
+    "kernels": check_kernels,
+    "batches": check_batches,
+    "accuracy": check_accuracy,
+    "misfortune": check_misfortune,
+    "sanitizer": sanitize,
+    "epochs": print_epochs,
+    "times": print_kernels,
+}
 
 
 if __name__ == "__main__":

@@ -15,14 +15,13 @@ MARGIN = 1e-4
 
 @dataclass
 class Report:
-    """What was compared and what failed, in lines."""
+    """Prints what was compared, and keeps what failed."""
 
-    lines: list
     failures: list
 
     def check(self, name, good, found):
         """Note a comparison."""
-        self.lines.append(f"{'ok    ' if good else 'FAILED'} {name}: {found}")
+        print(f"{'ok    ' if good else 'FAILED'} {name}: {found}", flush=True)
         if not good:
             self.failures.append(name)
 

@@ -15,18 +15,17 @@ SHAPES = ((784, 400, 10), (784, 1000, 1000, 10))
 SAMPLES = 60_000
 
 
-def epoch_seconds(layers, n_steps, batch_size, batches=60, **others):
-    """Seconds per epoch of 60,000 samples, from the median of ``batches`` batches after ten that warm up."""
+def epoch_seconds(layers, n_steps, batch_size, seconds=2.0, **others):
+    """Seconds per epoch of 60,000 samples: the median batch of some ``seconds``, after three that warm up."""
     session = CudaSession(settings_of(layers, n_steps, batch_size, **others))
     times = []
-    for number in range(10 + batches):
+    while len(times) < 10 or sum(times) < seconds:
         if session.batch == session.batches:
             session.end_epoch()
         start = time.perf_counter()
         session.step()
-        if number >= 10:
-            times.append(time.perf_counter() - start)
-    return float(np.median(times)) * SAMPLES / batch_size, session
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[3:])) * SAMPLES / batch_size, session
 
 
 def print_epochs(cases=None):
@@ -152,7 +151,7 @@ def _snntorch(torch, layers, device):
 
 def print_kernels(layers=(784, 400, 10), n_steps=50, batch=50, repeats=20, **others):
     """Print the time of every kernel of a batch beside the time in which the card moves the bytes it must move."""
-    _, session = epoch_seconds(layers, n_steps, batch, 5, **others)
+    _, session = epoch_seconds(layers, n_steps, batch, 0.0, **others)
     taken, calls = {}, {}
 
     def timed(kernel, grid, block, *arguments, shared=0):
