@@ -38,7 +38,7 @@ def info(json_output: o.Json = False):
 
 
 def _cuda():
-    from snnsim.kernels.cuda.compiler import availability
+    from snnsim.kernels.cuda.availability import availability
 
     found = availability()
     if found.usable:

@@ -38,9 +38,9 @@ def main():
     parser.add_argument("--epochs", type=int, default=4, help="epochs after which accuracies are compared")
     options = parser.parse_args()
 
-    from snnsim.kernels.cuda import compiler
+    from snnsim.kernels.cuda import availability, compiler
 
-    found = compiler.availability()
+    found = availability.availability()
     print(found, flush=True)
     if not found.usable or compiler.SIMULATED:
         print(f"FAILED: no GPU: {found.missing or 'the simulator is switched on'}", file=sys.stderr)

@@ -82,6 +82,6 @@ def choose_target(target):
     """
     if target == "cpu":
         return "cpu"
-    from snnsim.kernels.cuda import compiler
+    from snnsim.kernels.cuda import availability
 
-    return compiler.choose_target(target)
+    return availability.choose_target(target)

@@ -8,9 +8,14 @@ from snnsim.errors import InputError
 from snnsim.kernels.cuda import words
 from snnsim.kernels.cuda.compiler import empty, free_memory
 
+VIEWS = 64
+"""Shapes of one array that are kept at hand."""
+
 
 class Pool:
     """Device arrays by name; each is a view of memory that only grows.
+
+    Views are kept, since one takes longer to make than a kernel to launch.
 
     Parameters
     ----------
@@ -33,11 +38,16 @@ class Pool:
         return self._array(name, shape, dtype, int(np.prod(shape)))
 
     def _array(self, name, shape, dtype, wanted):
-        kept = self._memory.get(name)
-        if kept is None or kept.size < wanted:
-            self._memory[name] = kept = None  # before its successor takes memory
-            kept = self._memory[name] = self._allocate(name, wanted + int(wanted * self._spare), np.dtype(dtype))
-        return kept[: int(np.prod(shape))].reshape(*shape)
+        memory, views = self._memory.get(name, (None, None))
+        if memory is None or memory.size < wanted:
+            self._memory[name] = memory, views = None, None  # before its successor takes memory
+            memory, views = self._allocate(name, wanted + int(wanted * self._spare), np.dtype(dtype)), {}
+            self._memory[name] = memory, views
+        if shape not in views:
+            if len(views) == VIEWS:
+                views.clear()
+            views[shape] = memory[: int(np.prod(shape))].reshape(*shape)
+        return views[shape]
 
     def _allocate(self, name, size, dtype):
         wanted = size * dtype.itemsize

@@ -94,5 +94,5 @@ class DeviceLoss:
         arrays = self.values(size), self._array("prediction", size, dtype=np.int64), report
         for theirs, mine in zip(arrays, self._host[size], strict=True):
             compiler.to_host(theirs, mine)
-        compiler.synchronize()
+        compiler.wait_for(compiler.current_stream())
         return self._host[size]

@@ -51,7 +51,9 @@ class CudaSession(Session):
         self._optimizer = DeviceOptimizer(self.optimizer, self._device)
         self._main, self._aside = compiler.stream(), compiler.stream()
         self._ready = compiler.event()
-        self._ahead = self._inputs = self._order_on_device = None
+        self._ahead = self._inputs = self._ordered = None
+        self._order_on_device = [compiler.empty(len(self.train), np.int64) for _ in range(2)]
+        self._windows = {}
         self._push()
 
     @property
@@ -63,7 +65,7 @@ class CudaSession(Session):
     def step(self):
         """Train on the next batch of the epoch; see :meth:`Session.step`."""
         device = self._device
-        labels, _ = self._batch_labels(self.batch)
+        _, labels = self._of_batch(self.batch)
         size = labels.shape[0]
         if self._ahead != (self.epoch, self.batch):
             self._encode(self.batch)
@@ -82,7 +84,7 @@ class CudaSession(Session):
         if not math.isfinite(norm):
             self._raise_not_finite()
         self._optimizer.done()
-        correct = int((prediction == self._host_labels(self.batch)).sum())
+        correct = int((prediction == self._host_labels[self._window(self.batch)]).sum())
         self.totals.add(float(loss.sum(dtype=np.float64)), correct, size, [0] * self.spiking_layers)
         self.batch += 1
         return float(loss.mean(dtype=np.float64)), correct / size
@@ -92,6 +94,7 @@ class CudaSession(Session):
         device, size = self._device, len(labels)
         self._ahead = None
         self._collect_spikes()
+        self._ready.wait(self._main)  # what is encoded ahead lies where this goes
         with compiler.on_stream(self._main):
             device.forward(self._encoded.of(values, ids, EVALUATION_EPOCH, 0))
             self._loss(size, compiler.to_device(np.ascontiguousarray(labels, np.int64)))
@@ -151,31 +154,30 @@ class CudaSession(Session):
         size = self.config.training.batch_size
         return slice(batch * size, min((batch + 1) * size, len(self.train)))
 
-    def _epoch_order(self):
+    def _order_epoch(self):
         # The epoch's samples and labels, uploaded once; within a batch in ascending order, as on the CPU.
-        if self._order_on_device is None or self._order_on_device[0] != self.epoch:
+        # Both on the host, too.
+        if self._ordered != self.epoch:
             order = self._order().astype(np.int64)
             for batch in range(self.batches):
                 order[self._window(batch)].sort()
-            labels = np.ascontiguousarray(self.train.labels[order], np.int64)
-            self._order_on_device = (
-                self.epoch, order, labels, compiler.to_device(order), compiler.to_device(labels)
-            )  # fmt: skip
+            self._host_order, self._host_labels = order, np.ascontiguousarray(self.train.labels[order], np.int64)
+            for mine, theirs in zip(self._order_on_device, (self._host_order, self._host_labels), strict=True):
+                compiler.to_device(theirs, mine)
             compiler.synchronize()
-        return self._order_on_device
+            self._ordered = self.epoch
 
-    def _host_labels(self, batch):
-        return self._epoch_order()[2][self._window(batch)]
-
-    def _batch_labels(self, batch):
-        _, _, _, order, labels = self._epoch_order()
-        window = self._window(batch)
-        return labels[window], order[window]
+    def _of_batch(self, batch):
+        """Give samples and labels of a batch, on the device."""
+        self._order_epoch()
+        if batch not in self._windows:
+            self._windows[batch] = [array[self._window(batch)] for array in self._order_on_device]
+        return self._windows[batch]
 
     def _encode(self, batch):
         """Encode a batch on the second stream, into the slot that the one being computed does not use."""
-        _, chosen = self._batch_labels(batch)
-        picked, slot = self._epoch_order()[1][self._window(batch)], batch % 2
+        chosen, _ = self._of_batch(batch)
+        picked, slot = self._host_order[self._window(batch)], batch % 2
         with compiler.on_stream(self._aside):
             if self._augmenting:
                 ids = self.train.ids[picked]

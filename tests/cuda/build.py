@@ -1,5 +1,6 @@
 """Compiles and assembles every kernel without a GPU: PTX through NVVM, machine code through ptxas."""
 
+import ctypes
 import re
 import subprocess
 import tempfile
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numba import typeof
 
+from snnsim.kernels.cuda.compiler import flatten, form
 from tests.cuda.cases import MODULES, cases
 
 TARGETS = ((8, 0), (9, 0), (12, 0))
@@ -23,6 +25,7 @@ class Launch:
     types: tuple
     block: int
     shared: int
+    letters: str
 
     @property
     def name(self):
@@ -42,6 +45,25 @@ class Build:
     shared: int
 
 
+class _Array:
+    """What a launch wants to know of a device array."""
+
+    device_ctypes_pointer = ctypes.c_void_p(1)
+
+    def __init__(self, array):
+        self.size, self.dtype, self.ndim, self.shape = array.size, array.dtype, array.ndim, array.shape
+        self.strides, self._numba_type_ = array.strides, typeof(array)
+
+
+def letters_of(arguments):
+    """Layout in which a launch would give these arguments to the driver."""
+    codes, values = [], []
+    flatten([_Array(a) if isinstance(a, np.ndarray) else a for a in arguments], codes, values)
+    letters = form(codes)
+    assert len(values) == len(letters)
+    return letters
+
+
 def launches(dtype):
     """Every kernel that the public functions launch for floats of ``dtype``, once for each set of types."""
     found = {}
@@ -50,7 +72,9 @@ def launches(dtype):
         def launch(kernel, grid, block, *arguments, shared=0):
             types = tuple(typeof(a) for a in arguments)
             assert np.prod(grid) > 0, case
-            found.setdefault((kernel, types), Launch(case, kernel, types, int(np.prod(block)), shared))
+            found.setdefault(
+                (kernel, types), Launch(case, kernel, types, int(np.prod(block)), shared, letters_of(arguments))
+            )
 
         return launch
 

@@ -7,6 +7,7 @@ than skips, where the wheels are missing.
 import multiprocessing
 import os
 import re
+import struct
 import sys
 from collections import Counter
 
@@ -14,7 +15,8 @@ import numpy as np
 from numba import float32, float64
 from numba.types import Array
 
-from snnsim.kernels.cuda.compiler import availability, cuda, kernel
+from snnsim.kernels.cuda.availability import availability
+from snnsim.kernels.cuda.compiler import cuda, kernel
 from tests.cuda.build import TARGETS, Launch, assemble, compile_ptx, launches
 from tests.cuda.ptx import accesses
 
@@ -58,6 +60,10 @@ IN_FLIGHT = {"_synaptic_input": 8, "_row_gradient": 8, "_pattern_gradient": 8, "
 def check(launch, dtype, target, build):
     """List what is wrong with a kernel."""
     wrong = []
+    if (wanted := parameters(build.ptx)) != (given := [struct.calcsize(c) for c in launch.letters]):
+        wrong.append(f"takes parameters of {wanted} bytes, is given {given}")
+    if re.search(r"\b(mul|add|sub)\.f(32|64)\b", build.ptx):
+        wrong.append("a product and a sum that may be fused")
     if build.stack or build.spill:
         wrong.append(f"{build.stack} bytes of stack, {build.spill} of spills")
     if re.search(r"\b(LDL|STL)\b", build.sass) or ".local" in build.ptx:
@@ -81,6 +87,12 @@ def check(launch, dtype, target, build):
     if wanted and loads_in_flight(build.sass) < wanted:
         wrong.append(f"{loads_in_flight(build.sass)} loads in flight, not {wanted}")
     return wrong
+
+
+def parameters(ptx):
+    """Bytes of each parameter of the kernel."""
+    head = ptx[ptx.index(".entry") :]
+    return [int(bits) // 8 for bits in re.findall(r"\.param \.[a-z](\d+)", head[: head.index(")")])]
 
 
 def loads_in_flight(sass):
@@ -130,10 +142,11 @@ def self_check():
         (_spills, (line, line), "local memory"),
         (_adds_atomically, (line, line), "atomic"),
     ):
-        launch = Launch("self check", kernel(function), types, 128, 0)
+        launch = Launch("self check", kernel(function), types, 128, 0, "qq")
         found = check(launch, np.float32, (9, 0), assemble(compile_ptx(launch, (9, 0)), (9, 0)))
-        if not any(fault in wrong for wrong in found):
-            missed.append(f"self check: {fault!r} not found in {function.__name__}: {found}")
+        for looked_for in (fault, "parameters", "may be fused" if fault == "float64" else fault):
+            if not any(looked_for in wrong for wrong in found):
+                missed.append(f"self check: {looked_for!r} not found in {function.__name__}: {found}")
     return missed
 
 

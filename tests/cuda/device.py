@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from snnsim.kernels.cuda import compiler
+from snnsim.kernels.cuda import availability, compiler
 
 # Products of two 32-bit words wrap in int64, here as on the device; NumPy says so for its scalars.
 OVERFLOW = pytest.mark.filterwarnings("ignore:.*overflow encountered in scalar multiply:RuntimeWarning")
@@ -16,7 +16,7 @@ OVERFLOW = pytest.mark.filterwarnings("ignore:.*overflow encountered in scalar m
 def somewhere_to_run():
     """Fail without a device; a file of checks imports it."""
     assert compiler.SIMULATED == bool(numba.config.ENABLE_CUDASIM)
-    compiler.require()
+    availability.require()
     if compiler.SIMULATED:
         sys.setswitchinterval(1e-4)  # the simulator's barrier polls, and would keep the interpreter for 5 ms each time
 

@@ -7,34 +7,34 @@ import pytest
 from snnsim import config
 from snnsim.engines import choose_target
 from snnsim.errors import InputError
-from snnsim.kernels.cuda import compiler
+from snnsim.kernels.cuda import availability, trouble
 from snnsim.training.session_cuda import CudaSession
 
 WITH_CUDA = importlib.util.find_spec("numba_cuda") is not None
 
 
 def test_choice():
-    assert choose_target("cpu") == compiler.choose_target("cpu") == "cpu"
-    assert compiler.choose_target("auto") == ("cuda" if compiler.availability().usable else "cpu")
+    assert choose_target("cpu") == availability.choose_target("cpu") == "cpu"
+    assert availability.choose_target("auto") == ("cuda" if availability.availability().usable else "cpu")
     with pytest.raises(InputError, match="must be one of cpu, cuda, auto"):
-        compiler.choose_target("gpu")
+        availability.choose_target("gpu")
 
 
 def test_cuda_never_falls_back(monkeypatch):
-    missing = compiler.Availability(None, None, None, "the package numba-cuda", "pip install 'snnsim[cuda13]'")
-    monkeypatch.setattr(compiler, "availability", lambda: missing)
+    missing = availability.Availability(None, None, None, "the package numba-cuda", "pip install 'snnsim[cuda13]'")
+    monkeypatch.setattr(availability, "availability", lambda: missing)
     with pytest.raises(InputError) as error:
-        compiler.choose_target("cuda")
+        availability.choose_target("cuda")
     assert "numba-cuda" in str(error.value)
     assert "snnsim[cuda13]" in str(error.value)
     assert "\n" not in str(error.value)
-    assert compiler.choose_target("auto") == "cpu"
+    assert availability.choose_target("auto") == "cpu"
 
 
 @pytest.mark.parametrize("engine", ["clock", "hybrid", "event"])
 def test_every_engine_wants_what_is_there(monkeypatch, engine):
-    missing = compiler.Availability(None, None, None, "the package numba-cuda", "pip install 'snnsim[cuda13]'")
-    monkeypatch.setattr(compiler, "availability", lambda: missing)
+    missing = availability.Availability(None, None, None, "the package numba-cuda", "pip install 'snnsim[cuda13]'")
+    monkeypatch.setattr(availability, "availability", lambda: missing)
     with pytest.raises(InputError, match="missing: the package numba-cuda"):
         CudaSession(config.load(None, [f"simulation.engine='{engine}'"]))
 
@@ -46,7 +46,7 @@ def test_micro_batches_belong_to_the_cpu(engine):
 
 
 def test_what_is_missing():
-    found = compiler.availability()
+    found = availability.availability()
     assert found.usable == (found.device is not None)
     if not WITH_CUDA:
         assert found.missing == "the package numba-cuda"
@@ -68,7 +68,7 @@ def test_errors_of_the_driver_say_what_to_do(text, advice):
     class CudaAPIError(Exception):
         pass
 
-    error = compiler.translated(CudaAPIError(text + "\nmore"))
+    error = trouble.translated(CudaAPIError(text + "\nmore"))
     assert isinstance(error, InputError)
     line = str(error)
     assert line.startswith("target = 'cuda': ")
@@ -78,18 +78,18 @@ def test_errors_of_the_driver_say_what_to_do(text, advice):
 
 def test_other_errors_stay_what_they_are():
     for error in (ValueError("x"), InputError("y")):
-        assert compiler.translated(error) is error
+        assert trouble.translated(error) is error
 
 
 @pytest.mark.parametrize("name", ["CudaSupportError", "NvvmError"])
 def test_missing_driver_and_compiler_name_the_extras(name):
-    error = compiler.translated(type(name, (Exception,), {})("Error at driver init:\n\nnot found"))
+    error = trouble.translated(type(name, (Exception,), {})("Error at driver init:\n\nnot found"))
     assert isinstance(error, InputError)
     assert "snnsim[cuda13]" in str(error)
     assert "\n" not in str(error)
 
 
-@pytest.mark.skipif(compiler.availability().usable, reason="has a GPU: `python -m tests.gpu` is the test")
+@pytest.mark.skipif(availability.availability().usable, reason="has a GPU: `python -m tests.gpu` is the test")
 def test_gpu_checks_fail_without_a_gpu(monkeypatch, capsys):
     from tests import gpu
 

@@ -1,23 +1,23 @@
-"""The one file that touches the CUDA compiler's API: decorators, launches, streams, device memory, what is missing.
+"""The one file that touches the CUDA compiler's API: decorators, launches, streams, device memory.
 
 Kernels import ``cuda`` from here and launch through :func:`launch`. A launch goes to the stream set by
 :func:`on_stream`, so that kernels have the signatures of their CPU twins. Importing this runs nothing: without a
-driver or without the CUDA packages the module imports, and :func:`require` says what is missing.
+driver or without the CUDA packages the module imports; :mod:`snnsim.kernels.cuda.availability` says what is missing.
 """
 
-import importlib.metadata
+import ctypes
 import importlib.util
-import warnings
-from contextlib import contextmanager
+import struct
+import threading
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cache
 
 import numba.cuda
 import numpy as np
 from numba import config
 
-from snnsim.errors import InputError
+from snnsim.kernels.cuda.trouble import DeviceLost, translated
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 MAX_THREADS = 32 if SIMULATED else 1024
@@ -25,7 +25,6 @@ MAX_THREADS = 32 if SIMULATED else 1024
 MAX_SHARED = 48 * 1024
 WARP = 32
 UNIT = 4 if SIMULATED else WARP
-PACKAGE = "numba-cuda"
 
 
 class _Simulator:
@@ -48,13 +47,17 @@ _launches = ContextVar("snnsim_cuda_launches", default=None)
 
 
 def kernel(function):
-    """Compile a kernel when it is first launched, for the dtypes it is launched with; no fast math."""
-    return numba.cuda.jit(function)
+    """Compile a kernel when it is first launched, for the dtypes it is launched with; no fast math.
+
+    Machine code is kept where that of CPU kernels is. It is not optimised anew at link time, which would fuse products
+    and sums.
+    """
+    return numba.cuda.jit(function) if SIMULATED else numba.cuda.jit(function, cache=True, lto=False)
 
 
 def device(function):
     """Compile a function that kernels call."""
-    return function if SIMULATED else cuda.jit(device=True)(function)
+    return function if SIMULATED else numba.cuda.jit(function, device=True, lto=False)
 
 
 def launch(function, grid, block, *arguments, shared=0):
@@ -65,7 +68,7 @@ def launch(function, grid, block, *arguments, shared=0):
     function : kernel
     grid, block : int or tuple of int
         An empty grid launches nothing.
-    *arguments
+    *arguments : device array, int, float, bool, NumPy scalar, or tuple of these
     shared : int
         Bytes of dynamic shared memory.
 
@@ -84,19 +87,102 @@ def launch(function, grid, block, *arguments, shared=0):
         if SIMULATED:
             function[grid, block, stream, shared](*arguments)
         else:
-            _configured(function, grid, block, stream, shared)(*arguments)
+            _launch(function, _three(grid), _three(block), stream, shared, arguments)
     except Exception as error:
-        clear = translated(error)
-        if clear is error:
-            raise
-        raise clear from error
+        _raise(error)
 
 
-@cache
-def _configured(function, grid, block, stream, shared):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of grids of few blocks: a batch may be small
-        return function[grid, block, stream, shared]
+def _three(size):
+    return (size, 1, 1) if isinstance(size, int) else (*size, 1, 1)[:3]
+
+
+SCALARS = {
+    int: "q", bool: "?", float: "d", np.int32: "i", np.int64: "q", np.uint32: "I", np.float32: "f", np.float64: "d",
+    np.bool_: "?",
+}  # fmt: skip
+"""How the driver is given scalars, as :mod:`struct` says it."""
+
+_compiled = {}
+_one_at_a_time = threading.Lock()
+_attached = threading.local()
+
+
+def _launch(function, grid, block, stream, shared, arguments):
+    # Numba's own launch asks each array anew for its type, shape and strides: 15 us an array, more than most kernels
+    # take. Here an array remembers what the driver wants to know of it.
+    if not hasattr(_attached, "context"):
+        _attached.context = cuda.current_context()
+    codes, values = [function], []
+    flatten(arguments, codes, values)
+    code = tuple(codes)
+    found = _compiled.get(code)
+    if found is None:
+        found = _compiled[code] = Compiled(function, arguments, codes[1:])
+    with _one_at_a_time:
+        found.launch(grid, block, shared, _handle(stream), values)
+
+
+def _handle(stream):
+    return int(stream.handle) if stream else 0
+
+
+def flatten(arguments, codes, values):
+    """Append what tells the types of arguments apart to ``codes``, and what the driver is given to ``values``."""
+    for argument in arguments:
+        code = SCALARS.get(type(argument))
+        if code is not None:
+            codes.append(code)
+            values.append(argument)
+        elif type(argument) is tuple:
+            codes.append("(")
+            flatten(argument, codes, values)
+            codes.append(")")
+        else:
+            code, cells = known(argument)
+            codes.append(code)
+            values.extend(cells)
+
+
+def known(array):
+    """Type of an array as a short text, and the eight-byte numbers that stand for it in a launch.
+
+    Two that Numba uses on the CPU only, items, bytes an item, address, shape and strides.
+    """
+    kept = array.__dict__.get("_snnsim_known")
+    if kept is None:
+        address = array.device_ctypes_pointer.value or 0
+        cells = 0, 0, array.size, array.dtype.itemsize, address, *array.shape, *array.strides
+        kept = array._snnsim_known = f"{array.dtype.char}{array.ndim}{array._numba_type_.layout}", cells
+    return kept
+
+
+def form(codes):
+    """Layout of a launch's arguments, one letter of :mod:`struct` for each."""
+    return "".join("q" * (5 + 2 * int(c[1])) if len(c) == 3 else c for c in codes if c not in "()")
+
+
+class Compiled:
+    """A kernel for one list of types, and the memory from which the driver takes its arguments."""
+
+    def __init__(self, function, arguments, codes):
+        types = tuple(numba.typeof(argument) for argument in arguments)
+        self._function = function.compile(types)._codelibrary.get_cufunc()
+        letters = form(codes)
+        native = struct.Struct("@" + letters)
+        self._pack, self._memory = native.pack_into, ctypes.create_string_buffer(max(native.size, 1))
+        address = ctypes.addressof(self._memory)
+        ends = (struct.calcsize("@" + letters[: i + 1]) for i in range(len(letters)))
+        places = (address + end - struct.calcsize(letter) for end, letter in zip(ends, letters, strict=True))
+        self._pointers = (ctypes.c_void_p * len(letters))(*places)
+        self._arguments = int(self._function.handle), ctypes.addressof(self._pointers)
+
+    def launch(self, grid, block, shared, stream, values):
+        """Give a launch to the driver, which copies the arguments."""
+        from numba.cuda.cudadrv.driver import driver
+
+        self._pack(self._memory, 0, *values)
+        handle, pointers = self._arguments
+        driver.cuLaunchKernel(handle, *grid, *block, shared, stream, pointers, 0)
 
 
 def threads(n, most=256, unit=UNIT):
@@ -159,9 +245,9 @@ def synchronize():
 
 
 def wait_for(stream):
-    """Wait for the work of one stream; an error of a kernel shows here."""
+    """Wait for the work of one stream (0: of all); an error of a kernel shows here."""
     with driver_errors():
-        stream.synchronize()
+        stream.synchronize() if stream else cuda.synchronize()
 
 
 def empty(shape, dtype):
@@ -192,15 +278,14 @@ def to_device(array, out=None):
 
 
 def to_host(array, out=None):
-    """Copy a device array to the host, on the current stream; into pinned ``out`` it does not wait."""
+    """Copy a device array to the host, on the current stream; into pinned ``out`` of its size it does not wait."""
     with driver_errors():
-        return array.copy_to_host(out, stream=_stream.get())
+        if out is None or SIMULATED:
+            return array.copy_to_host(out, stream=_stream.get())
+        from numba.cuda.cudadrv.driver import driver
 
-
-def free_memory():
-    """``(free, total)`` bytes of device memory."""
-    with driver_errors():
-        return tuple(cuda.current_context().get_memory_info())
+        driver.cuMemcpyDtoHAsync(out.ctypes.data, known(array)[1][4], out.nbytes, _handle(_stream.get()))
+        return out
 
 
 @contextmanager
@@ -209,160 +294,39 @@ def driver_errors():
     try:
         yield
     except Exception as error:
-        clear = translated(error)
-        if clear is error:
-            raise
-        raise clear from error
+        _raise(error)
 
 
-def translated(error):
-    """Return the InputError that an error of driver, compiler or bindings stands for; any other error as it is."""
-    names = {c.__name__ for c in type(error).__mro__}
-    if names & {"CudaSupportError", "NvvmSupportError", "NvrtcSupportError"}:
-        return InputError(f"target = 'cuda': {_line(error)}; {_advice()}, or use --target cpu")
-    if names & {"NvvmError", "NvrtcError"}:
-        return InputError(
-            f"target = 'cuda': the compiler failed ({_line(error)}); the CUDA packages do not fit together: {_advice()}"
-        )
-    if isinstance(error, ImportError) and not isinstance(error, InputError):
-        return InputError(f"target = 'cuda': {PACKAGE} lacks a package ({_line(error)}); {_advice()}")
-    if names & {"CudaAPIError", "CUDAError", "CudaDriverError", "LinkerError"}:
-        return InputError(_api_error(error))
-    return error
+_lost = ExitStack()
 
 
-def _api_error(error):
-    text = _line(error)
-    if "OUT_OF_MEMORY" in text or "out of memory" in text.lower():
-        return (
-            "target = 'cuda': out of device memory; lower training.batch_size or simulation.n_steps, or use "
-            "--target cpu"
-        )
-    if any(word in text for word in ("INSUFFICIENT_DRIVER", "UNSUPPORTED_PTX_VERSION", "SYSTEM_DRIVER_MISMATCH")):
-        return (
-            f"target = 'cuda': the driver is older than the CUDA packages ({text}); update the driver, or install "
-            "snnsim[cuda12] in place of snnsim[cuda13]"
-        )
-    if "NO_BINARY_FOR_GPU" in text:
-        return f"target = 'cuda': the packages do not know this GPU ({text}); update {PACKAGE}"
-    return f"target = 'cuda': a kernel or the driver failed ({text}); the last checkpoint is intact, resume from it"
+def _raise(error):
+    clear = translated(error)
+    if clear is error:
+        raise error
+    context = getattr(_attached, "context", None)
+    if isinstance(clear, DeviceLost) and context is not None:
+        # To free what the device held would fail, too, with a traceback for each array when the process ends.
+        _lost.enter_context(context.deallocations.disable())
+    raise clear from error
 
 
-def _line(error):
-    return " ".join(str(error).split()).rstrip(":. ")
+def free_memory():
+    """``(free, total)`` bytes of device memory."""
+    with driver_errors():
+        return tuple(cuda.current_context().get_memory_info())
 
 
-def _advice():
-    return "pip install 'snnsim[cuda13]' (driver 580 or later) or 'snnsim[cuda12]' (driver 525 or later)"
+def describe_device():
+    """Name of the GPU with its compute capability, and the newest CUDA version that the driver supports."""
+    with driver_errors():
+        from numba.cuda.cudadrv import driver
 
-
-@dataclass(frozen=True)
-class Availability:
-    """Whether kernels can run, and if not, why.
-
-    Parameters
-    ----------
-    device : str or None
-        Name and compute capability of the GPU.
-    driver : str or None
-        Newest CUDA version that the driver supports.
-    toolkit : str or None
-        Version of the compiler package.
-    missing : str or None
-        What is missing; None when CUDA can be used.
-    extra : str or None
-        What to install.
-    """
-
-    device: str | None
-    driver: str | None
-    toolkit: str | None
-    missing: str | None
-    extra: str | None
-
-    @property
-    def usable(self):
-        """Whether ``--target cuda`` works."""
-        return self.missing is None
-
-
-def availability():
-    """Look for a GPU, a driver and the CUDA packages; never raises.
-
-    Returns
-    -------
-    Availability
-    """
-    if SIMULATED:
-        return Availability("Numba's simulator", None, None, None, None)
-    try:
-        toolkit = f"{PACKAGE} {importlib.metadata.version(PACKAGE)}"
-    except importlib.metadata.PackageNotFoundError:
-        return Availability(None, None, None, f"the package {PACKAGE}", _advice())
-    if importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.bindings") is None:
-        return Availability(None, None, toolkit, "the package cuda-bindings", _advice())
-    try:
-        with driver_errors():
-            from numba.cuda.cudadrv import driver
-
-            version = ".".join(map(str, driver.driver.get_version()))
-            gpu = cuda.get_current_device()
-            major, minor = gpu.compute_capability
-            name = gpu.name.decode() if isinstance(gpu.name, bytes) else str(gpu.name)
-            _probe()
-    except InputError as error:
-        return Availability(None, None, toolkit, str(error).removeprefix("target = 'cuda': ").split("; ")[0], _advice())
-    return Availability(f"{name} (compute capability {major}.{minor})", version, toolkit, None, None)
-
-
-@kernel
-def _write_one(out):
-    out[0] = 1
-
-
-def _probe():
-    out = empty(1, np.int32)
-    launch(_write_one, 1, 1, out)
-    if to_host(out)[0] != 1:
-        raise InputError("target = 'cuda': a test kernel gave a wrong result; update the driver")
-
-
-def require():
-    """Raise unless CUDA can be used.
-
-    Raises
-    ------
-    InputError
-        With what is missing and what to install.
-    """
-    found = availability()
-    if not found.usable:
-        raise InputError(f"target = 'cuda': missing: {found.missing}; needs a GPU with its driver, and {found.extra}")
-
-
-def choose_target(target):
-    """Resolve ``auto``.
-
-    Parameters
-    ----------
-    target : {"cpu", "cuda", "auto"}
-
-    Returns
-    -------
-    {"cpu", "cuda"}
-
-    Raises
-    ------
-    InputError
-        For an unknown target, and for ``cuda`` where it cannot be used.
-    """
-    if target not in ("cpu", "cuda", "auto"):
-        raise InputError(f"target = {target!r}: must be one of cpu, cuda, auto")
-    if target == "auto":
-        return "cuda" if availability().usable else "cpu"
-    if target == "cuda":
-        require()
-    return target
+        version = ".".join(map(str, driver.driver.get_version()))
+        gpu = cuda.get_current_device()
+        major, minor = gpu.compute_capability
+        name = gpu.name.decode() if isinstance(gpu.name, bytes) else str(gpu.name)
+    return f"{name} (compute capability {major}.{minor})", version
 
 
 def _keep_roundings():

@@ -1,0 +1,114 @@
+"""Whether a GPU can be used, and if not, what is missing."""
+
+import importlib.metadata
+import importlib.util
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnsim.errors import InputError
+from snnsim.kernels.cuda import compiler
+from snnsim.kernels.cuda.trouble import PACKAGE, advice
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether kernels can run, and if not, why.
+
+    Parameters
+    ----------
+    device : str or None
+        Name and compute capability of the GPU.
+    driver : str or None
+        Newest CUDA version that the driver supports.
+    toolkit : str or None
+        Version of the compiler package.
+    missing : str or None
+        What is missing; None when CUDA can be used.
+    extra : str or None
+        What to install.
+    """
+
+    device: str | None
+    driver: str | None
+    toolkit: str | None
+    missing: str | None
+    extra: str | None
+
+    @property
+    def usable(self):
+        """Whether ``--target cuda`` works."""
+        return self.missing is None
+
+
+def availability():
+    """Look for a GPU, a driver and the CUDA packages; never raises.
+
+    Returns
+    -------
+    Availability
+    """
+    if compiler.SIMULATED:
+        return Availability("Numba's simulator", None, None, None, None)
+    try:
+        toolkit = f"{PACKAGE} {importlib.metadata.version(PACKAGE)}"
+    except importlib.metadata.PackageNotFoundError:
+        return Availability(None, None, None, f"the package {PACKAGE}", advice())
+    if importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.bindings") is None:
+        return Availability(None, None, toolkit, "the package cuda-bindings", advice())
+    try:
+        device, version = compiler.describe_device()
+        _probe()
+    except InputError as error:
+        return Availability(None, None, toolkit, str(error).removeprefix("target = 'cuda': ").split("; ")[0], advice())
+    return Availability(device, version, toolkit, None, None)
+
+
+@compiler.kernel
+def _write_one(out):
+    out[0] = 1
+
+
+def _probe():
+    out = compiler.empty(1, np.int32)
+    compiler.launch(_write_one, 1, 1, out)
+    if compiler.to_host(out)[0] != 1:
+        raise InputError("target = 'cuda': a test kernel gave a wrong result; update the driver")
+
+
+def require():
+    """Raise unless CUDA can be used.
+
+    Raises
+    ------
+    InputError
+        With what is missing and what to install.
+    """
+    found = availability()
+    if not found.usable:
+        raise InputError(f"target = 'cuda': missing: {found.missing}; needs a GPU with its driver, and {found.extra}")
+
+
+def choose_target(target):
+    """Resolve ``auto``.
+
+    Parameters
+    ----------
+    target : {"cpu", "cuda", "auto"}
+
+    Returns
+    -------
+    {"cpu", "cuda"}
+
+    Raises
+    ------
+    InputError
+        For an unknown target, and for ``cuda`` where it cannot be used.
+    """
+    if target not in ("cpu", "cuda", "auto"):
+        raise InputError(f"target = {target!r}: must be one of cpu, cuda, auto")
+    if target == "auto":
+        return "cuda" if availability().usable else "cpu"
+    if target == "cuda":
+        require()
+    return target
