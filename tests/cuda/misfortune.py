@@ -8,13 +8,14 @@ from pathlib import Path
 
 BROKEN = """
 import sys
-from snnsim.kernels.cuda import compiler, optimizers
+from numba import cuda
+from snnsim.kernels.cuda import compiler
 from snnsim.training.optimizer_cuda import DeviceOptimizer
 from snnsim_cli.main import main
 
 step = DeviceOptimizer.step
 
-@compiler.kernel
+@cuda.jit
 def write_far_away(out):
     out[1 << 40] = 1
 

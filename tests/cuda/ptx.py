@@ -24,11 +24,13 @@ class Access:
     kind : {"ld", "st"}
     pattern : {"coalesced", "broadcast", "scattered"}
     bytes : int
+    floats : bool
     """
 
     kind: str
     pattern: str
     bytes: int
+    floats: bool
 
 
 def body(ptx):
@@ -56,15 +58,15 @@ def accesses(ptx):
     for at, line in enumerate(lines):
         name, operands = _operands(line)
         found = at in loops and re.match(
-            r"(ld|st)\.(?:weak\.|relaxed\.\w+\.)?global\.(?:nc\.)?(?:v([24])\.)?[usbf](\d+)", name
+            r"(ld|st)\.(?:weak\.|relaxed\.\w+\.)?global\.(?:nc\.)?(?:v([24])\.)?([usbf])(\d+)", name
         )
         if not found:
             continue
-        width = _WIDTHS[found.group(3)] * int(found.group(2) or 1)
+        width = _WIDTHS[found.group(4)] * int(found.group(2) or 1)
         address = operands[1] if found.group(1) == "ld" else operands[0]
         slope = _address_slope(address, slopes)
         pattern = "broadcast" if slope == 0 else ("coalesced" if slope == width else "scattered")
-        result.append(Access(found.group(1), pattern, width))
+        result.append(Access(found.group(1), pattern, width, found.group(3) == "f"))
     return result
 
 

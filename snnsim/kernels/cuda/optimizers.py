@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from snnsim.kernels.cuda.compiler import cuda, device, empty, kernel, launch, threads, to_host
+from snnsim.kernels.cuda.sums import block_sum
 
 BLOCK = 256
-MAX_BLOCKS = 1024
+MAX_BLOCKS = 512
 PORTION = 4096
 """Values that one block squares and sums."""
 
@@ -55,21 +56,11 @@ def _clipped(squares, loss, factor, clip_norm, shared, report):
     total = number(0)
     for j in range(tid, squares.shape[0], width):
         total += squares[j]
-    shared[tid] = total
-    cuda.syncthreads()
-    norm = number(0)
-    for t in range(width):
-        norm += shared[t]
-    norm = factor * math.sqrt(norm)
-    cuda.syncthreads()
+    norm = factor * math.sqrt(block_sum(total, shared))
     total = number(0)
     for j in range(tid, loss.shape[0], width):
         total += loss[j]
-    shared[tid] = total
-    cuda.syncthreads()
-    total = number(0)
-    for t in range(width):
-        total += shared[t]
+    total = block_sum(total, shared)
     if tid == 0 and cuda.blockIdx.x == 0:
         report[0] = norm
         report[1] = total
@@ -156,11 +147,8 @@ def _block_squares(values, parts):
     total = values.dtype.type(0)
     for j in range(first + tid, min(first + PORTION, values.shape[0]), width):
         total += values[j] * values[j]
-    shared[tid] = total
-    cuda.syncthreads()
+    total = block_sum(total, shared)
     if tid == 0:
-        for t in range(1, width):
-            total += shared[t]
         parts[cuda.blockIdx.x] = total
 
 

@@ -1,42 +1,58 @@
 """Synaptic input from spike lists, and its two transposes, on the device.
 
-Formats as in :mod:`snnsim.kernels.cpu.synapse`. A block owns one output row and a tile of its columns, one column a
+Formats as in :mod:`snnsim.kernels.cpu.synapse`. A block owns one output row and a tile of its columns, two columns a
 thread: it stages the list of rows to add in shared memory, so that the inner loop reads neighbouring columns of one row
 after another, eight rows in flight. Sums have the CPU's order, and the CPU's bits.
 """
 
-from numba import int32
+from numba import int32, uint32, uint64
 
 from snnsim.kernels.cuda.bits import GROUP, PATTERNS
-from snnsim.kernels.cuda.compiler import SIMULATED, cuda, device, kernel, launch, threads, tiles
+from snnsim.kernels.cuda.compiler import SIMULATED, UNIT, cuda, device, kernel, launch, threads, tiles
 
 STAGE = 256
 """Entries of a list in shared memory at a time; a multiple of 8, or sums would change their order."""
-LANES = 32
 REDUCE = 8
-PARTS = LANES * REDUCE
-"""Spikes whose inner products a block sums at a time, each with :data:`LANES` threads or fewer."""
+PARTS = UNIT * REDUCE
+"""Spikes whose inner products a block sums at a time, and the threads that do it."""
 
 
 @device
-def add_column(out, table, rows, start, stop, n, stage):
-    """``out`` plus column ``n`` of the rows ``rows[start:stop]`` of ``table``; called by all threads of a block.
+def first_column():
+    """First of the two columns of this thread; the other lies :data:`UNIT` further.
+
+    One read of a list serves two columns, at addresses that differ by a constant.
+    """
+    tid = cuda.threadIdx.x
+    return 2 * (cuda.blockIdx.x * cuda.blockDim.x + tid) - tid % UNIT
+
+
+def column_tiles(n, most=256):
+    """``(n_tiles, block)`` that cover ``n`` columns, two a thread."""
+    return tiles(-(-n // 2), most)
+
+
+@device
+def add_columns(one, two, table, rows, start, stop, n, stage):
+    """``one`` and ``two`` plus the columns ``n`` and ``n + UNIT`` of the rows ``rows[start:stop]`` of ``table``.
+
+    Called by all threads of a block.
 
     Parameters
     ----------
-    out : float
+    one, two : float
     table : ndarray, (R, N) float
     rows : ndarray, (>= stop,) int32
     start, stop : int
         The same for the whole block.
     n : int
-        This thread's column; a thread beyond the last one only helps to stage.
-    stage : ndarray, (STAGE,) int32
+        This thread's first column; a thread beyond the last one only helps to stage.
+    stage : ndarray, (STAGE,) uint32
         Shared memory.
 
     Returns
     -------
-    float
+    one, two : float
     """
     tid, width = cuda.threadIdx.x, cuda.blockDim.x
     for first in range(start, stop, STAGE):
@@ -45,9 +61,29 @@ def add_column(out, table, rows, start, stop, n, stage):
         for j in range(tid, count, width):
             stage[j] = rows[first + j]
         cuda.syncthreads()
-        if n < table.shape[1]:
-            out = add_staged(out, table, stage, count, n)
-    return out
+        if n + UNIT < table.shape[1]:
+            one, two = add_staged_pair(one, two, table, stage, count, n)
+        elif n < table.shape[1]:
+            one = add_staged(one, table, stage, count, n)
+    return one, two
+
+
+@device
+def at(table, row, n):
+    """Entry of a table; unsigned indices, or Numba would look whether each is negative."""
+    return table[uint64(row), uint64(n)]
+
+
+@device
+def group_at(table, stage, j, n):
+    """Sum of column ``n`` of the rows ``stage[j:j + 8]`` of ``table``."""
+    a0, a1, a2, a3 = (
+        at(table, stage[j], n), at(table, stage[j + 1], n), at(table, stage[j + 2], n), at(table, stage[j + 3], n),
+    )  # fmt: skip
+    a4, a5, a6, a7 = (
+        at(table, stage[j + 4], n), at(table, stage[j + 5], n), at(table, stage[j + 6], n), at(table, stage[j + 7], n),
+    )  # fmt: skip
+    return ((a0 + a1) + (a2 + a3)) + ((a4 + a5) + (a6 + a7))
 
 
 @device
@@ -55,32 +91,49 @@ def add_staged(out, table, stage, count, n):
     """``out`` plus column ``n`` of the rows ``stage[:count]`` of ``table``, eight at a time, then in pairs."""
     j = 0
     while j + 8 <= count:
-        a0, a1, a2, a3 = table[stage[j], n], table[stage[j + 1], n], table[stage[j + 2], n], table[stage[j + 3], n]
-        a4, a5, a6, a7 = table[stage[j + 4], n], table[stage[j + 5], n], table[stage[j + 6], n], table[stage[j + 7], n]
-        out += ((a0 + a1) + (a2 + a3)) + ((a4 + a5) + (a6 + a7))
+        out += group_at(table, stage, j, n)
         j += 8
     while j + 2 <= count:
-        out += table[stage[j], n] + table[stage[j + 1], n]
+        out += at(table, stage[j], n) + at(table, stage[j + 1], n)
         j += 2
     if j < count:
-        out += table[stage[j], n]
+        out += at(table, stage[j], n)
     return out
+
+
+@device
+def add_staged_pair(one, two, table, stage, count, n):
+    """Do :func:`add_staged` for the columns ``n`` and ``n + UNIT``."""
+    j = 0
+    while j + 8 <= count:
+        one += group_at(table, stage, j, n)
+        two += group_at(table, stage, j, n + UNIT)
+        j += 8
+    while j + 2 <= count:
+        one += at(table, stage[j], n) + at(table, stage[j + 1], n)
+        two += at(table, stage[j], n + UNIT) + at(table, stage[j + 1], n + UNIT)
+        j += 2
+    if j < count:
+        one += at(table, stage[j], n)
+        two += at(table, stage[j], n + UNIT)
+    return one, two
 
 
 @kernel
 def _synaptic_input(table, rows, row_ptr, k0, x):
-    stage = cuda.shared.array(STAGE, int32)
-    n = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
-    k, b = cuda.blockIdx.y, cuda.blockIdx.z
+    stage = cuda.shared.array(STAGE, uint32)
+    n, k, b = first_column(), cuda.blockIdx.y, cuda.blockIdx.z
     zero = x.dtype.type(0)
-    total = add_column(zero, table, rows[b], row_ptr[b, k0 + k], row_ptr[b, k0 + k + 1], n, stage)
+    one, two = add_columns(zero, zero, table, rows[b], row_ptr[b, k0 + k], row_ptr[b, k0 + k + 1], n, stage)
     if n < table.shape[1]:
-        x[b, k, n] = total
+        x[b, k, n] = one
+    if n + UNIT < table.shape[1]:
+        x[b, k, n + UNIT] = two
 
 
 def synaptic_input(table, rows, row_ptr, k0, k1, x):
     """Sum the weights of the spikes that arrive in each step; see :func:`snnsim.kernels.cpu.synaptic_input`."""
-    n_tiles, block = tiles(table.shape[1])
+    n_tiles, block = column_tiles(table.shape[1])
     launch(_synaptic_input, (n_tiles, k1 - k0, row_ptr.shape[0]), block, table, rows, row_ptr, k0, x)
 
 
@@ -218,50 +271,44 @@ def transpose_rows(rows, row_ptr, k0, k1, span, counts, entries, entry_ptr):
 
 @kernel
 def _row_gradient(adjoint, entries, entry_ptr, grad_w):
-    stage = cuda.shared.array(STAGE, int32)
-    n = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
-    owner = cuda.blockIdx.y
-    total = grad_w[owner, n] if n < grad_w.shape[1] else grad_w.dtype.type(0)
-    total = add_column(total, adjoint, entries, entry_ptr[owner], entry_ptr[owner + 1], n, stage)
-    if n < grad_w.shape[1]:
-        grad_w[owner, n] = total
+    stage = cuda.shared.array(STAGE, uint32)
+    n, owner, n_out = first_column(), cuda.blockIdx.y, grad_w.shape[1]
+    one = grad_w[owner, n] if n < n_out else grad_w.dtype.type(0)
+    two = grad_w[owner, n + UNIT] if n + UNIT < n_out else grad_w.dtype.type(0)
+    one, two = add_columns(one, two, adjoint, entries, entry_ptr[owner], entry_ptr[owner + 1], n, stage)
+    if n < n_out:
+        grad_w[owner, n] = one
+    if n + UNIT < n_out:
+        grad_w[owner, n + UNIT] = two
 
 
 @kernel
 def _pattern_gradient(adjoint, entries, entry_ptr, grad_w):
-    stage = cuda.shared.array(STAGE, int32)
-    n = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
-    owner = cuda.blockIdx.y
+    stage = cuda.shared.array(STAGE, uint32)
+    n, owner = first_column(), cuda.blockIdx.y
     n_in, n_out = grad_w.shape
     zero = grad_w.dtype.type(0)
     for pattern in range(1, PATTERNS):
         row = PATTERNS * owner + pattern
         start, stop = entry_ptr[row], entry_ptr[row + 1]
         if start < stop:
-            total = add_column(zero, adjoint, entries, start, stop, n, stage)
-            if n < n_out:
-                for j in range(GROUP):
-                    if (pattern >> j) & 1 and GROUP * owner + j < n_in:
-                        grad_w[GROUP * owner + j, n] += total
+            one, two = add_columns(zero, zero, adjoint, entries, start, stop, n, stage)
+            for j in range(GROUP):
+                if (pattern >> j) & 1 and GROUP * owner + j < n_in:
+                    if n < n_out:
+                        grad_w[GROUP * owner + j, n] += one
+                    if n + UNIT < n_out:
+                        grad_w[GROUP * owner + j, n + UNIT] += two
 
 
 def weight_gradient(adjoint, entries, entry_ptr, group, grad_w):
     """Add ``sum_{b,k} X_k s_k`` to the weight gradient; see :func:`snnsim.kernels.cpu.weight_gradient`."""
     n_in, n_out = grad_w.shape
-    n_tiles, block = tiles(n_out)
+    n_tiles, block = column_tiles(n_out)
     if group == 1:
         launch(_row_gradient, (n_tiles, n_in), block, adjoint, entries, entry_ptr, grad_w)
     else:
         launch(_pattern_gradient, (n_tiles, -(-n_in // GROUP)), block, adjoint, entries, entry_ptr, grad_w)
-
-
-@device
-def _lane_sums(parts, lanes):
-    # Sum of this row's partial sums, in the order of the lanes.
-    total = parts[cuda.threadIdx.y * lanes]
-    for lane in range(1, lanes):
-        total += parts[cuda.threadIdx.y * lanes + lane]
-    return total
 
 
 @kernel
@@ -277,25 +324,43 @@ def _spike_error(weights, spike_adjoint, neurons, spike_ptr, k0, error):
         if j < stop:
             i = neurons[b, j]
             for n in range(lane, weights.shape[1], lanes):
-                total += weights[i, n] * spike_adjoint[b, k, n]
+                total += at(weights, i, n) * spike_adjoint[b, k, n]
         parts[row * lanes + lane] = total
         cuda.syncthreads()
+        half = lanes // 2
+        while half > 0:
+            if lane < half:
+                parts[row * lanes + lane] += parts[row * lanes + lane + half]
+            cuda.syncthreads()
+            half //= 2
         if lane == 0 and j < stop:
-            error[b, j] = _lane_sums(parts, lanes)
+            error[b, j] = parts[row * lanes]
         cuda.syncthreads()
+
+
+@kernel
+def _narrow_spike_error(weights, spike_adjoint, neurons, spike_ptr, k0, error):
+    k, b = cuda.blockIdx.x, cuda.blockIdx.y
+    for j in range(spike_ptr[b, k0 + k] + cuda.threadIdx.x, spike_ptr[b, k0 + k + 1], cuda.blockDim.x):
+        i = neurons[b, j]
+        total = error.dtype.type(0)
+        for n in range(weights.shape[1]):
+            total += at(weights, i, n) * spike_adjoint[b, k, n]
+        error[b, j] = total
 
 
 def spike_error(weights, spike_adjoint, neurons, spike_ptr, k0, k1, error):
     """Differentiate the loss by each presynaptic spike; see :func:`snnsim.kernels.cpu.spike_error`.
 
-    The inner product runs over strided lanes, whose sums are added in order.
+    A thread has a spike where there are few columns; else several share its inner product, whose parts are added in
+    one order.
     """
-    lanes = LANES if weights.shape[1] >= 2 * LANES else 8
-    rows = 1 if SIMULATED else LANES * REDUCE // lanes
-    launch(
-        _spike_error, (k1 - k0, spike_ptr.shape[0]), (lanes, rows),
-        weights, spike_adjoint, neurons, spike_ptr, k0, error,
-    )  # fmt: skip
+    grid = k1 - k0, spike_ptr.shape[0]
+    given = weights, spike_adjoint, neurons, spike_ptr, k0, error
+    if weights.shape[1] <= UNIT:
+        launch(_narrow_spike_error, grid, threads(weights.shape[0], 64), *given)
+    else:
+        launch(_spike_error, grid, (UNIT, 1 if SIMULATED else REDUCE), *given)
 
 
 @device

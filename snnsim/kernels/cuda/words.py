@@ -3,30 +3,67 @@
 from numba import int32, uint32
 
 from snnsim.kernels.cuda.bits import STEPS, word_at
-from snnsim.kernels.cuda.compiler import WARP, cuda, device, kernel, launch, tiles
+from snnsim.kernels.cuda.compiler import UNIT, cuda, device, kernel, launch
+from snnsim.kernels.cuda.sums import block_sum
+from snnsim.kernels.cuda.synapse import add_staged, add_staged_pair, column_tiles, first_column, group_at
 
-LANES = 32
-MAX_BLOCK = 256
-PORTION = 32
+PORTION = 128
 """Words that a block expands at a time."""
+CHUNK = 16
+CHUNKS = PORTION // CHUNK
 LIST = PORTION * STEPS + 8
+MAX_BLOCK = 256
+WAYS = 8
+ROUND = 64
+PARTS = ROUND * UNIT
+"""Of a narrow gradient: sets of threads, groups of rows that they sum at a time, and the sums."""
 
 
 @device
-def _leave_square(total, sums, owner, squares):
-    # Sum of the block's squares, in one order.
-    tid = cuda.threadIdx.x
-    sums[tid] = total * total
+def _expand(words, w0, n_words, n_blocks, q0, span, owner, taken, counts, chunks, entries, left):
+    """List the steps of ``PORTION`` words in which ``owner`` spikes, behind ``left`` entries; returns their number.
+
+    Called by all threads of a block.
+    """
+    width = cuda.blockDim.x * cuda.blockDim.y
+    tid = cuda.threadIdx.y * cuda.blockDim.x + cuda.threadIdx.x
+    for t in range(tid, PORTION, width):
+        b = (w0 + t) // n_blocks
+        q = w0 + t - b * n_blocks
+        taken[t] = words[b, q0 + q, owner] if w0 + t < n_words else uint32(0)
+        counts[t] = cuda.popc(word_at(taken, t))
     cuda.syncthreads()
-    if tid < LANES:
-        total = sums[tid]
-        for t in range(tid + LANES, cuda.blockDim.x, LANES):
-            total += sums[t]
-        sums[tid] = total
+    for c in range(tid, CHUNKS, width):
+        run = 0
+        for t in range(CHUNK * c, CHUNK * (c + 1)):
+            run += counts[t]
+        chunks[c] = run
     cuda.syncthreads()
-    if tid == 0:
-        for t in range(1, LANES):
-            total += sums[t]
+    for t in range(tid, PORTION, width):
+        j = left
+        for c in range(t // CHUNK):
+            j += chunks[c]
+        for earlier in range(t // CHUNK * CHUNK, t):
+            j += counts[earlier]
+        b = (w0 + t) // n_blocks
+        first = b * span + STEPS * (w0 + t - b * n_blocks)
+        word = word_at(taken, t)
+        while word != 0:
+            low = word & (~word + 1)
+            entries[j] = first + cuda.popc(low - 1)
+            j += 1
+            word ^= low
+    total = left
+    for c in range(CHUNKS):
+        total += chunks[c]
+    cuda.syncthreads()
+    return total
+
+
+@device
+def _leave_squares(value, sums, owner, squares):
+    total = block_sum(value, sums)
+    if cuda.threadIdx.x == 0 and cuda.threadIdx.y == 0:
         squares[owner * cuda.gridDim.x + cuda.blockIdx.x] = total
 
 
@@ -34,66 +71,85 @@ def _leave_square(total, sums, owner, squares):
 def _word_gradient(adjoint, words, q0, n_blocks, span, fresh, grad_w, squares):
     sums = cuda.shared.array(MAX_BLOCK, grad_w.dtype)
     taken = cuda.shared.array(PORTION, uint32)
-    entries = cuda.shared.array(LIST, int32)
-    tid = cuda.threadIdx.x
-    n = cuda.blockIdx.x * cuda.blockDim.x + tid
-    owner = cuda.blockIdx.y
+    counts = cuda.shared.array(PORTION, int32)
+    chunks = cuda.shared.array(CHUNKS, int32)
+    entries = cuda.shared.array(LIST, uint32)
+    tid, n, owner = cuda.threadIdx.x, first_column(), cuda.blockIdx.y
+    n_out = grad_w.shape[1]
     n_words = words.shape[0] * n_blocks
+    one = two = grad_w.dtype.type(0)
+    if n < n_out and not fresh:
+        one = grad_w[owner, n]
+    if n + UNIT < n_out and not fresh:
+        two = grad_w[owner, n + UNIT]
+    left = 0
+    for w0 in range(0, n_words, PORTION):
+        count = _expand(words, w0, n_words, n_blocks, q0, span, owner, taken, counts, chunks, entries, left)
+        whole = count & ~7
+        if n + UNIT < n_out:
+            one, two = add_staged_pair(one, two, adjoint, entries, whole, n)
+        elif n < n_out:
+            one = add_staged(one, adjoint, entries, whole, n)
+        left = count - whole
+        cuda.syncthreads()
+        for j in range(tid, left, cuda.blockDim.x):
+            entries[j] = entries[whole + j]
+    cuda.syncthreads()
+    if n + UNIT < n_out:
+        one, two = add_staged_pair(one, two, adjoint, entries, left, n)
+        grad_w[owner, n + UNIT] = two
+    elif n < n_out:
+        one = add_staged(one, adjoint, entries, left, n)
+    if n < n_out:
+        grad_w[owner, n] = one
+    if squares.size:
+        _leave_squares(one * one + two * two, sums, owner, squares)
+
+
+@kernel
+def _narrow_word_gradient(adjoint, words, q0, n_blocks, span, fresh, grad_w, squares):
+    # A block has UNIT columns at most: sets of threads sum groups of eight rows, which the first one adds in order.
+    sums = cuda.shared.array(MAX_BLOCK, grad_w.dtype)
+    parts = cuda.shared.array(PARTS, grad_w.dtype)
+    taken = cuda.shared.array(PORTION, uint32)
+    counts = cuda.shared.array(PORTION, int32)
+    chunks = cuda.shared.array(CHUNKS, int32)
+    entries = cuda.shared.array(LIST, uint32)
+    n, way, owner = cuda.threadIdx.x, cuda.threadIdx.y, cuda.blockIdx.y
     inside = n < grad_w.shape[1]
+    n_words = words.shape[0] * n_blocks
     total = grad_w.dtype.type(0)
     if inside and not fresh:
         total = grad_w[owner, n]
     left = 0
     for w0 in range(0, n_words, PORTION):
-        w = w0 + tid
-        b = w // n_blocks
-        q = w - b * n_blocks
-        if tid < PORTION:
-            taken[tid] = words[b, q0 + q, owner] if w < n_words else uint32(0)
+        count = _expand(words, w0, n_words, n_blocks, q0, span, owner, taken, counts, chunks, entries, left)
+        n_groups = count // 8
+        for first in range(0, n_groups, ROUND):
+            last = min(first + ROUND, n_groups)
+            for g in range(first + way, last, WAYS):
+                if inside:
+                    parts[(g - first) * UNIT + n] = group_at(adjoint, entries, 8 * g, n)
+            cuda.syncthreads()
+            if inside and way == 0:
+                for g in range(last - first):
+                    total += parts[g * UNIT + n]
+            cuda.syncthreads()
+        left = count - 8 * n_groups
+        if way == 0:
+            for j in range(n, left, UNIT):
+                entries[j] = entries[8 * n_groups + j]
         cuda.syncthreads()
-        count = left
-        for t in range(PORTION):
-            if t == tid:
-                word, j = word_at(taken, t), count
-                while word != 0:
-                    low = word & (~word + 1)
-                    entries[j] = b * span + STEPS * q + cuda.popc(low - 1)
-                    j += 1
-                    word ^= low
-            count += cuda.popc(word_at(taken, t))
-        cuda.syncthreads()
-        whole = count & ~7
-        if inside:
-            for j in range(0, whole, 8):
-                a0, a1, a2, a3 = (
-                    adjoint[entries[j], n], adjoint[entries[j + 1], n],
-                    adjoint[entries[j + 2], n], adjoint[entries[j + 3], n],
-                )  # fmt: skip
-                a4, a5, a6, a7 = (
-                    adjoint[entries[j + 4], n], adjoint[entries[j + 5], n],
-                    adjoint[entries[j + 6], n], adjoint[entries[j + 7], n],
-                )  # fmt: skip
-                total += ((a0 + a1) + (a2 + a3)) + ((a4 + a5) + (a6 + a7))
-        left = count - whole
-        cuda.syncthreads()
-        if tid < left:
-            entries[tid] = entries[whole + tid]
-    cuda.syncthreads()
-    if inside:
-        j = 0
-        while j + 2 <= left:
-            total += adjoint[entries[j], n] + adjoint[entries[j + 1], n]
-            j += 2
-        if j < left:
-            total += adjoint[entries[j], n]
+    if inside and way == 0:
+        total = add_staged(total, adjoint, entries, left, n)
         grad_w[owner, n] = total
     if squares.size:
-        _leave_square(total, sums, owner, squares)
+        _leave_squares(total * total if way == 0 else grad_w.dtype.type(0), sums, owner, squares)
 
 
 def n_squares(shape):
     """Count the sums of squares that :func:`word_gradient` leaves for a gradient of that shape."""
-    return shape[0] * tiles(shape[1], MAX_BLOCK, WARP)[0]
+    return shape[0] * column_tiles(shape[1], MAX_BLOCK)[0]
 
 
 def word_gradient(adjoint, words, k0, k1, span, fresh, grad_w, squares):
@@ -115,33 +171,25 @@ def word_gradient(adjoint, words, k0, k1, span, fresh, grad_w, squares):
     squares : ndarray, (:func:`n_squares`,) float, or empty
         Output: sums of squares of parts of the gradient.
     """
-    n_tiles, block = tiles(grad_w.shape[1], MAX_BLOCK, WARP)
-    n_blocks = -(-(k1 - k0) // STEPS)
-    launch(
-        _word_gradient,
-        (n_tiles, grad_w.shape[0]),
-        block,
-        adjoint,
-        words,
-        k0 // STEPS,
-        n_blocks,
-        span,
-        fresh,
-        grad_w,
-        squares,
-    )
+    n_in, n_out = grad_w.shape
+    given = adjoint, words, k0 // STEPS, -(-(k1 - k0) // STEPS), span, fresh, grad_w, squares
+    if n_out <= UNIT:
+        launch(_narrow_word_gradient, (1, n_in), (UNIT, WAYS), *given)
+    else:
+        n_tiles, block = column_tiles(n_out, MAX_BLOCK)
+        launch(_word_gradient, (n_tiles, n_in), block, *given)
 
 
 @kernel
 def _gradient_squares(grad_w, squares):
     sums = cuda.shared.array(MAX_BLOCK, grad_w.dtype)
-    n = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
-    owner = cuda.blockIdx.y
-    value = grad_w[owner, n] if n < grad_w.shape[1] else grad_w.dtype.type(0)
-    _leave_square(value, sums, owner, squares)
+    n, owner = first_column(), cuda.blockIdx.y
+    one = grad_w[owner, n] if n < grad_w.shape[1] else grad_w.dtype.type(0)
+    two = grad_w[owner, n + UNIT] if n + UNIT < grad_w.shape[1] else grad_w.dtype.type(0)
+    _leave_squares(one * one + two * two, sums, owner, squares)
 
 
 def gradient_squares(grad_w, squares):
     """Leave the sums of squares that :func:`word_gradient` leaves, of any gradient (N_in, N)."""
-    n_tiles, block = tiles(grad_w.shape[1], MAX_BLOCK, WARP)
+    n_tiles, block = column_tiles(grad_w.shape[1], MAX_BLOCK)
     launch(_gradient_squares, (n_tiles, grad_w.shape[0]), block, grad_w, squares)
