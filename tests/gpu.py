@@ -6,10 +6,10 @@ the kernels. Where no GPU can be used it says why and fails; nothing is skipped.
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 CHECKS = sorted((Path(__file__).parent / "cuda").glob("checks*.py"))
@@ -34,7 +34,7 @@ def main():
     """Run everything, or the parts asked for; exit code 1 if a check failed or no GPU can be used."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts")
-    parser.add_argument("--workers", type=int, default=1, help="processes for the checks of single kernels")
+    parser.add_argument("--workers", type=int, default=1, help="processes side by side in checks")
     parser.add_argument("--epochs", type=int, default=4, help="epochs after which accuracies are compared")
     options = parser.parse_args()
 
@@ -92,20 +92,26 @@ def check_misfortune(_options):
     return report.failures
 
 
-def sanitize(_options):
+def sanitize(options):
     """Run the kernel checks under compute-sanitizer, for memory, races and barriers."""
     tool = shutil.which("compute-sanitizer")
     if tool is None:
         print("compute-sanitizer: not installed")
         return []
-    failed = []
-    for what in ("memcheck", "racecheck", "synccheck"):
-        command = [tool, "--tool", what, "--error-exitcode", "9", sys.executable, "-m", "pytest", "-q", *CHECKS]
-        run = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
-        print(f"compute-sanitizer {what}: {'clean' if run.returncode == 0 else 'FAILED'}", flush=True)
-        if run.returncode:
-            print(run.stdout[-4000:] + run.stderr[-4000:])
-            failed.append(f"compute-sanitizer {what}")
+
+    def run(job):
+        what, checks = job
+        command = [tool, "--tool", what, "--error-exitcode", "9", sys.executable, "-m", "pytest", "-q", checks]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    jobs, failed = [(what, checks) for checks in CHECKS for what in ("memcheck", "racecheck", "synccheck")], []
+    with ThreadPoolExecutor(options.workers) as pool:
+        for (what, checks), ended in zip(jobs, pool.map(run, jobs), strict=True):
+            name = f"compute-sanitizer {what} of {checks.name}"
+            print(f"{'ok    ' if ended.returncode == 0 else 'FAILED'} {name}", flush=True)
+            if ended.returncode:
+                print(ended.stdout[-4000:] + ended.stderr[-4000:])
+                failed.append(name)
     return failed
 
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import re
+import struct
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numba import typeof
 
-from snnsim.kernels.cuda.compiler import flatten, form
+from snnsim.kernels.cuda.compiler import CELL, MAX_CELLS, flatten
 from tests.cuda.cases import MODULES, cases
 
 TARGETS = ((8, 0), (9, 0), (12, 0))
@@ -25,7 +26,7 @@ class Launch:
     types: tuple
     block: int
     shared: int
-    letters: str
+    sizes: list
 
     @property
     def name(self):
@@ -55,13 +56,15 @@ class _Array:
         self.strides, self._numba_type_ = array.strides, typeof(array)
 
 
-def letters_of(arguments):
-    """Layout in which a launch would give these arguments to the driver."""
-    codes, values = [], []
-    flatten([_Array(a) if isinstance(a, np.ndarray) else a for a in arguments], codes, values)
-    letters = form(codes)
-    assert len(values) == len(letters)
-    return letters
+def sizes_of(arguments):
+    """Bytes of each parameter that a launch with these arguments would give to the driver, a cell for each."""
+    codes, cells = [], []
+    flatten([_Array(a) if isinstance(a, np.ndarray) else a for a in arguments], codes, cells)
+    sizes = []
+    for code in (c for c in codes if c not in "()"):
+        sizes += [CELL] * (5 + 2 * int(code[1])) if len(code) == 3 else [struct.calcsize(code)]
+    assert len(b"".join(cells)) == CELL * len(sizes) <= CELL * MAX_CELLS
+    return sizes
 
 
 def launches(dtype):
@@ -73,7 +76,7 @@ def launches(dtype):
             types = tuple(typeof(a) for a in arguments)
             assert np.prod(grid) > 0, case
             found.setdefault(
-                (kernel, types), Launch(case, kernel, types, int(np.prod(block)), shared, letters_of(arguments))
+                (kernel, types), Launch(case, kernel, types, int(np.prod(block)), shared, sizes_of(arguments))
             )
 
         return launch

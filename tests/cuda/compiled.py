@@ -7,7 +7,6 @@ than skips, where the wheels are missing.
 import multiprocessing
 import os
 import re
-import struct
 import sys
 from collections import Counter
 
@@ -63,8 +62,8 @@ IN_FLIGHT = {"_synaptic_input": 8, "_row_gradient": 8, "_pattern_gradient": 8, "
 def check(launch, dtype, target, build):
     """List what is wrong with a kernel."""
     wrong = []
-    if (wanted := parameters(build.ptx)) != (given := [struct.calcsize(c) for c in launch.letters]):
-        wrong.append(f"takes parameters of {wanted} bytes, is given {given}")
+    if (wanted := parameters(build.ptx)) != launch.sizes:
+        wrong.append(f"takes parameters of {wanted} bytes, is given {launch.sizes}")
     if re.search(r"\b(mul|add|sub)\.f(32|64)\b", build.ptx):
         wrong.append("a product and a sum that may be fused")
     if build.stack or build.spill:
@@ -145,7 +144,7 @@ def self_check():
         (_spills, (line, line), "local memory"),
         (_adds_atomically, (line, line), "atomic"),
     ):
-        launch = Launch("self check", kernel(function), types, 128, 0, "qq")
+        launch = Launch("self check", kernel(function), types, 128, 0, [])
         found = check(launch, np.float32, (9, 0), assemble(compile_ptx(launch, (9, 0)), (9, 0)))
         for looked_for in (fault, "parameters", "may be fused" if fault == "float64" else fault):
             if not any(looked_for in wrong for wrong in found):

@@ -150,7 +150,12 @@ def _snntorch(torch, layers, device):
 
 
 def print_kernels(layers=(784, 400, 10), n_steps=50, batch=50, **others):
-    """Print the time of every kernel of a batch beside the time in which the card moves the bytes it must move."""
+    """Print the time of every kernel of a batch beside its floor.
+
+    The floor is the time in which the card moves the bytes that the kernel must move, or does the arithmetic operations
+    that it must do, one a lane and cycle, whichever takes longer. What a gather of rows reads again and again from the
+    cache is not in it.
+    """
     _, session = epoch_seconds(layers, n_steps, batch, 0.0, **others)
     if session.batch == session.batches:
         session.end_epoch()
@@ -168,24 +173,23 @@ def print_kernels(layers=(784, 400, 10), n_steps=50, batch=50, **others):
     finally:
         for module, launch in kept:
             module.launch = launch
-    bandwidth = copy_bandwidth()
-    floors = floor_bytes(session, batch)
-    print(f"\n{'-'.join(map(str, layers))}, {n_steps} steps, batch {batch}; copies run at {bandwidth / 1e9:.0f} GB/s")
-    print(f"{'kernel':22}{'columns':>8}{'us':>9}{'MB':>9}{'floor us':>10}{'floor/us':>10}")
+    bandwidth, rate = copy_bandwidth(), operation_rate()
+    floors = must_do(session, batch)
+    print(
+        f"\n{'-'.join(map(str, layers))}, {n_steps} steps, batch {batch}; copies run at {bandwidth / 1e9:.0f} GB/s, "
+        f"lanes do {rate / 1e12:.0f} T operations/s"
+    )
+    print(f"{'kernel':22}{'columns':>8}{'us':>9}{'MB':>9}{'Mops':>9}{'floor us':>10}{'floor/us':>10}")
     total = floor_total = 0.0
     for kernel, grid, block, arguments, shared in launches:
         name, columns = kernel.py_func.__name__, _shape(arguments)
         us = kernel_seconds(kernel, grid, block, arguments, shared) * 1e6
         plain = name.replace("_narrow", "")
-        size = floors.get((plain, columns), floors.get((plain, None)))
-        total += us
-        if size is None:
-            print(f"{name:22}{columns:8}{us:9.1f}")
-            continue
-        floor = size / bandwidth * 1e6
-        floor_total += floor
-        print(f"{name:22}{columns:8}{us:9.1f}{size / 1e6:9.2f}{floor:10.2f}{floor / us:10.2f}")
-    print(f"{'together':30}{total:9.1f}{'':9}{floor_total:10.2f}")
+        size, operations = floors.get((plain, columns)) or floors[plain, None]
+        floor = max(size / bandwidth, operations / rate) * 1e6
+        total, floor_total = total + us, floor_total + floor
+        print(f"{name:22}{columns:8}{us:9.1f}{size / 1e6:9.2f}{operations / 1e6:9.1f}{floor:10.2f}{floor / us:10.2f}")
+    print(f"{'together':30}{total:9.1f}{'':18}{floor_total:10.2f}")
 
 
 def kernel_seconds(kernel, grid, block, arguments, shared, repeats=20):
@@ -218,25 +222,34 @@ def _shape(arguments):
     return widest.shape[widest.ndim - 1]
 
 
-def floor_bytes(session, batch):
-    """Bytes that each kernel of a batch must read and write at least once, by (kernel, neurons)."""
+def must_do(session, batch):
+    """Bytes that each kernel of a batch must read and write at least once, and its operations, by (kernel, neurons).
+
+    A neuron's step is eight operations in either direction. Those of encoding, loss and update are left out.
+    """
     device, size = session._device, np.dtype(session.dtype).itemsize
     layers, n_steps, words = device.layers, device.n_steps, -(-device.n_steps // 32)
     pools = [device.inputs(batch, 0), *(layer.spikes for layer in device._batch(batch))]
     entries = [int(compiler.to_host(p.row_ptr)[:, -1].sum()) for p in pools]
-    result = {("_poisson", None): batch * layers[0] * (1 + 4 * words) + 4 * entries[0]}
+    result = {("_poisson", None): (batch * layers[0] * (1 + 4 * words) + 4 * entries[0], 0)}
     for index, (a, b) in enumerate(pairwise(layers)):
         field, weights = size * batch * n_steps * b, size * a * b
-        listed = entries[index + 1] * (4 + 2 * size)
-        result["_synaptic_input", b] = weights + 4 * entries[index] + field
-        result["_lif_forward", b] = field + listed + 4 * batch * words * b
-        result["_lif_backward", b] = field * (2 if index else 1) + listed + size * entries[index + 1]
-        result["_word_gradient", b] = field + weights + 4 * batch * words * a
+        listed, steps = entries[index + 1] * (4 + 2 * size), 8 * batch * n_steps * b
+        result["_synaptic_input", b] = weights + 4 * entries[index] + field, entries[index] * b
+        result["_lif_forward", b] = field + listed + 4 * batch * words * b, steps
+        result["_lif_backward", b] = field * (2 if index else 1) + listed + size * entries[index + 1], steps
+        result["_word_gradient", b] = field + weights + 4 * batch * words * a, entries[index] * b
         if index:
-            result["_spike_error", b] = weights + field + (4 + size) * entries[index]
-    result["_membrane_loss", layers[-1]] = 2 * size * batch * n_steps * layers[-1]
-    result["_clipped_adam", 0] = 7 * size * device.flat_weights.size
+            result["_spike_error", b] = weights + field + (4 + size) * entries[index], 2 * entries[index] * b
+    result["_membrane_loss", layers[-1]] = 2 * size * batch * n_steps * layers[-1], 0
+    result["_clipped_adam", 0] = 7 * size * device.flat_weights.size, 0
     return result
+
+
+def operation_rate():
+    """Operations a second of all lanes together: 128 a multiprocessor and cycle."""
+    gpu = compiler.cuda.get_current_device()
+    return gpu.MULTIPROCESSOR_COUNT * 128 * gpu.CLOCK_RATE * 1e3
 
 
 def copy_bandwidth(size=2**30):

@@ -97,92 +97,80 @@ def _three(size):
 
 
 SCALARS = {
-    int: "q", bool: "?", float: "d", np.int32: "i", np.int64: "q", np.uint32: "I", np.float32: "f", np.float64: "d",
-    np.bool_: "?",
+    kind: (letter, struct.Struct(layout).pack)
+    for kind, letter, layout in (
+        (int, "q", "<q"), (bool, "?", "<?7x"), (float, "d", "<d"), (np.int32, "i", "<i4x"), (np.int64, "q", "<q"),
+        (np.uint32, "I", "<I4x"), (np.float32, "f", "<f4x"), (np.float64, "d", "<d"), (np.bool_, "?", "<?7x"),
+    )
 }  # fmt: skip
-"""How the driver is given scalars, as :mod:`struct` says it."""
+"""Of each type of scalar a letter for its type, as :mod:`struct` has it, and what packs it into a cell."""
+CELL, MAX_CELLS = 8, 1024
 
-_compiled = {}
+_handles = {}
 _one_at_a_time = threading.Lock()
 _attached = threading.local()
+_cells = ctypes.create_string_buffer(CELL * MAX_CELLS)
+_pointers = (ctypes.c_void_p * MAX_CELLS)(*(ctypes.addressof(_cells) + CELL * i for i in range(MAX_CELLS)))
 
 
 def _launch(function, grid, block, stream, shared, arguments):
     # Numba's own launch asks each array anew for its type, shape and strides: 15 us an array, more than most kernels
-    # take. Here an array remembers what the driver wants to know of it.
+    # take. Here an array remembers what the driver wants to know of it, packed into cells of eight bytes.
+    from numba.cuda.cudadrv.driver import driver
+
     if not hasattr(_attached, "context"):
         _attached.context = cuda.current_context()
-    codes, values = [function], []
-    flatten(arguments, codes, values)
+    codes, cells = [function], []
+    flatten(arguments, codes, cells)
     code = tuple(codes)
-    found = _compiled.get(code)
-    if found is None:
-        found = _compiled[code] = Compiled(function, arguments, codes[1:])
+    handle = _handles.get(code)
+    if handle is None:
+        types = tuple(numba.typeof(argument) for argument in arguments)
+        handle = _handles[code] = int(function.compile(types)._codelibrary.get_cufunc().handle)
+    packed = b"".join(cells)
     with _one_at_a_time:
-        found.launch(grid, block, shared, _handle(stream), values)
+        ctypes.memmove(_cells, packed, len(packed))  # tests see to it that no kernel takes more
+        driver.cuLaunchKernel(handle, *grid, *block, shared, _handle(stream), ctypes.addressof(_pointers), 0)
 
 
 def _handle(stream):
     return int(stream.handle) if stream else 0
 
 
-def flatten(arguments, codes, values):
-    """Append what tells the types of arguments apart to ``codes``, and what the driver is given to ``values``."""
+def flatten(arguments, codes, cells):
+    """Append what tells the types of arguments apart to ``codes``, and what the driver is given to ``cells``."""
     for argument in arguments:
-        code = SCALARS.get(type(argument))
-        if code is not None:
-            codes.append(code)
-            values.append(argument)
+        scalar = SCALARS.get(type(argument))
+        if scalar is not None:
+            codes.append(scalar[0])
+            cells.append(scalar[1](argument))
         elif type(argument) is tuple:
             codes.append("(")
-            flatten(argument, codes, values)
+            flatten(argument, codes, cells)
             codes.append(")")
         else:
-            code, cells = known(argument)
+            code, packed = known(argument)
             codes.append(code)
-            values.extend(cells)
+            cells.append(packed)
 
 
 def known(array):
-    """Type of an array as a short text, and the eight-byte numbers that stand for it in a launch.
+    """Type of an array as a short text, and the cells that stand for it in a launch.
 
     Two that Numba uses on the CPU only, items, bytes an item, address, shape and strides.
     """
-    kept = array.__dict__.get("_snnsim_known")
-    if kept is None:
-        address = array.device_ctypes_pointer.value or 0
-        cells = 0, 0, array.size, array.dtype.itemsize, address, *array.shape, *array.strides
-        kept = array._snnsim_known = f"{array.dtype.char}{array.ndim}{array._numba_type_.layout}", cells
-    return kept
+    try:
+        return array._snnsim_known
+    except AttributeError:
+        numbers = 0, 0, array.size, array.dtype.itemsize, address(array), *array.shape, *array.strides
+        code = f"{array.dtype.char}{array.ndim}{array._numba_type_.layout}"
+        array._snnsim_known = code, struct.pack(f"<{len(numbers)}q", *numbers)
+        return array._snnsim_known
 
 
-def form(codes):
-    """Layout of a launch's arguments, one letter of :mod:`struct` for each."""
-    return "".join("q" * (5 + 2 * int(c[1])) if len(c) == 3 else c for c in codes if c not in "()")
-
-
-class Compiled:
-    """A kernel for one list of types, and the memory from which the driver takes its arguments."""
-
-    def __init__(self, function, arguments, codes):
-        types = tuple(numba.typeof(argument) for argument in arguments)
-        self._function = function.compile(types)._codelibrary.get_cufunc()
-        letters = form(codes)
-        native = struct.Struct("@" + letters)
-        self._pack, self._memory = native.pack_into, ctypes.create_string_buffer(max(native.size, 1))
-        address = ctypes.addressof(self._memory)
-        ends = (struct.calcsize("@" + letters[: i + 1]) for i in range(len(letters)))
-        places = (address + end - struct.calcsize(letter) for end, letter in zip(ends, letters, strict=True))
-        self._pointers = (ctypes.c_void_p * len(letters))(*places)
-        self._arguments = int(self._function.handle), ctypes.addressof(self._pointers)
-
-    def launch(self, grid, block, shared, stream, values):
-        """Give a launch to the driver, which copies the arguments."""
-        from numba.cuda.cudadrv.driver import driver
-
-        self._pack(self._memory, 0, *values)
-        handle, pointers = self._arguments
-        driver.cuLaunchKernel(handle, *grid, *block, shared, stream, pointers, 0)
+def address(array):
+    """Address of a device array."""
+    return array.device_ctypes_pointer.value or 0
 
 
 def threads(n, most=256, unit=UNIT):
@@ -284,7 +272,7 @@ def to_host(array, out=None):
             return array.copy_to_host(out, stream=_stream.get())
         from numba.cuda.cudadrv.driver import driver
 
-        driver.cuMemcpyDtoHAsync(out.ctypes.data, known(array)[1][4], out.nbytes, _handle(_stream.get()))
+        driver.cuMemcpyDtoHAsync(out.ctypes.data, address(array), out.nbytes, _handle(_stream.get()))
         return out
 
 
@@ -307,7 +295,7 @@ def _raise(error):
     context = getattr(_attached, "context", None)
     if isinstance(clear, DeviceLost) and context is not None:
         # To free what the device held would fail, too, with a traceback for each array when the process ends.
-        _lost.enter_context(context.deallocations.disable())
+        _lost.enter_context(context.defer_cleanup())
     raise clear from error
 
 
