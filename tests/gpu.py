@@ -22,6 +22,19 @@ BATCHES = {
     "784-1000-1000-10, batch 500": {"layers": (784, 1000, 1000, 10), "batch_size": 500},
 }
 
+OUT_OF_BOUNDS = """
+import numpy as np
+from numba import cuda
+from snnsim.kernels.cuda import compiler
+
+@cuda.jit
+def write_behind(out):
+    out[out.size + 1] = 1
+
+compiler.launch(write_behind, 1, 1, compiler.empty(1, np.int32))
+compiler.synchronize()
+"""
+
 IN_TIME = ("encoder.name='latency'", "loss.name='first-spike'", "network.target_rate=0.7")
 EVENT_BATCHES = {
     "784-400-10 event": ("simulation.engine='event'", *IN_TIME),
@@ -104,7 +117,9 @@ def sanitize(options):
         command = [tool, "--tool", what, "--error-exitcode", "9", sys.executable, "-m", "pytest", "-q", checks]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    jobs, failed = [(what, checks) for checks in CHECKS for what in ("memcheck", "racecheck", "synccheck")], []
+    planted = subprocess.run([tool, "--error-exitcode", "9", sys.executable, "-c", OUT_OF_BOUNDS], capture_output=True)
+    failed = [] if planted.returncode == 9 else ["compute-sanitizer: a planted write out of bounds was not found"]
+    jobs = [(what, checks) for checks in CHECKS for what in ("memcheck", "racecheck", "synccheck")]
     with ThreadPoolExecutor(options.workers) as pool:
         for (what, checks), ended in zip(jobs, pool.map(run, jobs), strict=True):
             name = f"compute-sanitizer {what} of {checks.name}"

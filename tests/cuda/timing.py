@@ -76,16 +76,15 @@ def dense_seconds(layers, n_steps, batch):
     return _median(work, wait) * SAMPLES / batch
 
 
-def _median(work, wait, repeats=10):
+def _median(work, wait, seconds=1.0):
     times = []
-    for number in range(3 + repeats):
+    while len(times) < 6 or (len(times) < 50 and sum(times) < seconds):
         wait()
         start = time.perf_counter()
         work()
         wait()
-        if number >= 3:
-            times.append(time.perf_counter() - start)
-    return float(np.median(times))
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[2:]))
 
 
 def other_libraries(layers, n_steps, batch, device="cuda"):

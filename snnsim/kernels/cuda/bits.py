@@ -4,7 +4,7 @@ A *segment* is 32 neighbouring neurons. Arrays in shared memory are indexed ``se
 ``segment * 32 + neuron``. All helpers are called by every thread of a block.
 """
 
-from numba import int64
+from numba import int64, uint64
 
 from snnsim.kernels.cuda.compiler import cuda, device
 
@@ -16,8 +16,11 @@ PATTERNS = 16
 
 @device
 def word_at(words, p):
-    """Return a word as int64: Numba makes float64 of unsigned and signed 64-bit numbers together."""
-    return int64(words[p])
+    """Return a word as int64: Numba makes float64 of unsigned and signed 64-bit numbers together.
+
+    The index is unsigned, or Numba would look whether it is negative.
+    """
+    return int64(words[uint64(p)])
 
 
 @device

@@ -7,7 +7,7 @@ rebuilds the words, with which a thread knows in every step whether its neuron s
 needs a barrier inside the time loop or an atomic operation on floats.
 """
 
-from numba import int32, int64, uint32
+from numba import int32, int64, uint32, uint64
 
 from snnsim.dynamics.lif import (
     adjoint_input,
@@ -36,6 +36,12 @@ __all__ = ["GRADIENT_EXACT", "GRADIENT_LITERAL", "GRADIENT_TSSL", "lif_backward"
 TILE = 128
 """Neurons of a block backward."""
 SLOTS = TILE
+
+
+@device
+def in_step(field, b, k, n):
+    """Entry of a (B, T, N) array; unsigned indices, or Numba would look whether each is negative."""
+    return field[uint64(b), uint64(k), uint64(n)]
 
 
 @kernel
@@ -68,7 +74,7 @@ def _lif_forward(
             if n < n_neurons:
                 va, i = v[b, n], i_syn[b, n]
                 for k in range(first, last):
-                    xk = x[b, k - k0, n]
+                    xk = in_step(x, b, k - k0, n)
                     vb = step_membrane(va, i, xk, a_vv, a_vi, b_v)
                     i = step_synapse(i, xk, a_ii, b_i)
                     va = vb
@@ -87,7 +93,7 @@ def _lif_forward(
             bit = 1 << (n & 31)
             for k in range(first, last):
                 step = k - first
-                xk = x[b, k - k0, n]
+                xk = in_step(x, b, k - k0, n)
                 vb = step_membrane(va, i, xk, a_vv, a_vi, b_v)
                 i = step_synapse(i, xk, a_ii, b_i)
                 after = vb
@@ -105,8 +111,8 @@ def _lif_forward(
                         else:
                             inverse[b, j] = inverse_slope(vb, va, i, dt, r, tau_mem, max_inverse_slope)
                             slope[b, j] = membrane_slope(after, i, r, tau_mem)
-                if tracing and (k + 1) % every == 0:
-                    row = (k + 1) // every - 1
+                if tracing and (every == 1 or (k + 1) % every == 0):
+                    row = k if every == 1 else (k + 1) // every - 1  # a division takes longer than a step
                     if v_trace.size:
                         v_trace[b, row, n] = vb
                     if i_trace.size:
@@ -223,18 +229,18 @@ def _lif_backward(
                     else:
                         gn = adjoint_spike(gn, error[b, j], slope[b, j], inverse[b, j])
                 if dloss_dv.size:
-                    gn += dloss_dv[b, k, n]
+                    gn += in_step(dloss_dv, b, k, n)
                 out = adjoint_input(gn, hn, b_v, b_i)
                 if spike_adjoint.size:
                     if gradient == GRADIENT_LITERAL:
                         cn = adjoint_trace(cn, hn, a_ii, b_i, tau_syn)
-                        spike_adjoint[b, k - k0, n] = cn
+                        spike_adjoint[uint64(b), uint64(k - k0), uint64(n)] = cn
                     elif gradient == GRADIENT_TSSL:
-                        spike_adjoint[b, k - k0, n] = out
+                        spike_adjoint[uint64(b), uint64(k - k0), uint64(n)] = out
                     else:
-                        spike_adjoint[b, k - k0, n] = (cn - out) / dt
+                        spike_adjoint[uint64(b), uint64(k - k0), uint64(n)] = (cn - out) / dt
                         cn = out
-                adjoint[b, k - k0, n] = hn / tau_syn if continuous else out
+                adjoint[uint64(b), uint64(k - k0), uint64(n)] = hn / tau_syn if continuous else out
         cuda.syncthreads()
     if inside:
         g[b, n] = gn
@@ -300,25 +306,25 @@ def _surrogate_backward(
             for k in range(last - 1, first - 1, -1):
                 hn = adjoint_synapse(hn, gn, a_ii, a_vi)
                 p = a_vv * gn
-                e = error[b, k, n]
+                e = in_step(error, b, k, n)
                 at = segment + k - first
                 mask = word_at(masks, at)
                 gn = p
                 if not fallback:
-                    gn += fast_sigmoid_derivative(v_trace[b, k, n], v_threshold, width) * e
+                    gn += fast_sigmoid_derivative(in_step(v_trace, b, k, n), v_threshold, width) * e
                     if mask & bit and reset_gain(reset) == 0:
                         gn -= p
                 elif mask & bit:
                     j = before[at] + cuda.popc(mask & (bit - 1))
                     gn = adjoint_spike_amplitude(p, e, slope[b, j], inverse[b, j], reset)
                 elif spiking[tid] == 0:
-                    gn += sigmoid_derivative(v_trace[b, k, n], v_threshold, width) * e
+                    gn += sigmoid_derivative(in_step(v_trace, b, k, n), v_threshold, width) * e
                 if dloss_dv.size:
-                    gn += dloss_dv[b, k, n]
+                    gn += in_step(dloss_dv, b, k, n)
                 out = adjoint_input(gn, hn, b_v, b_i)
                 if spike_adjoint.size:
-                    spike_adjoint[b, k - k0, n] = out
-                adjoint[b, k - k0, n] = hn / tau_syn if continuous else out
+                    spike_adjoint[uint64(b), uint64(k - k0), uint64(n)] = out
+                adjoint[uint64(b), uint64(k - k0), uint64(n)] = hn / tau_syn if continuous else out
         cuda.syncthreads()
     if inside:
         g[b, n] = gn
