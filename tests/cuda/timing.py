@@ -15,7 +15,7 @@ SHAPES = ((784, 400, 10), (784, 1000, 1000, 10))
 SAMPLES = 60_000
 
 
-def epoch_seconds(layers, n_steps, batch_size, seconds=2.0, **others):
+def epoch_seconds(layers, n_steps, batch_size, seconds=1.5, **others):
     """Seconds per epoch of 60,000 samples: the median batch of some ``seconds``, after three that warm up."""
     session = CudaSession(settings_of(layers, n_steps, batch_size, **others))
     times = []
