@@ -22,12 +22,12 @@ COLUMNS = 512
 @njit(**LEAF)
 def add_rows(out, table, rows, start, stop):
     """Add the rows ``rows[start:stop]`` of ``table`` to ``out`` (N,), eight at a time so that ``out`` stays in L1."""
-    _add_columns(out, table, 0, out.shape[0], rows, start, stop)
+    add_columns(out, table, 0, out.shape[0], rows, start, stop)
 
 
 @njit(**LEAF)
-def _add_columns(out, table, low, high, rows, start, stop):
-    # The same for the columns low..high of the table, to which all of out belongs.
+def add_columns(out, table, low, high, rows, start, stop):
+    """:func:`add_rows` for the columns ``low:high`` of the table, to which all of ``out`` belongs."""
     j = start
     while j + 8 <= stop:
         r0, r1 = table[rows[j], low:high], table[rows[j + 1], low:high]
@@ -69,7 +69,7 @@ def synaptic_input(table, rows, row_ptr, k0, k1, x):
                 out = x[b, k - k0, low:high]
                 for n in range(out.shape[0]):
                     out[n] = 0
-                _add_columns(out, table, low, high, rows[b], row_ptr[b, k], row_ptr[b, k + 1])
+                add_columns(out, table, low, high, rows[b], row_ptr[b, k], row_ptr[b, k + 1])
 
 
 @njit(**KERNEL)
@@ -200,7 +200,7 @@ def weight_gradient(adjoint, entries, entry_ptr, group, grad_w):
             for owner in range(strand, n_owners, n_strands):
                 if group == 1:
                     grad = grad_w[owner, low:high]
-                    _add_columns(grad, adjoint, low, high, entries, entry_ptr[owner], entry_ptr[owner + 1])
+                    add_columns(grad, adjoint, low, high, entries, entry_ptr[owner], entry_ptr[owner + 1])
                     continue
                 for pattern in range(1, PATTERNS):
                     row = PATTERNS * owner + pattern
@@ -208,7 +208,7 @@ def weight_gradient(adjoint, entries, entry_ptr, group, grad_w):
                         continue
                     for n in range(total.shape[0]):
                         total[n] = 0
-                    _add_columns(total, adjoint, low, high, entries, entry_ptr[row], entry_ptr[row + 1])
+                    add_columns(total, adjoint, low, high, entries, entry_ptr[row], entry_ptr[row + 1])
                     for j in range(GROUP):
                         if (pattern >> j) & 1:
                             grad = grad_w[GROUP * owner + j, low:high]

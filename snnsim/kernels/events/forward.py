@@ -15,10 +15,12 @@ from snnsim.dynamics.events import (
     may_have_crossed,
     remaining_flow,
 )
-from snnsim.kernels.cpu.synapse import add_rows
+from snnsim.kernels.cpu.synapse import add_columns
 from snnsim.kernels.jit import LEAF
 
 NO_FLOW = (1.0, 1.0, 0.0)
+_BLOCK = 512  # neurons that a sweep takes at a time
+_ROW = _BLOCK + 16  # from membrane to charge of a block; no power of two, where addresses would compete
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
@@ -123,43 +125,53 @@ def spiking_forward(
 def _sample_forward(
     neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, neurons, times, intervals, marks
 ):
+    size = w.shape[1]
+    state = np.zeros((-(-size // _BLOCK), 4 * _ROW), w.dtype)
+    flagged = np.zeros((size + 7) // 8 * 8, np.uint8)
+    busy, candidates = np.empty(len(flagged) // 8 + 1, np.int32), np.empty(len(flagged) + 1, np.int32)
+    count, stalled = _advance(
+        neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, neurons, times, intervals, marks,
+        state, flagged, flagged.view(np.int64), busy, candidates,
+    )  # fmt: skip
+    if stalled < 0:
+        sort_spikes(times, neurons, intervals, marks, min(count, len(times)))
+    return count, stalled
+
+
+@njit(**LEAF)
+def _advance(
+    neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, neurons, times, intervals, marks,
+    state, flagged, words, busy, candidates,
+):  # fmt: skip
     v_threshold, _, r, _, tau_syn = neuron
     size = w.shape[1]
     real = w.dtype.type
-    # State at the start and at the end of an interval, by turns: exchanging arrays would count references.
-    v, charge = np.zeros((2, size), w.dtype), np.zeros((2, size), w.dtype)
-    flagged = np.zeros((size + 7) // 8 * 8, np.uint8)
-    flagged_words = flagged.view(np.int64)
-    candidates = np.empty(len(flagged) + 1, np.int32)
     threshold_charge = v_threshold * tau_syn / r
     slack = 4 * np.finfo(w.dtype).eps
     thresholds = (real(v_threshold), real(threshold_charge * (1 - slack)), real(threshold_charge * (1 + slack)))
-    room = len(times)
     count = 0
     for m in range(n_instants):
         opened = times_in[instants[m]]
         closed = times_in[instants[m + 1]] if m + 1 < n_instants else duration
-        now, then = m & 1, 1 - (m & 1)
+        now = 2 * _ROW * (m & 1)
+        then = 2 * _ROW - now
         last = instants[m + 1] - 1
-        if last > instants[m]:
-            add_rows(charge[now], w, neurons_in, instants[m], last)
         row = neurons_in[last]
         a_vv, a_ii, a_vq = real(flows[m, 0]), real(flows[m, 1]), real(flows[m, 2] * r / tau_syn)
-        _sweep(v, charge, now, then, w, row, flagged, a_vv, a_ii, a_vq, thresholds)
-        # A list first, without a branch for each neuron: where spikes come is not to be predicted.
-        found = 0
-        for word in range(len(flagged_words)):
-            if flagged_words[word] != 0:
-                for n in range(8 * word, 8 * word + 8):
-                    candidates[found] = n
-                    found += flagged[n]
+        for k in range(len(state)):
+            low, high = k * _BLOCK, min(size, (k + 1) * _BLOCK)
+            if last > instants[m]:
+                charge = state[k, now + _ROW : now + _ROW + high - low]
+                add_columns(charge, w, low, high, neurons_in, instants[m], last)
+            _sweep(state[k], w[row, low:high], flagged[low:high], now, a_vv, a_ii, a_vq, thresholds)
         over = (flows[m, 0], flows[m, 1], flows[m, 2], flows[m, 3])
-        for k in range(found):
-            n = candidates[k]
+        for p in range(_list_flagged(flagged, words, busy, candidates)):
+            n = candidates[p]
+            own, place = state[n // _BLOCK], n % _BLOCK
             end, count, ok = cross(
-                float(v[now, n]),
-                r / tau_syn * (charge[now, n] + w[row, n]),
-                float(v[then, n]),
+                float(own[now + place]),
+                r / tau_syn * (own[now + _ROW + place] + w[row, n]),
+                float(own[then + place]),
                 opened,
                 closed,
                 NO_FLOW,
@@ -175,9 +187,50 @@ def _sample_forward(
             )
             if not ok:
                 return count, n
-            v[then, n] = end
-    sort_spikes(times, neurons, intervals, marks, min(count, room))
+            own[then + place] = end
     return count, -1
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _sweep(state, row, flagged, now, a_vv, a_ii, a_vq, thresholds):
+    # Neurons of a block over an interval, and which of them may have crossed. Only with literal distances does the
+    # compiler see that no array overlaps another: it then vectorises a loop however short.
+    if now == 0:
+        _sweep_between(state, 0, 2 * _ROW, row, flagged, a_vv, a_ii, a_vq, thresholds)
+    else:
+        _sweep_between(state, 2 * _ROW, 0, row, flagged, a_vv, a_ii, a_vq, thresholds)
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _sweep_between(state, now, then, row, flagged, a_vv, a_ii, a_vq, thresholds):
+    v_threshold, q_least, q_most = thresholds
+    for n in range(len(row)):
+        moved = state[now + _ROW + n] + row[n]
+        v_end = a_vv * state[now + n] + a_vq * moved
+        charge_end = a_ii * moved
+        state[then + n] = v_end
+        state[then + _ROW + n] = charge_end
+        flagged[n] = may_have_crossed(v_end, moved, charge_end, v_threshold, q_least, q_most)
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def list_busy(words, busy):
+    """List the words that are not zero; without branches, for where they come is not to be predicted."""
+    found = 0
+    for word in range(len(words)):
+        busy[found] = word
+        found += words[word] != 0
+    return found
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _list_flagged(flagged, words, busy, candidates):
+    found = 0
+    for p in range(list_busy(words, busy)):
+        for n in range(8 * busy[p], 8 * busy[p] + 8):
+            candidates[found] = n
+            found += flagged[n]
+    return found
 
 
 @njit(**LEAF)
@@ -185,19 +238,6 @@ def add_row(total, row):
     """``total += row``."""
     for n in range(len(total)):
         total[n] += row[n]
-
-
-@njit(**LEAF)
-def _sweep(v, charge, now, then, w, row, flagged, a_vv, a_ii, a_vq, thresholds):
-    # All neurons over an interval, and which of them may have crossed. A function of its own, so that it vectorises.
-    v_threshold, q_least, q_most = thresholds
-    for n in range(v.shape[1]):
-        moved = charge[now, n] + w[row, n]
-        v_end = a_vv * v[now, n] + a_vq * moved
-        charge_end = a_ii * moved
-        v[then, n] = v_end
-        charge[then, n] = charge_end
-        flagged[n] = may_have_crossed(v_end, moved, charge_end, v_threshold, q_least, q_most)
 
 
 @njit(cache=True, error_model="numpy", inline="always")
