@@ -44,20 +44,40 @@ def flow(t, tau_mem, tau_syn):
 
 
 @register_jitable
+def short_flow(t, tau_mem):
+    """:func:`flow` where ``tau_mem = 2 tau_syn`` and :func:`is_short`; no branch, so that a loop of it vectorises."""
+    loss = _short_loss(t / tau_mem)
+    a_vv = 1 - loss
+    return a_vv, a_vv * a_vv, a_vv * loss
+
+
+@register_jitable
+def is_short(t, tau):
+    """Whether a time is so short that a series stands for its exponential."""
+    return t / tau <= SMALL
+
+
+@register_jitable
 def decay(x):
     """``(e^{-x}, 1 - e^{-x})`` for ``x >= 0``, both to full relative precision, for at most one exponential."""
     if x <= SMALL:
-        # The Taylor series as far as it matters, by pairs of terms so that few wait for each other.
-        square = x * x
-        low = (1 / 2 - x * (1 / 6)) + square * (1 / 24 - x * (1 / 120))
-        high = (1 / 720 - x * (1 / 5040)) + square * (1 / 40320 - x * (1 / 362880))
-        loss = x - square * (low + (square * square) * high)
+        loss = _short_loss(x)
         return 1 - loss, loss
     if x > 0.6875:
         kept = math.exp(-x)
         return kept, 1 - kept
     loss = -math.expm1(-x)
     return 1 - loss, loss
+
+
+@register_jitable
+def _short_loss(x):
+    # The Taylor series of 1 - e^{-x} as far as it matters up to SMALL, by pairs of terms so that few wait for each
+    # other.
+    square = x * x
+    low = (1 / 2 - x * (1 / 6)) + square * (1 / 24 - x * (1 / 120))
+    high = (1 / 720 - x * (1 / 5040)) + square * (1 / 40320 - x * (1 / 362880))
+    return x - square * (low + (square * square) * high)
 
 
 @register_jitable

@@ -14,7 +14,7 @@ from snnsim.kernels.events.backward import (
     partition,
     spiking_backward,
 )
-from snnsim.kernels.events.forward import find_instants, spiking_forward
+from snnsim.kernels.events.forward import all_within, find_instants, spiking_forward
 from snnsim.kernels.events.readout import readout_backward, readout_forward
 from snnsim.kernels.events.trace import trace
 
@@ -277,13 +277,11 @@ class EventEngine:
             raise InputError(
                 f"input spikes: {inputs.n_neurons} neurons; the first layer has {weights[0].shape[0]} inputs"
             )
-        filled = np.arange(inputs.times.shape[1]) < inputs.counts[:, None]
-        times = np.where(filled, inputs.times, 0)
-        if times.size and not (times.min() >= 0 and times.max() <= self.duration):
-            raise InputError(f"input spikes: times must lie in 0..{self.duration:g}")
         neurons = np.ascontiguousarray(inputs.neurons, np.int32)
         times = np.ascontiguousarray(inputs.times, np.float64)
         counts = np.ascontiguousarray(inputs.counts, np.int32)
+        if not all_within(times, counts, self.duration):
+            raise InputError(f"input spikes: times must lie in 0..{self.duration:g}")
         return SpikeOutput(neurons, times, counts, inputs.n_neurons, self.duration)
 
     def _neuron(self, layer):

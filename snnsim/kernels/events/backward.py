@@ -136,7 +136,7 @@ def spiking_backward(
             )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**LEAF)
 def _sample_backward(
     neurons_in,
     instants,
@@ -188,7 +188,7 @@ def _sample_backward(
                 e_in[j] = dot_arrivals(w[neurons_in[j], low:high], lambda_v, lambda_q, r / tau_mem) / tau_syn
 
 
-@njit(**LEAF)
+@njit(**LEAF, inline="always")
 def flow_back(lambda_v, lambda_q, a_vv, a_ii, a_vq):
     """Adjoint of all neurons earlier by a flow."""
     for n in range(len(lambda_v)):

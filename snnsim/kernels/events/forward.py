@@ -9,11 +9,13 @@ from snnsim.dynamics.events import (
     compose_flow,
     first_crossing,
     flow,
+    is_short,
     largest_response,
     maximum_time,
     may_cross,
     may_have_crossed,
     remaining_flow,
+    short_flow,
 )
 from snnsim.kernels.cpu.synapse import add_columns
 from snnsim.kernels.jit import LEAF
@@ -21,6 +23,16 @@ from snnsim.kernels.jit import LEAF
 NO_FLOW = (1.0, 1.0, 0.0)
 _BLOCK = 512  # neurons that a sweep takes at a time
 _ROW = _BLOCK + 16  # from membrane to charge of a block; no power of two, where addresses would compete
+
+
+@njit(**LEAF)
+def all_within(times, counts, duration):
+    """Whether all spike times, (B, cap) of which ``counts[b]`` are filled, lie in [0, duration]."""
+    fit = True
+    for b in range(len(counts)):
+        for j in range(counts[b]):
+            fit &= (times[b, j] >= 0) & (times[b, j] <= duration)
+    return fit
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
@@ -43,22 +55,33 @@ def find_instants(times_in, counts_in, duration, tau_mem, tau_syn, instants, n_i
     peak = maximum_time(0.0, 1.0, tau_mem, tau_syn)
     at_peak = flow(peak, tau_mem, tau_syn)[2]
     for b in prange(len(counts_in)):
-        count = counts_in[b]
-        found = 0
-        for j in range(count):
-            if j == 0 or times_in[b, j] > times_in[b, j - 1]:
-                instants[b, found] = j
-                found += 1
-        instants[b, found] = count
-        n_instants[b] = found
+        n_instants[b] = _sample_instants(
+            times_in[b], counts_in[b], duration, tau_mem, tau_syn, peak, at_peak, instants[b], flows[b]
+        )
+
+
+@njit(**LEAF)
+def _sample_instants(times_in, count, duration, tau_mem, tau_syn, peak, at_peak, instants, flows):
+    found, last = 0, -math.inf
+    for j in range(count):
+        instants[found] = j
+        found += times_in[j] > last
+        last = times_in[j]
+    instants[found] = count
+    # The last column holds the spans until their flows are known.
+    for m in range(found):
+        end = times_in[instants[m + 1]] if m + 1 < found else duration
+        flows[m, 3] = end - times_in[instants[m]]
+    quadratic = tau_mem == 2 * tau_syn
+    if quadratic:
         for m in range(found):
-            end = times_in[b, instants[b, m + 1]] if m + 1 < found else duration
-            span = end - times_in[b, instants[b, m]]
-            a_vv, a_ii, a_vu = flow(span, tau_mem, tau_syn)
-            flows[b, m, 0] = a_vv
-            flows[b, m, 1] = a_ii
-            flows[b, m, 2] = a_vu
-            flows[b, m, 3] = largest_response(span, a_vu, peak, at_peak)
+            flows[m, 0], flows[m, 1], flows[m, 2] = short_flow(flows[m, 3], tau_mem)
+    for m in range(found):
+        span = flows[m, 3]
+        if not (quadratic and is_short(span, tau_mem)):
+            flows[m, 0], flows[m, 1], flows[m, 2] = flow(span, tau_mem, tau_syn)
+        flows[m, 3] = largest_response(span, flows[m, 2], peak, at_peak)
+    return found
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
@@ -326,15 +349,15 @@ def _ascending(times):
     for p in range(size):
         low, high = min(low, times[p]), max(high, times[p])
     if not high > low:
-        return np.arange(size)
+        return np.arange(size, dtype=np.int32)
     n_buckets = 4 * size
     scale = (n_buckets - 1) / (high - low)
-    place = np.zeros(n_buckets + 1, np.int64)
+    place = np.zeros(n_buckets + 1, np.int32)
     for p in range(size):
         place[int((times[p] - low) * scale) + 1] += 1
     for k in range(n_buckets):
         place[k + 1] += place[k]
-    order = np.empty(size, np.int64)
+    order = np.empty(size, np.int32)
     for p in range(size):
         k = int((times[p] - low) * scale)
         order[place[k]] = p
@@ -349,5 +372,5 @@ def _ascending(times):
         order[q] = s
         moves += p - q
         if moves > 16 * size:
-            return np.argsort(times, kind="mergesort")
+            return np.argsort(times, kind="mergesort").astype(np.int32)
     return order
