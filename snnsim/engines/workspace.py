@@ -44,12 +44,16 @@ class Workspace:
     """
 
     def __init__(self, spare=0.0):
-        self._spare, self._memory = spare, {}
+        self._spare, self._memory, self._arrays = spare, {}, {}
 
     def array(self, key, shape, dtype):
         """Give the array of this name, with what it held if it is asked for again in the same shape and dtype."""
+        array = self._arrays.get(key)
+        if array is not None and array.shape == shape and array.dtype == dtype:
+            return array
         dtype, size = np.dtype(dtype), math.prod(shape)
         kept = self._memory.get(key)
         if kept is None or kept.size < size or kept.dtype != dtype:
             kept = self._memory[key] = aligned_empty((size + int(size * self._spare),), dtype)
-        return kept[:size].reshape(shape)
+        array = self._arrays[key] = kept[:size].reshape(shape)
+        return array
