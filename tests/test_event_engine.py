@@ -467,6 +467,24 @@ def test_any_number_of_threads_gives_the_same_bits(sizes):
             np.testing.assert_array_equal(grad, first)
 
 
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_neurons_of_a_wide_layer_fire_as_those_of_a_narrow_one(precision):
+    rng = np.random.default_rng(7)
+    [w] = random_weights(rng, (9, 1100), mean=0.2)
+    inputs = slab_of_spikes(random_spikes(rng, 9, digits=1))
+
+    def spikes_of(columns):
+        slab = EventEngine([parameters()], duration=DURATION, precision=precision).forward([w[:, columns]], inputs)
+        filled = np.arange(slab.times.shape[1]) < slab.counts[:, None]
+        return [(columns[n], t) for n, t in zip(slab.neurons[filled], slab.times[filled], strict=True)]
+
+    wide = spikes_of(np.arange(1100))
+    for low, high in ((0, 3), (500, 517), (1020, 1030), (1093, 1100)):
+        few = spikes_of(np.arange(low, high))
+        assert few
+        assert few == [(n, t) for n, t in wide if low <= n < high]
+
+
 def test_samples_do_not_see_each_other():
     p, weights, spikes, e = _wide_case()
     order = [4, 0, 6, 2, 1, 5, 3]

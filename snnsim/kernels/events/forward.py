@@ -72,6 +72,7 @@ def _sample_instants(times_in, count, duration, tau_mem, tau_syn, peak, at_peak,
     for m in range(found):
         end = times_in[instants[m + 1]] if m + 1 < found else duration
         flows[m, 3] = end - times_in[instants[m]]
+    # By series first, as if all were short: a loop in vector registers. Then one by one those that are not.
     quadratic = tau_mem == 2 * tau_syn
     if quadratic:
         for m in range(found):
@@ -149,7 +150,7 @@ def _sample_forward(
     neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, neurons, times, intervals, marks
 ):
     size = w.shape[1]
-    state = np.zeros((-(-size // _BLOCK), 4 * _ROW), w.dtype)
+    state = np.zeros((max(1, -(-size // _BLOCK)), 4 * _ROW), w.dtype)
     flagged = np.zeros((size + 7) // 8 * 8, np.uint8)
     busy, candidates = np.empty(len(flagged) // 8 + 1, np.int32), np.empty(len(flagged) + 1, np.int32)
     count, stalled = _advance(
@@ -178,22 +179,20 @@ def _advance(
         closed = times_in[instants[m + 1]] if m + 1 < n_instants else duration
         now = 2 * _ROW * (m & 1)
         then = 2 * _ROW - now
-        last = instants[m + 1] - 1
-        row = neurons_in[last]
+        first, last = instants[m], instants[m + 1] - 1
         a_vv, a_ii, a_vq = real(flows[m, 0]), real(flows[m, 1]), real(flows[m, 2] * r / tau_syn)
         for k in range(len(state)):
             low, high = k * _BLOCK, min(size, (k + 1) * _BLOCK)
-            if last > instants[m]:
-                charge = state[k, now + _ROW : now + _ROW + high - low]
-                add_columns(charge, w, low, high, neurons_in, instants[m], last)
-            _sweep(state[k], w[row, low:high], flagged[low:high], now, a_vv, a_ii, a_vq, thresholds)
+            _step_block(
+                state[k], now, w, low, high, neurons_in, first, last, flagged[low:high], a_vv, a_ii, a_vq, thresholds
+            )
         over = (flows[m, 0], flows[m, 1], flows[m, 2], flows[m, 3])
         for p in range(_list_flagged(flagged, words, busy, candidates)):
             n = candidates[p]
             own, place = state[n // _BLOCK], n % _BLOCK
             end, count, ok = cross(
                 float(own[now + place]),
-                r / tau_syn * (own[now + _ROW + place] + w[row, n]),
+                r / tau_syn * (own[now + _ROW + place] + w[neurons_in[last], n]),
                 float(own[then + place]),
                 opened,
                 closed,
@@ -215,17 +214,20 @@ def _advance(
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _sweep(state, row, flagged, now, a_vv, a_ii, a_vq, thresholds):
+def _step_block(state, now, w, low, high, neurons_in, first, last, flagged, a_vv, a_ii, a_vq, thresholds):
     # Neurons of a block over an interval, and which of them may have crossed. Only with literal distances does the
-    # compiler see that no array overlaps another: it then vectorises a loop however short.
+    # compiler see that no row of the state overlaps another: it then vectorises a loop however short.
+    if last > first:
+        add_columns(state[now + _ROW : now + _ROW + high - low], w, low, high, neurons_in, first, last)
+    row = w[neurons_in[last], low:high]
     if now == 0:
-        _sweep_between(state, 0, 2 * _ROW, row, flagged, a_vv, a_ii, a_vq, thresholds)
+        _sweep(state, 0, 2 * _ROW, row, flagged, a_vv, a_ii, a_vq, thresholds)
     else:
-        _sweep_between(state, 2 * _ROW, 0, row, flagged, a_vv, a_ii, a_vq, thresholds)
+        _sweep(state, 2 * _ROW, 0, row, flagged, a_vv, a_ii, a_vq, thresholds)
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _sweep_between(state, now, then, row, flagged, a_vv, a_ii, a_vq, thresholds):
+def _sweep(state, now, then, row, flagged, a_vv, a_ii, a_vq, thresholds):
     v_threshold, q_least, q_most = thresholds
     for n in range(len(row)):
         moved = state[now + _ROW + n] + row[n]

@@ -5,7 +5,7 @@ from numba import njit, prange
 
 from snnsim.dynamics.events import compose_flow, flow, largest_response, maximum_time, may_exceed, may_hide
 from snnsim.kernels.cpu.synapse import add_rows
-from snnsim.kernels.events.forward import NO_FLOW, cross, sort_spikes
+from snnsim.kernels.events.forward import NO_FLOW, cross, list_busy, sort_spikes
 from snnsim.kernels.jit import LEAF
 
 
@@ -198,11 +198,8 @@ def _flag(v, then, lost, flagged, least, response, v_threshold):
 def _list_flagged(flagged, v, then, v_threshold, busy, above, below):
     # Lists without branches that would be hard to predict: an entry is always written, and counts if it is one.
     words = flagged.view(np.int64)
-    n_busy, n_above, n_below = 0, 0, 0
-    for word in range(len(words)):
-        busy[n_busy] = word
-        n_busy += words[word] != 0
-    for p in range(n_busy):
+    n_above, n_below = 0, 0
+    for p in range(list_busy(words, busy)):
         for n in range(8 * busy[p], min(8 * busy[p] + 8, v.shape[1])):
             is_above = v[then, n] >= v_threshold
             above[n_above] = n
