@@ -181,7 +181,10 @@ def _advance(
         then = 2 * _ROW - now
         first, last = instants[m], instants[m + 1] - 1
         a_vv, a_ii, a_vq = real(flows[m, 0]), real(flows[m, 1]), real(flows[m, 2] * r / tau_syn)
-        for k in range(len(state)):
+        # The first block apart: most layers have no other, and a loop would cost as much as a short layer does.
+        high = min(size, _BLOCK)
+        _step_block(state[0], now, w, 0, high, neurons_in, first, last, flagged[:high], a_vv, a_ii, a_vq, thresholds)
+        for k in range(1, len(state)):
             low, high = k * _BLOCK, min(size, (k + 1) * _BLOCK)
             _step_block(
                 state[k], now, w, low, high, neurons_in, first, last, flagged[low:high], a_vv, a_ii, a_vq, thresholds
