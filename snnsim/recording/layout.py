@@ -61,7 +61,7 @@ def report_chunk(n_elements, itemsize, frames):
     fit = max(1, CHUNK_BYTES // max(1, n_elements * itemsize))
     if fit < frames:
         return next((n for n in range(fit, fit // 2, -1) if frames % n == 0), fit)
-    return frames * next(n for n in (100, 50, 20, 10, 5, 2, 1) if n * frames <= fit)
+    return frames * next(n for n in (100, 50, 25, 20, 10, 5, 2, 1) if n * frames <= fit)
 
 
 def frames_per_trial(duration, step):
