@@ -1,13 +1,15 @@
 """The choice of a target where CUDA cannot be used, and the one line that says so."""
 
 import importlib.util
+import struct
 
+import numpy as np
 import pytest
 
 from snnsim import config
 from snnsim.engines import choose_target
 from snnsim.errors import InputError
-from snnsim.kernels.cuda import availability, trouble
+from snnsim.kernels.cuda import availability, compiler, trouble
 from snnsim.training.session_cuda import CudaSession
 
 WITH_CUDA = importlib.util.find_spec("numba_cuda") is not None
@@ -43,6 +45,19 @@ def test_every_engine_wants_what_is_there(monkeypatch, engine):
 def test_micro_batches_belong_to_the_cpu(engine):
     with pytest.raises(InputError, match=r"training\.micro_batches = 2: target = 'cuda' has none"):
         CudaSession(config.load(None, [f"simulation.engine='{engine}'", "training.micro_batches=2"]))
+
+
+def test_what_a_launch_gives_to_the_driver():
+    codes, cells = [], []
+    compiler.flatten((3, np.float32(0.5), (True, 2.0), np.int32(-1)), codes, cells)
+    assert codes == ["q", "f", "(", "?", "d", ")", "i"]
+    assert cells == [struct.pack(f"<{form}", value) for form, value in (
+        ("q", 3), ("f4x", 0.5), ("?7x", True), ("d", 2.0), ("i4x", -1))]  # fmt: skip
+
+
+def test_a_launch_wants_device_arrays():
+    with pytest.raises(TypeError, match=r"numpy\.ndarray: must be a device array of Numba or a scalar"):
+        compiler.flatten((np.zeros(3),), [], [])
 
 
 def test_what_is_missing():

@@ -1,6 +1,7 @@
 """Kernels of the clock engine for CUDA: the public names and signatures of :mod:`snnsim.kernels.cpu`.
 
-Arrays live on the device, floats have their dtype, and a call launches on the current stream without waiting.
+Arrays are Numba's device arrays (``numba.cuda.as_cuda_array`` makes one of another library's, without a copy), floats
+have their dtype, and a call launches on the current stream without waiting.
 """
 
 from snnsim.kernels.cuda.bits import GROUP, PATTERNS

@@ -68,7 +68,7 @@ def launch(function, grid, block, *arguments, shared=0):
     function : kernel
     grid, block : int or tuple of int
         An empty grid launches nothing.
-    *arguments : device array, int, float, bool, NumPy scalar, or tuple of these
+    *arguments : Numba's device array, int, float, bool, NumPy scalar, or tuple of these
     shared : int
         Bytes of dynamic shared memory.
 
@@ -76,6 +76,8 @@ def launch(function, grid, block, *arguments, shared=0):
     ------
     InputError
         If the driver refuses, with what to do.
+    TypeError
+        For any other argument.
     """
     if grid == 0 or (isinstance(grid, tuple) and 0 in grid):
         return
@@ -162,6 +164,9 @@ def known(array):
     try:
         return array._snnsim_known
     except AttributeError:
+        if not hasattr(array, "device_ctypes_pointer"):
+            kind = type(array)
+            raise TypeError(f"{kind.__module__}.{kind.__name__}: must be a device array of Numba or a scalar") from None
         numbers = 0, 0, array.size, array.dtype.itemsize, address(array), *array.shape, *array.strides
         code = f"{array.dtype.char}{array.ndim}{array._numba_type_.layout}"
         array._snnsim_known = code, struct.pack(f"<{len(numbers)}q", *numbers)
