@@ -21,9 +21,8 @@ def keep_compiled_code():
         return
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    # What CPU kernels are compiled from; CUDA kernels are not kept on disk.
-    for folder in ("dynamics", "kernels/cpu", "kernels/events", "kernels"):
-        for source in sorted((here / folder).glob("*.py")):
+    for folder in ("dynamics", "kernels"):
+        for source in sorted((here / folder).rglob("*.py")):
             digest.update(source.read_bytes())
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "snnsim"
     chosen = root / f"kernels-{digest.hexdigest()[:16]}"

@@ -2,7 +2,7 @@
 
 Kernel by kernel against the CPU and the serial reference, whole batches of all engines against the CPU, the same twice,
 what a user meets when things go wrong, compute-sanitizer where it is installed, then seconds per epoch and a table of
-the kernels. Where no GPU can be used it says why and fails; nothing is skipped.
+the kernels. Where no GPU can be used it says why and fails; nothing else is skipped.
 """
 
 import argparse

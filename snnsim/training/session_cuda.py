@@ -156,7 +156,7 @@ class CudaSession(Session):
 
     def _order_epoch(self):
         # The epoch's samples and labels, uploaded once; within a batch in ascending order, as on the CPU.
-        # Both on the host, too.
+        # Both stay on the host, too, which augments images and counts right answers.
         if self._ordered != self.epoch:
             order = self._order().astype(np.int64)
             for batch in range(self.batches):
@@ -168,7 +168,7 @@ class CudaSession(Session):
             self._ordered = self.epoch
 
     def _of_batch(self, batch):
-        """Give samples and labels of a batch, on the device."""
+        """Give indices of the samples and labels of a batch, on the device."""
         self._order_epoch()
         if batch not in self._windows:
             self._windows[batch] = [array[self._window(batch)] for array in self._order_on_device]

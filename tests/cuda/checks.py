@@ -175,11 +175,13 @@ def test_weight_gradient(group):
     exactly("weight_gradient", (adjoint, entries, entry_ptr, group, grad), (4,))
 
 
+@pytest.mark.parametrize("n_out", [3, 10, 70])  # narrow everywhere, narrow on a card, wide everywhere
 @pytest.mark.parametrize("fresh", [False, True])
-def test_word_gradient(fresh):
+def test_word_gradient(fresh, n_out):
     rng = np.random.default_rng(7)
-    n_in, n_out, n_steps, n_samples = 6, 35, 70, 13  # 39 words a neuron: more than one portion
-    rows, row_ptr = random_lists(rng, n_samples, n_steps, n_in, 0.2)
+    # 140 words a neuron in the first chunk, more than a portion, with more groups of eight entries than a round takes.
+    n_in, n_steps, n_samples = 2, 70, 70
+    rows, row_ptr = random_lists(rng, n_samples, n_steps, n_in, 0.35)
     words_by_neuron = on(words_of(rows, row_ptr, n_in))
     for k0, k1 in ((0, 64), (64, 70)):
         adjoint = rng.standard_normal((n_samples * 64, n_out)).astype(F)
@@ -196,7 +198,7 @@ def test_word_gradient(fresh):
         assert off(squares).sum() == pytest.approx((expected.astype(np.float64) ** 2).sum(), rel=1e-5)
 
 
-@pytest.mark.parametrize("n_out", [10, 70])
+@pytest.mark.parametrize("n_out", [3, 10, 70])
 def test_spike_error(n_out):
     rng = np.random.default_rng(8)
     rows, row_ptr = random_lists(rng, 2, 5, 12)

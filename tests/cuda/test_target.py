@@ -56,7 +56,7 @@ def test_what_a_launch_gives_to_the_driver():
 
 
 def test_a_launch_wants_device_arrays():
-    with pytest.raises(TypeError, match=r"numpy\.ndarray: must be a device array of Numba or a scalar"):
+    with pytest.raises(TypeError, match=r"numpy\.ndarray'>: must be a device array of Numba or one of SCALARS"):
         compiler.flatten((np.zeros(3),), [], [])
 
 
@@ -76,6 +76,7 @@ def test_what_is_missing():
         ("[222] Call to cuLinkAddData results in CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "update the driver"),
         ("[35] CUDA_ERROR_INSUFFICIENT_DRIVER", "update the driver"),
         ("[209] CUDA_ERROR_NO_BINARY_FOR_GPU", "update numba-cuda"),
+        ("[1] Call to cuLaunchKernel results in CUDA_ERROR_INVALID_VALUE", "the last checkpoint is intact"),
         ("[700] Call to cuMemcpyDtoH results in CUDA_ERROR_ILLEGAL_ADDRESS", "the last checkpoint is intact"),
     ],
 )
@@ -85,6 +86,7 @@ def test_errors_of_the_driver_say_what_to_do(text, advice):
 
     error = trouble.translated(CudaAPIError(text + "\nmore"))
     assert isinstance(error, InputError)
+    assert isinstance(error, trouble.DeviceLost) == ("ILLEGAL_ADDRESS" in text)
     line = str(error)
     assert line.startswith("target = 'cuda': ")
     assert advice in line

@@ -7,6 +7,7 @@ import numpy as np
 
 from snnsim.errors import InputError
 from snnsim.kernels.cuda import compiler
+from snnsim.kernels.cuda.trouble import DeviceLost
 from snnsim.training.session_cuda import CudaSession
 from tests.cuda.build import MODULES
 from tests.cuda.card import settings_of
@@ -37,7 +38,9 @@ def print_epochs(cases=None):
         name = "-".join(map(str, layers))
         try:
             ours = f"{epoch_seconds(layers, n_steps, batch)[0]:.2f}"
-        except InputError as error:
+        except DeviceLost:
+            raise
+        except InputError as error:  # it does not fit
             print(f"{name:20}{n_steps:6}{batch:6}  {error}")
             continue
         dense = dense_seconds(layers, n_steps, batch)

@@ -68,7 +68,7 @@ def launch(function, grid, block, *arguments, shared=0):
     function : kernel
     grid, block : int or tuple of int
         An empty grid launches nothing.
-    *arguments : Numba's device array, int, float, bool, NumPy scalar, or tuple of these
+    *arguments : Numba's device array, one of :data:`SCALARS`, or tuple of these
     shared : int
         Bytes of dynamic shared memory.
 
@@ -151,26 +151,25 @@ def flatten(arguments, codes, cells):
             flatten(argument, codes, cells)
             codes.append(")")
         else:
-            code, packed = known(argument)
+            code, packed = described(argument)
             codes.append(code)
             cells.append(packed)
 
 
-def known(array):
+def described(array):
     """Type of an array as a short text, and the cells that stand for it in a launch.
 
     Two that Numba uses on the CPU only, items, bytes an item, address, shape and strides.
     """
     try:
-        return array._snnsim_known
+        return array._snnsim_described
     except AttributeError:
         if not hasattr(array, "device_ctypes_pointer"):
-            kind = type(array)
-            raise TypeError(f"{kind.__module__}.{kind.__name__}: must be a device array of Numba or a scalar") from None
+            raise TypeError(f"{type(array)}: must be a device array of Numba or one of SCALARS") from None
         numbers = 0, 0, array.size, array.dtype.itemsize, address(array), *array.shape, *array.strides
         code = f"{array.dtype.char}{array.ndim}{array._numba_type_.layout}"
-        array._snnsim_known = code, struct.pack(f"<{len(numbers)}q", *numbers)
-        return array._snnsim_known
+        array._snnsim_described = code, struct.pack(f"<{len(numbers)}q", *numbers)
+        return array._snnsim_described
 
 
 def address(array):
@@ -271,10 +270,12 @@ def to_device(array, out=None):
 
 
 def to_host(array, out=None):
-    """Copy a device array to the host, on the current stream; into pinned ``out`` of its size it does not wait."""
+    """Copy a contiguous device array to the host, on the current stream; into ``out``, pinned, it does not wait."""
     with driver_errors():
         if out is None or SIMULATED:
             return array.copy_to_host(out, stream=_stream.get())
+        if (out.shape, out.dtype) != (array.shape, array.dtype) or not out.flags.c_contiguous:
+            raise ValueError(f"out: {out.dtype} {out.shape}; the array is {array.dtype} {array.shape}")
         from numba.cuda.cudadrv.driver import driver
 
         driver.cuMemcpyDtoHAsync(out.ctypes.data, address(array), out.nbytes, _handle(_stream.get()))

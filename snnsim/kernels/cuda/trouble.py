@@ -5,6 +5,13 @@ from snnsim.errors import InputError
 PACKAGE = "numba-cuda"
 
 
+LOSING = (
+    "ILLEGAL_ADDRESS", "LAUNCH_FAILED", "LAUNCH_TIMEOUT", "ASSERT", "ILLEGAL_INSTRUCTION", "MISALIGNED_ADDRESS",
+    "INVALID_ADDRESS_SPACE", "INVALID_PC", "HARDWARE_STACK_ERROR", "ECC_UNCORRECTABLE", "CONTEXT_IS_DESTROYED",
+)  # fmt: skip
+"""Errors after which every call of the driver fails in this process."""
+
+
 class DeviceLost(InputError):
     """A kernel failed, and with it everything on the device."""
 
@@ -39,7 +46,8 @@ def _of_driver(error):
         )
     if "NO_BINARY_FOR_GPU" in text:
         return InputError(f"target = 'cuda': the packages do not know this GPU ({text}); update {PACKAGE}")
-    return DeviceLost(
+    kind = DeviceLost if any(word in text for word in LOSING) else InputError
+    return kind(
         f"target = 'cuda': a kernel or the driver failed ({text}); the last checkpoint is intact, resume from it"
     )
 

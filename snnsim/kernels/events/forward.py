@@ -18,7 +18,7 @@ from snnsim.dynamics.events import (
     short_flow,
 )
 from snnsim.kernels.cpu.synapse import add_columns
-from snnsim.kernels.jit import LEAF
+from snnsim.kernels.jit import LEAF, SERIAL
 
 NO_FLOW = (1.0, 1.0, 0.0)
 _BLOCK = 512  # neurons that a sweep takes at a time
@@ -216,7 +216,7 @@ def _advance(
     return count, -1
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(**SERIAL, inline="always")
 def _step_block(state, now, w, low, high, neurons_in, first, last, flagged, a_vv, a_ii, a_vq, thresholds):
     # Neurons of a block over an interval, and which of them may have crossed. Only with literal distances does the
     # compiler see that no row of the state overlaps another: it then vectorises a loop however short.
@@ -229,7 +229,7 @@ def _step_block(state, now, w, low, high, neurons_in, first, last, flagged, a_vv
         _sweep(state, 2 * _ROW, 0, row, flagged, a_vv, a_ii, a_vq, thresholds)
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(**SERIAL, inline="always")
 def _sweep(state, now, then, row, flagged, a_vv, a_ii, a_vq, thresholds):
     v_threshold, q_least, q_most = thresholds
     for n in range(len(row)):
@@ -241,7 +241,7 @@ def _sweep(state, now, then, row, flagged, a_vv, a_ii, a_vq, thresholds):
         flagged[n] = may_have_crossed(v_end, moved, charge_end, v_threshold, q_least, q_most)
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(**SERIAL, inline="always")
 def list_busy(words, busy):
     """List the words that are not zero; without branches, for where they come is not to be predicted."""
     found = 0
@@ -251,7 +251,7 @@ def list_busy(words, busy):
     return found
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(**SERIAL, inline="always")
 def _list_flagged(flagged, words, busy, candidates):
     found = 0
     for p in range(list_busy(words, busy)):
@@ -268,7 +268,7 @@ def add_row(total, row):
         total[n] += row[n]
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(**SERIAL, inline="always")
 def cross(v, drive, v_end, opened, closed, before, over, neuron, n, m, neurons, times, intervals, marks, count):
     """List all spikes of one neuron in a span without input.
 
