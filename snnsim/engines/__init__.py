@@ -80,8 +80,13 @@ def choose_target(target):
     InputError
         For an unknown target, and if CUDA is wanted and cannot be used, with what is missing.
     """
+    if target not in ("cpu", "cuda", "auto"):
+        raise InputError(f"target = {target!r}: must be one of cpu, cuda, auto")
     if target == "cpu":
         return "cpu"
     from snnsim.kernels.cuda import availability
 
-    return availability.choose_target(target)
+    if target == "auto":
+        return "cuda" if availability.availability().usable else "cpu"
+    availability.require()
+    return "cuda"

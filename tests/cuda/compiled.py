@@ -4,18 +4,21 @@
 than skips, where the wheels are missing.
 """
 
+import ctypes
 import multiprocessing
 import os
 import re
+import struct
 import sys
 from collections import Counter
 
 import numpy as np
 from numba import float32, float64
+from numba.cuda.cudadrv.devicearray import DeviceNDArray
 from numba.types import Array
 
 from snnsim.kernels.cuda.availability import availability
-from snnsim.kernels.cuda.compiler import cuda, kernel
+from snnsim.kernels.cuda.compiler import cuda, described, kernel
 from tests.cuda.build import TARGETS, Launch, assemble, compile_ptx, launches
 from tests.cuda.ptx import accesses
 
@@ -134,8 +137,13 @@ def _adds_atomically(values, out):
     cuda.atomic.add(out, 0, values[cuda.grid(1)])
 
 
+class _Memory:
+    # Stands for memory of a device, of which a launch wants the address only.
+    device_ctypes_pointer = ctypes.c_void_p(4096)
+
+
 def self_check():
-    """Give the checks kernels with the faults that they look for; return those that they missed."""
+    """Give the checks kernels with the faults that they look for, and a launch an array of Numba's; what is wrong."""
     line, plane = float32[::1], float32[:, ::1]
     missed = []
     for function, types, fault in (
@@ -149,6 +157,9 @@ def self_check():
         for looked_for in (fault, "parameters", "may be fused" if fault == "float64" else fault):
             if not any(looked_for in wrong for wrong in found):
                 missed.append(f"self check: {looked_for!r} not found in {function.__name__}: {found}")
+    array = DeviceNDArray((3, 4), (16, 4), np.float32, gpu_data=_Memory())
+    if described(array) != ("f2C", struct.pack("<9q", 0, 0, 12, 4, 4096, 3, 4, 16, 4)):
+        missed.append(f"self check: a launch describes a device array as {described(array)}")
     return missed
 
 

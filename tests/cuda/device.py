@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from snnsim.kernels.cuda import availability, compiler
+from snnsim.parameters import LIFParameters, scheme_coefficients
 
 # Products of two 32-bit words wrap in int64, here as on the device; NumPy says so for its scalars.
 OVERFLOW = pytest.mark.filterwarnings("ignore:.*overflow encountered in scalar multiply:RuntimeWarning")
@@ -48,3 +49,24 @@ def words_of(rows, row_ptr, n_neurons):
             for n in rows[b, row_ptr[b, k] : row_ptr[b, k + 1]]:
                 result[b, k // 32, n] |= np.uint32(1 << (k % 32))
     return result
+
+
+def random_lists(rng, n_samples, n_steps, n_rows, share=0.3):
+    """Spike lists by row, some steps empty, one step of sample 0 full; (rows, row_ptr)."""
+    dense = rng.random((n_samples, n_steps, n_rows)) < share
+    dense[:, 1] = False
+    dense[0, 2] = True
+    row_ptr = np.zeros((n_samples, n_steps + 1), np.int32)
+    np.cumsum(dense.sum(axis=2), axis=1, out=row_ptr[:, 1:])
+    rows = np.full((n_samples, row_ptr[:, -1].max() + 3), -7, np.int32)
+    for b in range(n_samples):
+        rows[b, : row_ptr[b, -1]] = np.nonzero(dense[b])[1]
+    return rows, row_ptr
+
+
+def layer(reset="hard", dtype=np.float32, dt=0.1):
+    """Coefficients and neuron of a test layer."""
+    p = LIFParameters(reset=reset, v_reset=0.1)
+    coefficients = tuple(dtype(c) for c in scheme_coefficients(p, dt))
+    neuron = tuple(dtype(c) for c in (p.threshold, p.reset_value, p.r, p.tau_mem, p.tau_syn, dt, 1e4))
+    return p, coefficients, neuron

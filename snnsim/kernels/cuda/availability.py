@@ -87,28 +87,3 @@ def require():
     found = availability()
     if not found.usable:
         raise InputError(f"target = 'cuda': missing: {found.missing}; needs a GPU with its driver, and {found.extra}")
-
-
-def choose_target(target):
-    """Resolve ``auto``.
-
-    Parameters
-    ----------
-    target : {"cpu", "cuda", "auto"}
-
-    Returns
-    -------
-    {"cpu", "cuda"}
-
-    Raises
-    ------
-    InputError
-        For an unknown target, and for ``cuda`` where it cannot be used.
-    """
-    if target not in ("cpu", "cuda", "auto"):
-        raise InputError(f"target = {target!r}: must be one of cpu, cuda, auto")
-    if target == "auto":
-        return "cuda" if availability().usable else "cpu"
-    if target == "cuda":
-        require()
-    return target

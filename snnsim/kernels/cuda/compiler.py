@@ -116,8 +116,8 @@ _pointers = (ctypes.c_void_p * MAX_CELLS)(*(ctypes.addressof(_cells) + CELL * i 
 
 
 def _launch(function, grid, block, stream, shared, arguments):
-    # Numba's own launch asks each array anew for its type, shape and strides: 15 us an array, more than most kernels
-    # take. Here an array remembers what the driver wants to know of it, packed into cells of eight bytes.
+    # Numba's own launch asks each array anew for its type, shape and strides, which takes longer than most kernels.
+    # Here an array remembers what the driver wants to know of it, packed into cells of eight bytes.
     from numba.cuda.cudadrv.driver import driver
 
     if not hasattr(_attached, "context"):
