@@ -1,4 +1,4 @@
-"""Builds, checks and times everything that needs a GPU, in one call: ``python -m tests.gpu``.
+"""Builds, checks and times everything that needs a GPU, in one call: ``python -m tests.gpu --workers 8``.
 
 Kernel by kernel against the CPU and the serial reference, whole batches of all engines against the CPU, the same twice,
 what a user meets when things go wrong, compute-sanitizer where it is installed, then seconds per epoch and a table of
@@ -13,13 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 CHECKS = sorted((Path(__file__).parent / "cuda").glob("checks*.py"))
+GATHER = "simulation.synapse='gather'"
 BATCHES = {
     "784-400-10": {},
+    "784-400-10 gather": {"others": (GATHER,)},
+    "784-400-10 dense": {"others": ("simulation.synapse='dense'",)},
     "784-400-10, 500 steps": {"n_steps": 500, "others": ("simulation.dt=0.01",)},
     "784-400-10 spiking, first spike": {"others": ("loss.name='first-spike'", "network.init_scale=2.0")},
     "784-400-10 surrogate": {"others": ("gradient.method='surrogate'",)},
-    "784-400-10 dense": {"others": ("simulation.synapse='dense'",)},
     "784-1000-1000-10, batch 500": {"layers": (784, 1000, 1000, 10), "batch_size": 500},
+    "784-1000-1000-10 gather": {"layers": (784, 1000, 1000, 10), "others": (GATHER,)},
 }
 
 OUT_OF_BOUNDS = """
@@ -41,6 +44,11 @@ EVENT_BATCHES = {
     "784-400-10 hybrid": ("simulation.engine='hybrid'", *IN_TIME),
     "784-400-10 event, leaky readout": ("simulation.engine='event'", *IN_TIME[::2], "loss.name='membrane-max'"),
 }
+OVERLAPS = [
+    ("784-400-10, batch 50", 50, ()),
+    ("784-400-10, batch 500", 500, ()),
+    ("784-400-10 event, batch 50", 50, EVENT_BATCHES["784-400-10 event"]),
+]
 
 
 def main():
@@ -58,11 +66,32 @@ def main():
     if not found.usable or compiler.SIMULATED:
         print(f"FAILED: no GPU: {found.missing or 'the simulator is switched on'}", file=sys.stderr)
         return 1
-    failed = [name for part in options.only for name in PARTS[part](options)]
+    parts, failed = [part for part in PARTS if part in options.only], []
+    while parts:
+        beside = parts[:1]
+        if options.workers > 1 and parts[0] in TOGETHER:
+            beside = [part for part in parts if part in TOGETHER]
+        failed += run_together(beside, options) if len(beside) > 1 else PARTS[beside[0]](options)
+        parts = parts[len(beside) :]
     for name in failed:
         print(f"FAILED: {name}", file=sys.stderr)
     print(f"{len(failed)} failures")
     return 1 if failed else 0
+
+
+def run_together(parts, options):
+    """Run parts in processes of their own, side by side; prints what each says once it is done."""
+
+    def run(part):
+        command = [sys.executable, "-m", "tests.gpu", "--only", part]
+        command += ["--workers", str(options.workers), "--epochs", str(options.epochs)]
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+
+    with ThreadPoolExecutor(len(parts)) as pool:
+        ended = list(pool.map(run, parts))
+    for part, run in zip(parts, ended, strict=True):
+        print(f"\n{part}\n{run.stdout}", flush=True)
+    return [part for part, run in zip(parts, ended, strict=True) if run.returncode]
 
 
 def check_kernels(options):
@@ -136,6 +165,7 @@ def print_epochs(_options):
 
     timing.print_epochs()
     timing.print_event_epochs(EVENT_BATCHES)
+    timing.print_overlap(OVERLAPS)
     return []
 
 
@@ -145,6 +175,7 @@ def print_kernels(_options):
 
     timing.print_kernels()
     timing.print_kernels(batch=500)
+    timing.print_kernels((784, 1000, 1000, 10), batch=500)
     return []
 
 
@@ -152,11 +183,13 @@ PARTS = {
     "kernels": check_kernels,
     "batches": check_batches,
     "accuracy": check_accuracy,
-    "misfortune": check_misfortune,
     "sanitizer": sanitize,
+    "misfortune": check_misfortune,
     "epochs": print_epochs,
     "times": print_kernels,
 }
+TOGETHER = "batches", "accuracy", "sanitizer"
+"""Parts that may run side by side; the first one leaves compiled kernels for them, the last want the card alone."""
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """The clock engine on a GPU: weights, states, spikes and gradients stay on the device.
 
-The arithmetic is that of :class:`snnsim.engines.clock.ClockEngine` with spikes listed by neuron, in the same chunks of
-steps and with the same order of sums. Instead of growing, lists of spikes have room for every neuron in every step.
+The arithmetic is that of :class:`snnsim.engines.clock.ClockEngine` in the same chunks of steps; with ``synapse`` as
+``gather`` sums have its order, too. Instead of growing, lists of spikes have room for every neuron in every step.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from snnsim.engines.clock import CHUNK
 from snnsim.engines.device import DeviceNetwork, Pool
 from snnsim.errors import InputError
 from snnsim.kernels import cuda
-from snnsim.kernels.cuda import dense, encoding, lif, losses, words
-from snnsim.kernels.cuda.compiler import empty, nothing, synchronize, to_device, to_host
+from snnsim.kernels.cuda import dense, encoding, lif, losses, masked, masked_gradient, synapse, words
+from snnsim.kernels.cuda.compiler import UNIT, empty, nothing, synchronize, to_device, to_host
 
 STEPS = 32
 
@@ -26,6 +27,7 @@ class DeviceSpikes:
     ----------
     rows, row_ptr : device array, (B, cap) int32 and (B, T + 1) int32
     words : device array, (B, ceil(T / 32), N) uint32
+        None for given input, in which a neuron may spike twice in a step.
     """
 
     rows: object
@@ -51,7 +53,8 @@ class _Layer:
     carry: object
     x: object
     spike_adjoint: object
-    rows: object  # x as (B * span, N), for the weight gradient
+    rows: object  # x as (B * span, N), for a weight gradient
+    flat: object  # x as (B * span * N,), for another
     total: object
 
 
@@ -80,16 +83,21 @@ class CudaClockEngine(DeviceNetwork):
     """
 
     def __init__(self, clock, layers, batch, *, learns=True, trace=(), every=1):
-        super().__init__(layers, clock.dtype, Pool(batch))
+        if "pattern" in clock.plan:
+            raise InputError("simulation.synapse = 'pattern': with target = 'cuda' must be one of auto, gather, dense")
+        self.plan = [way or "masked" for way in clock.plan]
+        n_squares = [
+            masked_gradient.n_squares(shape, clock.dtype) if way == "masked" else words.n_squares(shape)
+            for way, shape in zip(self.plan, pairwise(layers), strict=True)
+        ]
+        super().__init__(layers, clock.dtype, Pool(batch), n_squares)
         self.clock = clock
         self._learns, self._trace, self._every = learns, frozenset(trace), every
         self.n_steps = clock.n_steps
-        if "pattern" in clock.plan:
-            raise InputError("simulation.synapse = 'pattern': with target = 'cuda' must be one of auto, gather, dense")
-        self.dense = ["dense" == way for way in clock.plan]
         for n in self.layers:
             encoding.shared_bytes(n)
         self._totals = [empty(1, np.int64) for _ in self.weights]
+        self._arrived = [to_device(np.zeros(squares.size, np.int32)) for squares in self._squares]
         self.take_spikes()
         self._batches, self._inputs = {}, {}
 
@@ -253,43 +261,58 @@ class CudaClockEngine(DeviceNetwork):
             x=x,
             spike_adjoint=shared("adjoint for spikes", span, n) if index and self._learns else nothing(3, self.dtype),
             rows=x.reshape(n_samples * span, n),
+            flat=x.reshape(n_samples * span * n),
             total=self._totals[index],
         )
 
     def _sum_input(self, index, inputs, k0, k1, x):
-        if not self.dense[index]:
+        if self.plan[index] == "dense":
+            spikes = self._dense(x.shape[0], x.shape[1], self.layers[index])
+            cuda.dense_spikes(inputs.rows, inputs.row_ptr, k0, k1, spikes)
+            dense.dense_input(spikes, self.weights[index], k1 - k0, x)
+        elif self.plan[index] == "masked" and x.shape[2] > UNIT and inputs.words is not None:
+            masked.masked_input(self.flat_by_layer[index], inputs.words, k0, k1, x)
+        else:
             cuda.synaptic_input(self.weights[index], inputs.rows, inputs.row_ptr, k0, k1, x)
-            return
-        spikes = self._dense(x.shape[0], x.shape[1], self.layers[index])
-        cuda.dense_spikes(inputs.rows, inputs.row_ptr, k0, k1, spikes)
-        dense.dense_input(spikes, self.weights[index], k1 - k0, x)
 
     def _dense(self, n_samples, span, n):
-        memory = self.pool.array("dense spikes", n_samples, (span * max(self.layers[:-1]),), self.dtype)
+        memory = self.pool.array("dense", n_samples, (span * max(self.layers[:-1]),), self.dtype)
         return memory.reshape(memory.size)[: n_samples * span * n].reshape(n_samples, span, n)
 
     def _add_gradient(self, index, layer, given, k0, k1):
         n_samples, span = layer.x.shape[:2]
         gradient, last = self.gradients[index], k1 == self.n_steps
-        if not self.dense[index]:
-            squares = self._squares[index] if k0 == 0 else nothing(1, self.dtype)
+        squares = self._squares[index] if k0 == 0 else nothing(1, self.dtype)
+        if self.plan[index] == "masked":
+            portions = masked_gradient.n_portions(gradient.shape, self.dtype, n_samples * -(-span // STEPS))
+            parts = self.pool.exactly("parts of the gradient", (portions, *gradient.shape), self.dtype)
+            masked_gradient.masked_gradient(
+                layer.flat, given.words, k0, k1, span, last, parts, self._arrived[index], gradient, squares
+            )
+        elif self.plan[index] == "gather":
             words.word_gradient(layer.rows, given.words, k0, k1, span, last, gradient, squares)
-            return
-        spikes = self._dense(n_samples, span, self.layers[index]).reshape(self.layers[index], n_samples * span)
-        cuda.dense_spikes_by_neuron(given.rows, given.row_ptr, k0, k1, span, spikes)
-        dense.dense_gradient(spikes, layer.rows, not last, gradient)
-        if k0 == 0:
-            self.measure_gradient(index)
+        else:
+            spikes = self._dense(n_samples, span, self.layers[index]).reshape(self.layers[index], n_samples * span)
+            cuda.dense_spikes_by_neuron(given.rows, given.row_ptr, k0, k1, span, spikes)
+            dense.dense_gradient(spikes, layer.rows, not last, gradient)
+            if k0 == 0:
+                self.measure_gradient(index)
 
     def _pass_down(self, index, layer, given, k0, k1, passed):
-        if not self.clock.every_step:
-            cuda.spike_error(self.weights[index], layer.spike_adjoint, given.rows, given.row_ptr, k0, k1, passed)
+        w, every_step = self.weights[index], self.clock.every_step
+        if not every_step and (self.plan[index] == "gather" or w.shape[1] <= UNIT):
+            cuda.spike_error(w, layer.spike_adjoint, given.rows, given.row_ptr, k0, k1, passed)
             return
-        w = self.weights[index]
         w_t = self.pool.array(f"transposed weights {index}", 1, (w.shape[1], w.shape[0]), self.dtype)
         w_t = w_t.reshape(w.shape[1], w.shape[0])
-        dense.transposed(w, w_t)
-        dense.dense_error_from(layer.spike_adjoint, w_t, k1 - k0, passed, k0)
+        if k1 == self.n_steps:  # the first chunk
+            dense.transposed(w, w_t)
+        if every_step:
+            dense.dense_error_from(layer.spike_adjoint, w_t, k1 - k0, passed, k0)
+        else:
+            error = self._dense(layer.x.shape[0], layer.x.shape[1], w.shape[0])
+            dense.dense_error(layer.spike_adjoint, w_t, k1 - k0, error)
+            synapse.at_spikes_from(error, given.rows, given.row_ptr, k0, k1, passed)
 
 
 def _listed(spikes):

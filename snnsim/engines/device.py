@@ -69,6 +69,8 @@ class DeviceNetwork:
         Sizes from the input to the output.
     dtype : dtype
     pool : Pool
+    n_squares : sequence of int, optional
+        Length of each layer's part of :attr:`squares`; that of :mod:`snnsim.kernels.cuda.words` if None.
 
     Attributes
     ----------
@@ -76,6 +78,8 @@ class DeviceNetwork:
         All layers, one after another; what an optimiser updates at once.
     weights, gradients : list of device array, each (N_in, N_out)
         Views of the flat arrays.
+    flat_by_layer : list of device array, each (N_in * N_out,)
+        Views of the flat weights.
     squares : device array
         Sums of squares of parts of the gradient, after a backward pass.
     area : float
@@ -86,7 +90,7 @@ class DeviceNetwork:
 
     area = 1.0
 
-    def __init__(self, layers, dtype, pool):
+    def __init__(self, layers, dtype, pool, n_squares=None):
         self.layers, self.dtype, self.pool = tuple(layers), np.dtype(dtype), pool
         self.error_dtype = self.dtype
         shapes = list(pairwise(self.layers))
@@ -96,7 +100,8 @@ class DeviceNetwork:
             [flat[a:b].reshape(*s) for (a, b), s in zip(pairwise(ends), shapes, strict=True)]
             for flat in (self.flat_weights, self.flat_gradient)
         )
-        parts = np.cumsum([0, *(words.n_squares(s) for s in shapes)])
+        self.flat_by_layer = [self.flat_weights[a:b] for a, b in pairwise(ends)]
+        parts = np.cumsum([0, *(n_squares or map(words.n_squares, shapes))])
         self.squares = empty(int(parts[-1]), self.dtype)
         self._squares = [self.squares[a:b] for a, b in pairwise(parts)]
 

@@ -30,7 +30,7 @@ def settings_of(layers=(784, 400, 10), n_steps=50, batch_size=50, dataset="mnist
     """Configuration of a training; extra settings win."""
     given = [
         f"data.dataset='{dataset}'", f"network.layers={list(layers)}", f"simulation.n_steps={n_steps}",
-        f"training.batch_size={batch_size}", "simulation.synapse='gather'",
+        f"training.batch_size={batch_size}",
     ]  # fmt: skip
     return config.load(None, [*given, *others])
 

@@ -15,13 +15,15 @@ from snnsim.kernels.cuda import (
     event_readout,
     lif,
     losses,
+    masked,
+    masked_gradient,
     optimizers,
     words,
 )
 from snnsim.parameters import LIFParameters, scheme_coefficients
 
 EVENTS = (event_forward, event_hybrid, event_backward, event_readout)
-MODULES = (encoding, lif, losses, optimizers, words, dense, cuda.synapse, *EVENTS)
+MODULES = (encoding, lif, losses, optimizers, words, dense, masked, masked_gradient, cuda.synapse, *EVENTS)
 
 
 def cases(dtype, n_samples=50, n_steps=50, n_in=784, n_hidden=400, n_classes=10, array=np.zeros):
@@ -84,6 +86,11 @@ def cases(dtype, n_samples=50, n_steps=50, n_in=784, n_hidden=400, n_classes=10,
         ("word_gradient", words.word_gradient, (f(B * T, H), bits, 0, T, T, True, grad, squares)),
         ("word_gradient of a readout", words.word_gradient, (
             f(B * T, C), hidden_bits, 0, T, T, True, f(H, C), f(words.n_squares((H, C))))),
+        ("masked_input", masked.masked_input, (flat[0], bits, 0, T, x)),
+        ("masked_gradient", masked_gradient.masked_gradient, (
+            f(B * T * H), bits, 0, T, T, True, *masked_room((N, H), dtype, 2 * B, array))),
+        ("masked_gradient of a readout", masked_gradient.masked_gradient, (
+            f(B * T * C), hidden_bits, 0, T, T, True, *masked_room((H, C), dtype, 2 * B, array))),
         ("gradient_squares", words.gradient_squares, (grad, squares)),
         ("transpose_rows", cuda.transpose_rows, (inputs, input_ptr, 0, T, T, counters, entries, entry_ptr)),
         ("weight_gradient", cuda.weight_gradient, (f(B * T, H), entries, entry_ptr, 1, grad)),
@@ -119,6 +126,13 @@ def cases(dtype, n_samples=50, n_steps=50, n_in=784, n_hidden=400, n_classes=10,
             *(f(B, C) for _ in range(3)), field, field, True)),
         *event_cases(dtype, B, N, H, C, array),
     ]  # fmt: skip
+
+
+def masked_room(shape, dtype, n_words, array=np.zeros):
+    """Give what :func:`masked_gradient` writes for a gradient: portions, counters, gradient, squares."""
+    n_squares = masked_gradient.n_squares(shape, dtype)
+    parts = array((masked_gradient.n_portions(shape, dtype, n_words), *shape), dtype)
+    return parts, array(n_squares, np.int32), array(shape, dtype), array(n_squares, dtype)
 
 
 def event_cases(dtype, n_samples, n_in, n_hidden, n_classes, array, cap=2000):

@@ -35,6 +35,9 @@ SCATTERED = {
     "_surrogate_backward": ("ld", "what the list has of a spike, only in steps that spike"),
     "_word_gradient": ("ldw", "one word of an input in 32 steps; the rows in the inner loop are coalesced"),
     "_narrow_word_gradient": ("ldw", "one word of an input in 32 steps; the rows in the inner loop are coalesced"),
+    "_masked_gradient": ("ld", "words, columns and portions, at indices that stop at the edge: neighbours in fact"),
+    "_narrow_masked_gradient": ("ld", "the few columns of a step: whole sectors"),
+    "_product": ("ld", "indices stop at the edge of the matrix: neighbours in fact"),
     "_narrow_spike_error": ("ld", "a spike takes its few weights: whole sectors"),
     "_scatter_rows": ("ld st", "a transposition writes where the row lies"),
     "_scan_rows": ("ld st", "a thread sums neighbouring rows: one block, once a call"),
@@ -59,7 +62,7 @@ JOBS = []
 TARGETS_OF = {np.float32: TARGETS, np.float64: ((9, 0),)}
 # Kernels whose time is a loop over rows: loads of float32 in flight before a sum uses one; of float64 half as many.
 IN_FLIGHT = {"_synaptic_input": 8, "_row_gradient": 8, "_pattern_gradient": 8, "_word_gradient": 8,
-             "_narrow_word_gradient": 8}  # fmt: skip
+             "_narrow_word_gradient": 8, "_masked_input": 8}  # fmt: skip
 
 
 def check(launch, dtype, target, build):

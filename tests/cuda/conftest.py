@@ -21,7 +21,7 @@ if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
     LOCK = threading.Lock()
     unguarded = FakeCUDAShared.array
 
-    def array(self, shape, dtype):
+    def array(self, shape, dtype, alignment=None):
         """Like the simulator's own, with the look-up and the allocation in one."""
         if shape == 0:  # dynamic: one buffer, there from the start
             return unguarded(self, shape, dtype)

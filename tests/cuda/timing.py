@@ -13,12 +13,21 @@ from tests.cuda.build import MODULES
 from tests.cuda.card import settings_of
 
 SHAPES = ((784, 400, 10), (784, 1000, 1000, 10))
+SYNAPSES = "auto", "gather", "dense"
 SAMPLES = 60_000
 
 
-def epoch_seconds(layers, n_steps, batch_size, seconds=1.5, **others):
+class OneAfterAnother(CudaSession):
+    """A training that prepares the input of a batch when it comes to it, and not beside the batch before."""
+
+    def _encode(self, batch):
+        if batch == self.batch:
+            super()._encode(batch)
+
+
+def epoch_seconds(layers, n_steps, batch_size, seconds=1.0, kind=CudaSession, **others):
     """Seconds per epoch of 60,000 samples: the median batch of some ``seconds``, after three that warm up."""
-    session = CudaSession(settings_of(layers, n_steps, batch_size, **others))
+    session = kind(settings_of(layers, n_steps, batch_size, **others))
     times = []
     while len(times) < 10 or sum(times) < seconds:
         if session.batch == session.batches:
@@ -33,26 +42,41 @@ def print_epochs(cases=None):
     """Print seconds per epoch beside the products of a dense simulation and beside other libraries."""
     if cases is None:
         cases = [(s, t, b) for s in SHAPES for t in (50, 500) for b in (50, 500)]
-    print(f"\n{'network':20}{'steps':>6}{'batch':>6}{'snnsim s/epoch':>16}{'dense products':>16}  other libraries")
+    columns = "".join(f"{name:>10}" for name in (*SYNAPSES, "products"))
+    print(f"\nseconds per epoch\n{'network':18}{'steps':>6}{'batch':>6}{columns}  other libraries")
     for layers, n_steps, batch in cases:
-        name = "-".join(map(str, layers))
-        try:
-            ours = f"{epoch_seconds(layers, n_steps, batch)[0]:.2f}"
-        except DeviceLost:
-            raise
-        except InputError as error:  # it does not fit
-            print(f"{name:20}{n_steps:6}{batch:6}  {error}")
-            continue
+        found = [_epoch_or_reason(layers, n_steps, batch, synapse) for synapse in SYNAPSES]
         dense = dense_seconds(layers, n_steps, batch)
+        found.append("not here" if dense is None else f"{dense:.2f}")
         others = "; ".join(f"{who} {seconds:.2f}" for who, seconds in other_libraries(layers, n_steps, batch))
-        limit = "no CuPy, torch" if dense is None else f"{dense:.2f}"
-        print(f"{name:20}{n_steps:6}{batch:6}{ours:>16}{limit:>16}  {others or 'none installed'}", flush=True)
+        line = "".join(f"{value:>10}" for value in found)
+        print(f"{'-'.join(map(str, layers)):18}{n_steps:6}{batch:6}{line}  {others or 'none installed'}", flush=True)
+
+
+def _epoch_or_reason(layers, n_steps, batch, synapse):
+    try:
+        return f"{epoch_seconds(layers, n_steps, batch, others=(f'simulation.synapse={synapse!r}',))[0]:.2f}"
+    except DeviceLost:
+        raise
+    except InputError as error:
+        return "no room" if "memory" in str(error) else str(error)
 
 
 def print_event_epochs(cases):
     """Print seconds per epoch of the event and the hybrid engine; ``cases`` are settings by name."""
     for name, settings in cases.items():
         print(f"{name}: {epoch_seconds(SHAPES[0], 50, 50, others=settings)[0]:.2f} s/epoch", flush=True)
+
+
+def print_overlap(cases):
+    """Print seconds per epoch with the next input prepared beside a batch, and one after the other."""
+    print(f"\n{'seconds per epoch, input prepared':42}{'beside a batch':>16}{'after it':>10}")
+    for name, batch, settings in cases:
+        beside, after = (
+            epoch_seconds(SHAPES[0], 50, batch, kind=kind, others=settings)[0]
+            for kind in (CudaSession, OneAfterAnother)
+        )
+        print(f"{name:42}{beside:16.3f}{after:10.3f}", flush=True)
 
 
 def dense_seconds(layers, n_steps, batch):
@@ -237,11 +261,18 @@ def must_do(session, batch):
     for index, (a, b) in enumerate(pairwise(layers)):
         field, weights = size * batch * n_steps * b, size * a * b
         listed, steps = entries[index + 1] * (4 + 2 * size), 8 * batch * n_steps * b
-        result["_synaptic_input", b] = weights + 4 * entries[index] + field, entries[index] * b
+        listed_input, words_of_input = 4 * entries[index], 4 * batch * words * a
+        result["_synaptic_input", b] = weights + listed_input + field, entries[index] * b
+        result["_masked_input", b] = weights + words_of_input + field, entries[index] * b
         result["_lif_forward", b] = field + listed + 4 * batch * words * b, steps
         result["_lif_backward", b] = field * (2 if index else 1) + listed + size * entries[index + 1], steps
-        result["_word_gradient", b] = field + weights + 4 * batch * words * a, entries[index] * b
+        result["_word_gradient", b] = field + weights + words_of_input, entries[index] * b
+        result["_masked_gradient", b] = result["_word_gradient", b]
         if index:
+            passed = size * batch * n_steps * a
+            result["_product", b] = weights + field + passed, batch * n_steps * a * b
+            result["_transposed", b] = 2 * weights, 0
+            result["_at_spikes", a] = (4 + 2 * size) * entries[index], 0
             result["_spike_error", b] = weights + field + (4 + size) * entries[index], 2 * entries[index] * b
     result["_membrane_loss", layers[-1]] = 2 * size * batch * n_steps * layers[-1], 0
     result["_clipped_adam", 0] = 7 * size * device.flat_weights.size, 0

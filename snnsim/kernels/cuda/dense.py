@@ -1,11 +1,19 @@
-"""Dense products between spikes and weights: one tiled kernel, 16 results a thread, both operands in shared memory."""
+"""Dense products between spikes and weights: one tiled kernel, 64 results a thread, both operands in shared memory."""
+
+from numba import uint32, uint64
 
 from snnsim.kernels.cuda.compiler import SIMULATED, cuda, device, kernel, launch
 
 EDGE = 4 if SIMULATED else 16
-"""A block has EDGE x EDGE threads and makes 4 EDGE x 4 EDGE results, EDGE terms at a time."""
-TILE = 4 * EDGE
-ROW = TILE + 1  # one more column: threads that write a column of the tile then hit different banks
+"""A block has EDGE x EDGE threads and makes 8 EDGE x 8 EDGE results, EDGE terms at a time."""
+EACH, QUAD = 8, 4
+RESULTS = EACH * EACH
+TILE = EACH * EDGE
+HALF = TILE // 2
+ROW = TILE + QUAD  # more columns: fewer threads that write a column of the tile hit the same bank
+TERMS = EDGE * ROW
+ALIGNMENT = None if SIMULATED else 16
+"""Of arrays in shared memory of which a thread reads four neighbours at a time."""
 
 
 @device
@@ -15,45 +23,57 @@ def fma(a, b, c):
 
 
 @device
-def store(c, first_row, z, m, n, n_rows, accumulate, c0, c1, c2, c3):
-    """Write, or add, four results of row m, from ``first_row`` on, in the columns n, n + EDGE, ... that exist."""
-    if m < n_rows:
-        for i in range(4):
-            value = c0 if i == 0 else (c1 if i == 1 else (c2 if i == 2 else c3))
-            column = n + i * EDGE
-            if column < c.shape[2]:
-                row = first_row + m
-                c[z, row, column] = c[z, row, column] + value if accumulate else value
+def _of_thread(t, i):
+    """Give row or column i of the eight in a tile whose results thread t has: four neighbours in each half."""
+    return QUAD * t + i if i < QUAD else HALF + QUAD * t + i - QUAD
 
 
 @kernel
 def _product(a, b, n_rows, accumulate, c, first_row):
-    a_tile = cuda.shared.array((EDGE, ROW), c.dtype)
-    b_tile = cuda.shared.array((EDGE, ROW), c.dtype)
-    tx, ty, z = cuda.threadIdx.x, cuda.threadIdx.y, cuda.blockIdx.z
+    a_tile = cuda.shared.array(TERMS, c.dtype, alignment=ALIGNMENT)
+    b_tile = cuda.shared.array(TERMS, c.dtype, alignment=ALIGNMENT)
+    samples = cuda.shared.array(TILE, uint32)
+    rows = cuda.shared.array(TILE, uint32)
+    results = cuda.local.array(RESULTS, c.dtype)
+    left = cuda.local.array(EACH, c.dtype)
+    right = cuda.local.array(EACH, c.dtype)
+    tx, ty = cuda.threadIdx.x, cuda.threadIdx.y
     n0, m0 = cuda.blockIdx.x * TILE, cuda.blockIdx.y * TILE
     n_terms, n_columns = b.shape
-    zero = c.dtype.type(0)
-    c00 = c01 = c02 = c03 = c10 = c11 = c12 = c13 = zero
-    c20 = c21 = c22 = c23 = c30 = c31 = c32 = c33 = zero
+    for m in range(ty * EDGE + tx, TILE, EDGE * EDGE):
+        # Rows of all samples, one after another; one beyond the last stands for the last, and is not written.
+        inside = min(m0 + m, a.shape[0] * n_rows - 1)
+        samples[m] = inside // n_rows
+        rows[m] = inside % n_rows
+    for r in range(RESULTS):
+        results[r] = 0
+    cuda.syncthreads()
     for k0 in range(0, n_terms, EDGE):
-        for i in range(4):
-            m, n = m0 + ty + i * EDGE, n0 + tx + i * EDGE
-            a_tile[tx, ty + i * EDGE] = a[z, m, k0 + tx] if m < n_rows and k0 + tx < n_terms else zero
-            b_tile[ty, tx + i * EDGE] = b[k0 + ty, n] if n < n_columns and k0 + ty < n_terms else zero
+        for i in range(EACH):
+            m, n = ty + i * EDGE, min(n0 + tx + i * EDGE, n_columns - 1)
+            left[i] = a[samples[m], rows[m], uint32(min(k0 + tx, n_terms - 1))]
+            right[i] = b[uint32(min(k0 + ty, n_terms - 1)), uint32(n)]
+        for i in range(EACH):
+            a_tile[tx * ROW + ty + i * EDGE] = left[i]
+            b_tile[ty * ROW + tx + i * EDGE] = right[i]
         cuda.syncthreads()
-        for k in range(EDGE):
-            a0, a1, a2, a3 = a_tile[k, ty], a_tile[k, ty + EDGE], a_tile[k, ty + 2 * EDGE], a_tile[k, ty + 3 * EDGE]
-            b0, b1, b2, b3 = b_tile[k, tx], b_tile[k, tx + EDGE], b_tile[k, tx + 2 * EDGE], b_tile[k, tx + 3 * EDGE]
-            c00, c01, c02, c03 = fma(a0, b0, c00), fma(a0, b1, c01), fma(a0, b2, c02), fma(a0, b3, c03)
-            c10, c11, c12, c13 = fma(a1, b0, c10), fma(a1, b1, c11), fma(a1, b2, c12), fma(a1, b3, c13)
-            c20, c21, c22, c23 = fma(a2, b0, c20), fma(a2, b1, c21), fma(a2, b2, c22), fma(a2, b3, c23)
-            c30, c31, c32, c33 = fma(a3, b0, c30), fma(a3, b1, c31), fma(a3, b2, c32), fma(a3, b3, c33)
+        for k in range(min(EDGE, n_terms - k0)):
+            for i in range(EACH):
+                left[i] = a_tile[uint64(k * ROW + _of_thread(ty, i))]
+                right[i] = b_tile[uint64(k * ROW + _of_thread(tx, i))]
+            for i in range(EACH):
+                for j in range(EACH):
+                    results[i * EACH + j] = fma(left[i], right[j], results[i * EACH + j])
         cuda.syncthreads()
-    store(c, first_row, z, m0 + ty, n0 + tx, n_rows, accumulate, c00, c01, c02, c03)
-    store(c, first_row, z, m0 + ty + EDGE, n0 + tx, n_rows, accumulate, c10, c11, c12, c13)
-    store(c, first_row, z, m0 + ty + 2 * EDGE, n0 + tx, n_rows, accumulate, c20, c21, c22, c23)
-    store(c, first_row, z, m0 + ty + 3 * EDGE, n0 + tx, n_rows, accumulate, c30, c31, c32, c33)
+    for i in range(EACH):
+        m = _of_thread(ty, i)
+        if m0 + m < a.shape[0] * n_rows:
+            line = c[samples[m], uint64(first_row + rows[m])]
+            for j in range(EACH):
+                n = n0 + _of_thread(tx, j)
+                if n < n_columns:
+                    value = results[i * EACH + j]
+                    line[uint64(n)] = line[uint64(n)] + value if accumulate else value
 
 
 def dense_input(spikes, weights, n_steps, x):
@@ -82,7 +102,7 @@ def dense_error_from(adjoint, weights_t, n_steps, error, first_step):
 
 
 def _launch(a, b, n_rows, accumulate, c, first_row=0):
-    grid = -(-b.shape[1] // TILE), -(-n_rows // TILE), a.shape[0]
+    grid = -(-b.shape[1] // TILE), -(-(a.shape[0] * n_rows) // TILE)
     launch(_product, grid, (EDGE, EDGE), a, b, n_rows, accumulate, c, first_row)
 
 

@@ -417,13 +417,18 @@ def dense_spikes_by_neuron(rows, row_ptr, k0, k1, span, dense):
 
 
 @kernel
-def _at_spikes(dense, neurons, spike_ptr, values):
+def _at_spikes(dense, neurons, spike_ptr, k0, values):
     k, b = cuda.blockIdx.x, cuda.blockIdx.y
-    for j in range(spike_ptr[b, k] + cuda.threadIdx.x, spike_ptr[b, k + 1], cuda.blockDim.x):
+    for j in range(spike_ptr[b, k0 + k] + cuda.threadIdx.x, spike_ptr[b, k0 + k + 1], cuda.blockDim.x):
         values[b, j] = dense[b, k, neurons[b, j]]
 
 
 def at_spikes(dense, neurons, spike_ptr, values):
     """Entries of a (B, T, N) array at the spikes; see :func:`snnsim.kernels.cpu.at_spikes`."""
-    n_samples, n_steps = spike_ptr.shape[0], spike_ptr.shape[1] - 1
-    launch(_at_spikes, (n_steps, n_samples), threads(dense.shape[2]), dense, neurons, spike_ptr, values)
+    at_spikes_from(dense, neurons, spike_ptr, 0, spike_ptr.shape[1] - 1, values)
+
+
+def at_spikes_from(dense, neurons, spike_ptr, k0, k1, values):
+    """:func:`at_spikes` for the steps ``k0 <= k < k1``; that of step k in ``dense[b, k - k0]``."""
+    grid = k1 - k0, spike_ptr.shape[0]
+    launch(_at_spikes, grid, threads(dense.shape[2]), dense, neurons, spike_ptr, k0, values)

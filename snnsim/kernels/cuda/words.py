@@ -3,9 +3,9 @@
 from numba import int32, uint32
 
 from snnsim.kernels.cuda.bits import STEPS, word_at
-from snnsim.kernels.cuda.compiler import UNIT, cuda, device, kernel, launch
+from snnsim.kernels.cuda.compiler import UNIT, cuda, device, kernel, launch, threads
 from snnsim.kernels.cuda.sums import block_sum
-from snnsim.kernels.cuda.synapse import add_staged, add_staged_pair, column_tiles, first_column, group_at
+from snnsim.kernels.cuda.synapse import add_staged, add_staged_pair, at, column_tiles, first_column, group_at
 
 PORTION = 128
 """Words that a block expands at a time."""
@@ -183,13 +183,16 @@ def word_gradient(adjoint, words, k0, k1, span, fresh, grad_w, squares):
 @kernel
 def _gradient_squares(grad_w, squares):
     sums = cuda.shared.array(MAX_BLOCK, grad_w.dtype)
-    n, owner = first_column(), cuda.blockIdx.y
-    one = grad_w[owner, n] if n < grad_w.shape[1] else grad_w.dtype.type(0)
-    two = grad_w[owner, n + UNIT] if n + UNIT < grad_w.shape[1] else grad_w.dtype.type(0)
-    _leave_squares(one * one + two * two, sums, owner, squares)
+    tid, part, n_parts = cuda.threadIdx.x, cuda.blockIdx.x, squares.shape[0]
+    total = grad_w.dtype.type(0)
+    for i in range(part, grad_w.shape[0], n_parts):
+        for n in range(tid, grad_w.shape[1], cuda.blockDim.x):
+            total += at(grad_w, i, n) * at(grad_w, i, n)
+    total = block_sum(total, sums)
+    if tid == 0:
+        squares[part] = total
 
 
 def gradient_squares(grad_w, squares):
-    """Leave the sums of squares that :func:`word_gradient` leaves, of any gradient (N_in, N)."""
-    n_tiles, block = column_tiles(grad_w.shape[1], MAX_BLOCK)
-    launch(_gradient_squares, (n_tiles, grad_w.shape[0]), block, grad_w, squares)
+    """Leave the sums of squares of as many parts of a gradient (N_in, N) as ``squares`` has room for."""
+    launch(_gradient_squares, squares.size, threads(grad_w.shape[1], MAX_BLOCK), grad_w, squares)

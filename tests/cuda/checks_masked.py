@@ -1,0 +1,77 @@
+"""Masked additions on the device: bit by bit the sums in ascending order, in the simulator or on a GPU."""
+
+import numpy as np
+import pytest
+
+from snnsim.kernels.cuda import masked, masked_gradient
+from tests.cuda.device import OVERFLOW, off, on, random_lists, somewhere_to_run, words_of  # noqa: F401
+
+pytestmark = OVERFLOW
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("n_in", "n_out"), [(300, 5), (12, 70)])  # more words than a stage takes; many columns
+def test_input(n_in, n_out, dtype):
+    rng = np.random.default_rng(40)
+    n_samples, n_steps, k1 = 2, 75, 70
+    rows, row_ptr = random_lists(rng, n_samples, n_steps, n_in, 0.1)
+    bits = words_of(rows, row_ptr, n_in)
+    bits[1, 1] = 0  # a sample that is silent for 32 steps
+    weights = rng.standard_normal((n_in, n_out)).astype(dtype)
+    for k0, last in ((0, 64), (64, k1), (32, k1)):
+        x = on(np.full((n_samples, 64, n_out), 7, dtype))
+        masked.masked_input(on(weights.reshape(-1)), on(bits), k0, last, x)
+        x = off(x)
+        for b in range(n_samples):
+            for k in range(k0, last):
+                expected = np.zeros(n_out, dtype)
+                for i in np.flatnonzero(bits[b, k // 32] >> np.uint32(k % 32) & np.uint32(1)):
+                    expected += weights[i]
+                np.testing.assert_array_equal(x[b, k - k0], expected)
+        assert (x[:, last - k0 :] == 7).all()
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize(
+    ("n_in", "n_out", "n_samples"),
+    [
+        (3, 5, 1),  # one portion
+        (5, 3, 9),  # some, of different lengths
+        (140, 10, 4),  # two groups of rows, more than one tile of columns in the simulator
+        (2, 70, 5),  # more than one tile of columns everywhere
+        (170, 40, 5),  # two groups of rows everywhere
+    ],
+)
+def test_gradient(fresh, n_in, n_out, n_samples):
+    rng = np.random.default_rng(41)
+    n_steps, span = 78, 64
+    rows, row_ptr = random_lists(rng, n_samples, n_steps, n_in, 0.3)
+    bits = words_of(rows, row_ptr, n_in)
+    squares, arrived = (
+        on(np.zeros(masked_gradient.n_squares((n_in, n_out), np.float32), t)) for t in (np.float32, np.int32)
+    )
+    for k0, k1 in ((64, n_steps), (0, 64)):
+        n_blocks = -(-(k1 - k0) // 32)
+        n_words = n_samples * n_blocks
+        portions = masked_gradient.n_portions((n_in, n_out), np.float32, n_words)
+        assert portions == max(1, n_words // 4)
+        adjoint = rng.standard_normal((n_samples * span, n_out)).astype(np.float32)
+        start = rng.standard_normal((n_in, n_out)).astype(np.float32)
+        parts = on(np.full((portions, n_in, n_out), np.nan, np.float32))
+        grad = on(start)
+        masked_gradient.masked_gradient(
+            on(adjoint.reshape(-1)), on(bits), k0, k1, span, fresh, parts, arrived, grad, squares
+        )
+        sums = np.zeros((portions, n_in, n_out), np.float32)
+        for p in range(portions):
+            for w in range(n_words * p // portions, n_words * (p + 1) // portions):
+                b, q = divmod(w, n_blocks)
+                for step in range(min(32, k1 - k0 - 32 * q)):
+                    spiking = (bits[b, k0 // 32 + q] >> np.uint32(step) & np.uint32(1)).astype(bool)
+                    sums[p, spiking] += adjoint[b * span + 32 * q + step]
+        expected = np.zeros_like(start) if fresh else start.copy()
+        for part in sums:
+            expected += part
+        np.testing.assert_array_equal(off(grad), expected)
+        assert off(squares).sum() == pytest.approx((expected.astype(np.float64) ** 2).sum(), rel=1e-5)
+        assert not off(arrived).any()
