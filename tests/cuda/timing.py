@@ -25,7 +25,7 @@ class OneAfterAnother(CudaSession):
             super()._encode(batch)
 
 
-def epoch_seconds(layers, n_steps, batch_size, seconds=1.0, kind=CudaSession, **others):
+def epoch_seconds(layers, n_steps, batch_size, seconds=0.7, kind=CudaSession, **others):
     """Seconds per epoch of 60,000 samples: the median batch of some ``seconds``, after three that warm up."""
     session = kind(settings_of(layers, n_steps, batch_size, **others))
     times = []
@@ -103,7 +103,7 @@ def dense_seconds(layers, n_steps, batch):
     return _median(work, wait) * SAMPLES / batch
 
 
-def _median(work, wait, seconds=1.0):
+def _median(work, wait, seconds=0.7):
     times = []
     while len(times) < 6 or (len(times) < 50 and sum(times) < seconds):
         wait()
