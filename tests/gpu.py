@@ -21,8 +21,8 @@ BATCHES = {
     "784-400-10, 500 steps": {"n_steps": 500, "others": ("simulation.dt=0.01",)},
     "784-400-10 spiking, first spike": {"others": ("loss.name='first-spike'", "network.init_scale=2.0")},
     "784-400-10 surrogate": {"others": ("gradient.method='surrogate'",)},
-    "784-1000-1000-10, batch 500": {"layers": (784, 1000, 1000, 10), "batch_size": 500},
-    "784-1000-1000-10 gather": {"layers": (784, 1000, 1000, 10), "others": (GATHER,)},
+    "784-1000-1000-10 gather, batch 500": {"layers": (784, 1000, 1000, 10), "batch_size": 500, "others": (GATHER,)},
+    "784-1000-1000-10 float64": {"layers": (784, 1000, 1000, 10), "others": ("simulation.precision='float64'",)},
 }
 
 OUT_OF_BOUNDS = """

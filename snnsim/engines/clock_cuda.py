@@ -1,7 +1,7 @@
 """The clock engine on a GPU: weights, states, spikes and gradients stay on the device.
 
-The arithmetic is that of :class:`snnsim.engines.clock.ClockEngine` in the same chunks of steps; with ``synapse`` as
-``gather`` sums have its order, too. Instead of growing, lists of spikes have room for every neuron in every step.
+The arithmetic is that of :class:`snnsim.engines.clock.ClockEngine`; with ``synapse`` as ``gather`` sums have its order,
+too, in the same chunks of steps. Instead of growing, lists of spikes have room for every neuron in every step.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ from snnsim.kernels.cuda import dense, encoding, lif, losses, masked, masked_gra
 from snnsim.kernels.cuda.compiler import UNIT, empty, nothing, synchronize, to_device, to_host
 
 STEPS = 32
+FIELD = 2**26
+"""Numbers of a field (samples, steps, neurons) above which trials are cut into chunks of steps."""
 
 
 @dataclass(frozen=True)
@@ -158,9 +160,10 @@ class CudaClockEngine(DeviceNetwork):
         inputs : DeviceSpikes
         """
         n_samples = inputs.row_ptr.shape[0]
+        chunks = self._chunks(n_samples)
         for index, layer in enumerate(self._batch(n_samples)):
             constants = self.clock.layer_constants(index)
-            for k0, k1 in self._chunks():
+            for k0, k1 in chunks:
                 self._sum_input(index, inputs, k0, k1, layer.x)
                 lif.lif_forward_words(
                     layer.x, constants.coefficients, constants.neuron, constants.reset, self.clock.kept, k0, k1,
@@ -180,7 +183,8 @@ class CudaClockEngine(DeviceNetwork):
             Leaky readout: dL/dv (B, T, C). Spiking readout: dL/d(spike time) (B, cap), or dL/ds (B, T, C) where the
             clock engine takes amplitudes.
         """
-        clock, batch = self.clock, self._batch(inputs.row_ptr.shape[0])
+        n_samples = inputs.row_ptr.shape[0]
+        clock, batch, chunks = self.clock, self._batch(n_samples), self._chunks(n_samples)[::-1]
         empty_3d = nothing(3, self.dtype)
         for index in range(len(batch) - 1, -1, -1):
             layer, constants = batch[index], clock.layer_constants(index)
@@ -189,7 +193,7 @@ class CudaClockEngine(DeviceNetwork):
             if constants.spiking and error.ndim == 3 and not clock.every_step:
                 cuda.at_spikes(error, layer.spikes.rows, layer.spikes.row_ptr, layer.error)
                 error = layer.error
-            for k0, k1 in reversed(self._chunks()):
+            for k0, k1 in chunks:
                 lists = layer.spikes.rows, layer.spikes.row_ptr, layer.inverse, layer.slope
                 if constants.spiking and clock.every_step:
                     lif.surrogate_backward_from(
@@ -208,8 +212,23 @@ class CudaClockEngine(DeviceNetwork):
                     self._pass_down(index, layer, given, k0, k1, batch[index - 1].error)
             signal = batch[index - 1].error if index else None
 
-    def _chunks(self):
-        return [(k, min(k + CHUNK, self.n_steps)) for k in range(0, self.n_steps, CHUNK)]
+    def _span(self, n_samples):
+        """Give the steps of a chunk."""
+        span = CHUNK  # the CPU's, on which the order of its sums depends
+        if "gather" not in self.plan:
+            span *= max(FIELD // (n_samples * max(self.layers) * CHUNK), 1)
+        return min(span, self.n_steps)
+
+    def _chunks(self, n_samples):
+        span = self._span(n_samples)
+        return [(k, min(k + span, self.n_steps)) for k in range(0, self.n_steps, span)]
+
+    def _field(self, name, *shape):
+        """Array in one memory for all layers, which use it one after another, and for batches of all sizes."""
+        steps, widest, batch = min(CHUNK, self.n_steps), max(self.layers), self.pool.batch
+        room = min(max(FIELD, batch * steps * widest), batch * self.n_steps * widest)
+        self.pool.exactly(name, (room,), self.dtype)
+        return self.pool.exactly(name, shape, self.dtype)
 
     def _spikes(self, name, n_samples, n_neurons):
         shape = (self.n_steps * n_neurons,), (self.n_steps + 1,), (-(-self.n_steps // STEPS), n_neurons)
@@ -224,17 +243,11 @@ class CudaClockEngine(DeviceNetwork):
         return self._batches[n_samples]
 
     def _layer(self, index, n_samples):
-        n, span = self.layers[index + 1], min(CHUNK, self.n_steps)
+        n, span = self.layers[index + 1], self._span(n_samples)
         spiking = self.clock.layer_constants(index).spiking
-        widest = max(self.layers[1:])
 
         def array(name, *shape, dtype=self.dtype):
             return self.pool.array(f"{name} of layer {index}", n_samples, shape, dtype)
-
-        def shared(name, *shape):
-            # One memory for all layers, which use it one after another.
-            memory = self.pool.array(name, n_samples, (span * widest,), self.dtype).reshape(n_samples * span * widest)
-            return memory[: n_samples * int(np.prod(shape))].reshape(n_samples, *shape)
 
         def adjoint(name, *shape):
             return array(name, *shape) if self._learns else nothing(len(shape) + 1, self.dtype)
@@ -244,7 +257,9 @@ class CudaClockEngine(DeviceNetwork):
         every = self._every if traced else 1
         keep = traced or not spiking or self.clock.every_step
         kept = self.n_steps // every, n
-        x = shared("synaptic input", span, n)
+        x, spike_adjoint = self._field("synaptic input", n_samples, span, n), nothing(3, self.dtype)
+        if index and self._learns:
+            spike_adjoint = self._field("adjoint for spikes", n_samples, span, n)
         return _Layer(
             spikes=self._spikes(f"layer {index}", n_samples, n),
             inverse=array("inverse slopes", *cap),
@@ -259,7 +274,7 @@ class CudaClockEngine(DeviceNetwork):
             h=adjoint("adjoint of the current", n),
             carry=adjoint("last adjoint", n),
             x=x,
-            spike_adjoint=shared("adjoint for spikes", span, n) if index and self._learns else nothing(3, self.dtype),
+            spike_adjoint=spike_adjoint,
             rows=x.reshape(n_samples * span, n),
             flat=x.reshape(n_samples * span * n),
             total=self._totals[index],
@@ -267,17 +282,13 @@ class CudaClockEngine(DeviceNetwork):
 
     def _sum_input(self, index, inputs, k0, k1, x):
         if self.plan[index] == "dense":
-            spikes = self._dense(x.shape[0], x.shape[1], self.layers[index])
+            spikes = self._field("dense", *x.shape[:2], self.layers[index])
             cuda.dense_spikes(inputs.rows, inputs.row_ptr, k0, k1, spikes)
             dense.dense_input(spikes, self.weights[index], k1 - k0, x)
         elif self.plan[index] == "masked" and x.shape[2] > UNIT and inputs.words is not None:
             masked.masked_input(self.flat_by_layer[index], inputs.words, k0, k1, x)
         else:
             cuda.synaptic_input(self.weights[index], inputs.rows, inputs.row_ptr, k0, k1, x)
-
-    def _dense(self, n_samples, span, n):
-        memory = self.pool.array("dense", n_samples, (span * max(self.layers[:-1]),), self.dtype)
-        return memory.reshape(memory.size)[: n_samples * span * n].reshape(n_samples, span, n)
 
     def _add_gradient(self, index, layer, given, k0, k1):
         n_samples, span = layer.x.shape[:2]
@@ -292,7 +303,7 @@ class CudaClockEngine(DeviceNetwork):
         elif self.plan[index] == "gather":
             words.word_gradient(layer.rows, given.words, k0, k1, span, last, gradient, squares)
         else:
-            spikes = self._dense(n_samples, span, self.layers[index]).reshape(self.layers[index], n_samples * span)
+            spikes = self._field("dense", self.layers[index], n_samples * span)
             cuda.dense_spikes_by_neuron(given.rows, given.row_ptr, k0, k1, span, spikes)
             dense.dense_gradient(spikes, layer.rows, not last, gradient)
             if k0 == 0:
@@ -310,7 +321,7 @@ class CudaClockEngine(DeviceNetwork):
         if every_step:
             dense.dense_error_from(layer.spike_adjoint, w_t, k1 - k0, passed, k0)
         else:
-            error = self._dense(layer.x.shape[0], layer.x.shape[1], w.shape[0])
+            error = self._field("dense", *layer.x.shape[:2], w.shape[0])
             dense.dense_error(layer.spike_adjoint, w_t, k1 - k0, error)
             synapse.at_spikes_from(error, given.rows, given.row_ptr, k0, k1, passed)
 

@@ -1,6 +1,7 @@
 """What engines on a GPU share: device memory by name, and a network's weights and gradients."""
 
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 
@@ -31,11 +32,11 @@ class Pool:
 
     def array(self, name, n_samples, shape, dtype):
         """Array ``(n_samples, *shape)``; its memory has room for the largest batch."""
-        return self._array(name, (n_samples, *shape), dtype, max(self.batch, n_samples) * int(np.prod(shape)))
+        return self._array(name, (n_samples, *shape), dtype, max(self.batch, n_samples) * prod(shape))
 
     def exactly(self, name, shape, dtype):
         """Array whose memory does not depend on the largest batch."""
-        return self._array(name, shape, dtype, int(np.prod(shape)))
+        return self._array(name, shape, dtype, prod(shape))
 
     def _array(self, name, shape, dtype, wanted):
         memory, views = self._memory.get(name, (None, None))
@@ -46,7 +47,7 @@ class Pool:
         if shape not in views:
             if len(views) == VIEWS:
                 views.clear()
-            views[shape] = memory[: int(np.prod(shape))].reshape(*shape)
+            views[shape] = memory[: prod(shape)].reshape(*shape)
         return views[shape]
 
     def _allocate(self, name, size, dtype):

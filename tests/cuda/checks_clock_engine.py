@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from snnsim import config
+from snnsim.engines import clock_cuda
 from snnsim.engines.clock import ClockEngine
 from snnsim.engines.clock_cuda import CudaClockEngine, DeviceSpikes
 from snnsim.engines.grid import GridSpikes
@@ -110,7 +111,7 @@ def test_whole_network_against_the_serial_reference():
         (("simulation.n_steps=6", "optimizer.clip_norm=0.05", "training.batch_size=3"), 12),
         (("simulation.n_steps=6", "optimizer.clip_norm=0.05", "simulation.synapse='auto'"), 12),
         (("simulation.n_steps=66", "network.layers=[5,6,7,3]", "simulation.synapse='auto'", "simulation.dt=0.02",
-          "network.init_scale=2.0"), 35),
+          "network.init_scale=2.0"), 35 if compiler.UNIT < 7 else 32),  # on a card these layers count as narrow
         (("simulation.n_steps=66", "network.layers=[5,2,3]", "training.batch_size=1", "simulation.dt=0.02",
           "network.init_scale=3.0"), 22),
         (("simulation.n_steps=6", "gradient.method='tssl'", "loss.name='count-mse'", "loss.silent_push=0.1",
@@ -121,7 +122,8 @@ def test_whole_network_against_the_serial_reference():
           "loss.name='first-spike'", "encoder.name='regular'", "network.init_scale=15.0", "simulation.dt=0.3"), 15),
     ],
 )  # fmt: skip
-def test_training_as_on_the_cpu(settings, launches):
+def test_training_as_on_the_cpu(settings, launches, monkeypatch):
+    monkeypatch.setattr(clock_cuda, "FIELD", 64 * 7 * 2)  # trials of more than 64 steps take more than one chunk
     given = (
         "data.dataset='yin-yang'", "data.limit=40", "network.layers=[5,7,3]", "training.batch_size=2",
         "simulation.synapse='gather'", "optimizer.lr=0.05",

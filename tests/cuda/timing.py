@@ -25,17 +25,23 @@ class OneAfterAnother(CudaSession):
             super()._encode(batch)
 
 
-def epoch_seconds(layers, n_steps, batch_size, seconds=0.7, kind=CudaSession, **others):
+def epoch_seconds(layers, n_steps, batch_size, seconds=0.7, **others):
     """Seconds per epoch of 60,000 samples: the median batch of some ``seconds``, after three that warm up."""
-    session = kind(settings_of(layers, n_steps, batch_size, **others))
+    session = CudaSession(settings_of(layers, n_steps, batch_size, **others))
+    batch_seconds(session, 0.0, 3)
+    return float(np.median(batch_seconds(session, seconds, 7))) * SAMPLES / batch_size, session
+
+
+def batch_seconds(session, seconds, least):
+    """Seconds of each of the next batches, for so many seconds in all, and of ``least`` at least."""
     times = []
-    while len(times) < 10 or sum(times) < seconds:
+    while len(times) < least or sum(times) < seconds:
         if session.batch == session.batches:
             session.end_epoch()
         start = time.perf_counter()
         session.step()
         times.append(time.perf_counter() - start)
-    return float(np.median(times[3:])) * SAMPLES / batch_size, session
+    return times
 
 
 def print_epochs(cases=None):
@@ -68,14 +74,18 @@ def print_event_epochs(cases):
         print(f"{name}: {epoch_seconds(SHAPES[0], 50, 50, others=settings)[0]:.2f} s/epoch", flush=True)
 
 
-def print_overlap(cases):
-    """Print seconds per epoch with the next input prepared beside a batch, and one after the other."""
+def print_overlap(cases, rounds=8):
+    """Print seconds per epoch with the next input prepared beside a batch, and one after the other, in turns."""
     print(f"\n{'seconds per epoch, input prepared':42}{'beside a batch':>16}{'after it':>10}")
     for name, batch, settings in cases:
-        beside, after = (
-            epoch_seconds(SHAPES[0], 50, batch, kind=kind, others=settings)[0]
-            for kind in (CudaSession, OneAfterAnother)
-        )
+        chosen = settings_of(SHAPES[0], 50, batch, others=settings)
+        sessions = [kind(chosen) for kind in (CudaSession, OneAfterAnother)]
+        times = [[], []]
+        for turn in range(rounds + 1):
+            for session, found in zip(sessions, times, strict=True):
+                taken = batch_seconds(session, 0.15, 5)
+                found += taken if turn else []  # the first turn warms up
+        beside, after = (float(np.median(found)) * SAMPLES / batch for found in times)
         print(f"{name:42}{beside:16.3f}{after:10.3f}", flush=True)
 
 
