@@ -93,6 +93,16 @@ def test_errors_of_the_driver_say_what_to_do(text, advice):
     assert "\n" not in line
 
 
+def test_a_driver_older_than_the_packages():
+    availability.require_driver((12, 2), (12, 9))  # minor versions of CUDA fit together
+    availability.require_driver((13, 0), (12, 9))
+    with pytest.raises(InputError, match=r"a driver for CUDA 13, as the packages are \(it has 12\.4\)"):
+        availability.require_driver((12, 4), (13, 0))
+    error = trouble.translated(type("FunctionNotFoundError", (RuntimeError,), {})("function cuLinkCreate not found"))
+    assert isinstance(error, InputError)
+    assert "update the driver" in str(error)
+
+
 def test_other_errors_stay_what_they_are():
     for error in (ValueError("x"), InputError("y")):
         assert trouble.translated(error) is error

@@ -56,12 +56,24 @@ def availability():
         return Availability(None, None, None, f"the package {PACKAGE}", advice())
     if importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.bindings") is None:
         return Availability(None, None, toolkit, "the package cuda-bindings", advice())
+    version = None
     try:
-        device, version = compiler.describe_device()
+        driver, packages = compiler.versions()
+        version = ".".join(map(str, driver))
+        require_driver(driver, packages)
+        device = compiler.describe_device()
         _probe()
     except InputError as error:
-        return Availability(None, None, toolkit, str(error).removeprefix("target = 'cuda': ").split("; ")[0], advice())
+        missing = str(error).removeprefix("target = 'cuda': ").split("; ")[0]
+        return Availability(None, version, toolkit, missing, advice())
     return Availability(device, version, toolkit, None, None)
+
+
+def require_driver(driver, packages):
+    """Raise InputError unless a driver knows the CUDA version of the packages, both (major, minor)."""
+    if driver[0] < packages[0]:
+        supported = ".".join(map(str, driver))
+        raise InputError(f"target = 'cuda': a driver for CUDA {packages[0]}, as the packages are (it has {supported})")
 
 
 @compiler.kernel

@@ -311,16 +311,22 @@ def free_memory():
         return tuple(cuda.current_context().get_memory_info())
 
 
-def describe_device():
-    """Name of the GPU with its compute capability, and the newest CUDA version that the driver supports."""
+def versions():
+    """CUDA versions (major, minor): the newest that the driver supports, and that of the packages; makes no context."""
     with driver_errors():
+        import cuda.bindings
         from numba.cuda.cudadrv import driver
 
-        version = ".".join(map(str, driver.driver.get_version()))
+        return tuple(driver.driver.get_version()), tuple(map(int, cuda.bindings.__version__.split(".")[:2]))
+
+
+def describe_device():
+    """Name of the GPU with its compute capability."""
+    with driver_errors():
         gpu = cuda.get_current_device()
         major, minor = gpu.compute_capability
         name = gpu.name.decode() if isinstance(gpu.name, bytes) else str(gpu.name)
-    return f"{name} (compute capability {major}.{minor})", version
+    return f"{name} (compute capability {major}.{minor})"
 
 
 def _keep_roundings():

@@ -27,6 +27,8 @@ def translated(error):
         )
     if isinstance(error, ImportError) and not isinstance(error, InputError):
         return InputError(f"target = 'cuda': {PACKAGE} lacks a package ({_line(error)}); {advice()}")
+    if "FunctionNotFoundError" in names:
+        return InputError(f"target = 'cuda': the driver lacks what packages want ({_line(error)}); update the driver")
     if names & {"CudaAPIError", "CUDAError", "CudaDriverError", "LinkerError"}:
         return _of_driver(error)
     return error
