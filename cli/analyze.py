@@ -338,7 +338,7 @@ def _neuron(source, layer, settings):
 
     if _is_model(source):
         from snnsim.models import load_model
-        from snnsim.training.session import with_network
+        from snnsim.training.parts import with_network
 
         from .runs import model_path
 

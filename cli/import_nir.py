@@ -45,7 +45,7 @@ def import_nir(
     from snnsim.errors import InputError
     from snnsim.interchange import nir
     from snnsim.models import save_model
-    from snnsim.training.session import with_network
+    from snnsim.training.parts import with_network
 
     if Path(output).exists() and not force:
         raise InputError(f"--output {output}: exists already; --force replaces it")

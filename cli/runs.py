@@ -32,7 +32,8 @@ def session_of(run, settings=None, flags=None, target="cpu"):
     from snnsim import config
     from snnsim.errors import InputError
     from snnsim.models import load_model
-    from snnsim.training.session import session_class, with_network
+    from snnsim.training.parts import with_network
+    from snnsim.training.target import session_class
 
     from . import options
 

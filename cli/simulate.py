@@ -194,7 +194,7 @@ class _Trains:
     def simulator(self, **options):
         from dataclasses import replace
 
-        from snnsim.training.session import loss_of
+        from snnsim.training.parts import loss_of
 
         simulator = _simulator(self.config, self.network, self.n_steps, options)
         config = replace(self.config, simulation=replace(self.config.simulation, n_steps=self.n_steps))
@@ -226,7 +226,7 @@ def _network(source, settings, flags):
     from snnsim.initialisation import initial_weights
     from snnsim.models import load_model
     from snnsim.network import Network
-    from snnsim.training.session import with_network
+    from snnsim.training.parts import with_network
 
     from .runs import model_path
 

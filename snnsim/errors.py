@@ -3,3 +3,10 @@
 
 class InputError(ValueError):
     """Bad input: the message names the file or option, the value, and what is allowed, in one line."""
+
+
+def check_names(option, names, allowed):
+    """Raise InputError unless all names (or the one) are allowed."""
+    for name in (names,) if isinstance(names, str) else names:
+        if name not in allowed:
+            raise InputError(f"{option} = {name!r}: must be one of {', '.join(allowed)}")

@@ -1,71 +1,15 @@
-"""Simulation of a network without learning: one call for every engine, and what it returns."""
-
-from dataclasses import dataclass
+"""Simulation of a network without learning: one call for every engine."""
 
 import numpy as np
 
-from snnsim.errors import InputError
+from snnsim.engines import ENGINES
+from snnsim.errors import InputError, check_names
+from snnsim.recorded import joined
+from snnsim.simulator import Simulator
 from snnsim.spikes import Spikes
 
-ENGINES = ("clock", "hybrid", "event")
 BATCH = 100
 """Trials that :func:`simulate` runs at once; their number does not change the results."""
-
-
-@dataclass(frozen=True)
-class LayerRecording:
-    """What one layer did in a batch of trials.
-
-    Parameters
-    ----------
-    name : str
-        Population: ``input``, ``hidden0``, ..., ``output``.
-    spikes : Spikes
-        Empty for a leaky readout.
-    v, i_syn : ndarray or None, (B, K, M) float32 or float64
-        Membrane before reset and synaptic current of the recorded neurons at ``sample_times``; None if not recorded.
-    sample_times : ndarray, (K,) float64
-        Instants of ``v`` and ``i_syn``; a clock's step k (from 0) is sampled at its end, ``(k + 1) * dt``.
-    neuron_ids : ndarray, (M,) int64
-        Neurons of the last axis of ``v`` and ``i_syn``.
-    """
-
-    name: str
-    spikes: Spikes
-    v: np.ndarray | None
-    i_syn: np.ndarray | None
-    sample_times: np.ndarray
-    neuron_ids: np.ndarray
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What a network did in a batch of trials.
-
-    Parameters
-    ----------
-    layers : tuple of LayerRecording
-        From ``input`` to ``output``; those that were recorded.
-    engine : {"clock", "hybrid", "event"}
-    duration : float
-        Length of a trial, in the unit of the time constants.
-    dt : float or None
-        Step size; None for the event engine.
-    scheme : str or None
-    """
-
-    layers: tuple
-    engine: str
-    duration: float
-    dt: float | None
-    scheme: str | None
-
-    def __getitem__(self, name):
-        """Layer by population name."""
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        raise KeyError(name)
 
 
 def simulate(
@@ -134,9 +78,6 @@ def simulate(
     """
     if not isinstance(spikes, Spikes):
         raise InputError(f"spikes: a {type(spikes).__name__}; must be snnsim.Spikes")
-    # Readers of recordings need the classes above, and not the engines.
-    from snnsim.simulator import Simulator
-
     n_steps, dt_used, duration = _time(engine, dt, n_steps, duration, spikes.duration)
     simulator = Simulator(
         network, engine, dt=dt_used, n_steps=n_steps, duration=duration, sampled=dt is not None, scheme=scheme,
@@ -148,7 +89,7 @@ def simulate(
     for start in range(0, max(len(spikes), 1), BATCH):
         simulator.forward(trials(spikes, start, min(start + BATCH, len(spikes))))
         parts.append(simulator.recording())
-    return _joined(parts)
+    return joined(parts)
 
 
 def _time(engine, dt, n_steps, duration, length):
@@ -184,33 +125,3 @@ def trials(spikes, first, last):
         spikes.offsets[first : last + 1] - begin, spikes.times[begin:end], spikes.neurons[begin:end],
         spikes.n_neurons, spikes.duration,
     )  # fmt: skip
-
-
-def _joined(parts):
-    if len(parts) == 1:
-        return parts[0]
-    layers = []
-    for same in zip(*(part.layers for part in parts), strict=True):
-        first = same[0]
-        counts = np.concatenate([np.diff(layer.spikes.offsets) for layer in same])
-        spikes = Spikes(
-            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            np.concatenate([layer.spikes.times for layer in same]),
-            np.concatenate([layer.spikes.neurons for layer in same]),
-            first.spikes.n_neurons,
-            first.spikes.duration,
-        )
-        v, i_syn = (
-            None if getattr(first, key) is None else np.concatenate([getattr(layer, key) for layer in same])
-            for key in ("v", "i_syn")
-        )
-        layers.append(LayerRecording(first.name, spikes, v, i_syn, first.sample_times, first.neuron_ids))
-    p = parts[0]
-    return Recording(tuple(layers), p.engine, p.duration, p.dt, p.scheme)
-
-
-def check_names(option, names, allowed):
-    """Raise InputError unless all names (or the one) are allowed."""
-    for name in (names,) if isinstance(names, str) else names:
-        if name not in allowed:
-            raise InputError(f"{option} = {name!r}: must be one of {', '.join(allowed)}")

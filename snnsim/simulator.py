@@ -4,14 +4,14 @@ from collections import deque
 
 import numpy as np
 
-from snnsim.engines import choose_target, make_engine
+from snnsim.engines import ENGINES, choose_target, make_engine
 from snnsim.engines.event import EventEngine
 from snnsim.engines.grid import grid_of_spikes
 from snnsim.engines.outputs import SpikeOutput, slab_of_spikes, spikes_of_slab
 from snnsim.engines.workspace import aligned_copy
-from snnsim.errors import InputError
+from snnsim.errors import InputError, check_names
 from snnsim.kernels.cpu.synapse import GROUP
-from snnsim.simulation import ENGINES, LayerRecording, Recording, check_names
+from snnsim.recorded import LayerRecording, Recording
 from snnsim.spikes import RowSpikes, Spikes
 
 VARIABLES = ("spikes", "v", "i_syn")

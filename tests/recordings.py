@@ -6,7 +6,7 @@ import numpy as np
 
 from snnsim.network import Network
 from snnsim.parameters import LIFParameters
-from snnsim.simulation import LayerRecording, Recording
+from snnsim.recorded import LayerRecording, Recording
 from snnsim.spikes import Spikes
 
 SIZES = (30, 20, 4)

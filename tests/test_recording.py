@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from snnsim import open_traces
 from snnsim.errors import InputError
+from snnsim.recorded import LayerRecording, Recording
 from snnsim.recording import layout
 from snnsim.recording.repair import repair
 from snnsim.recording.superblock import lookup3
 from snnsim.recording.writer import TraceWriter
-from snnsim.simulation import LayerRecording, Recording
 from snnsim.spikes import Spikes
 from tests.recordings import SIZES, assert_same_recording, assert_same_spikes, network, recording
 

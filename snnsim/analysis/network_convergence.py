@@ -15,7 +15,7 @@ from snnsim.analysis.truncation import lipschitz_constant, second_derivative_bou
 from snnsim.engines.grid import grid_of_spikes
 from snnsim.engines.outputs import slab_of_spikes, spikes_of_slab
 from snnsim.errors import InputError
-from snnsim.training.session import engine_of, loss_of
+from snnsim.training.parts import engine_of, loss_of
 
 HYBRID = "hybrid"
 WINDOW_STEPS, WINDOW_TAU = 5.0, 0.1

@@ -2,6 +2,8 @@
 
 from snnsim.errors import InputError
 
+ENGINES = ("clock", "hybrid", "event")
+
 
 def make_engine(name, parameters, readout, *, dt, n_steps, precision, max_inverse_slope=1e4, **clock_options):
     """Make an engine by name.
@@ -32,7 +34,7 @@ def make_engine(name, parameters, readout, *, dt, n_steps, precision, max_invers
         from snnsim.engines.event import EventEngine
 
         return EventEngine(parameters, readout, duration=dt * n_steps, n_samples=n_steps, **common)
-    raise InputError(f"engine = {name!r}: must be one of clock, hybrid, event")
+    raise InputError(f"engine = {name!r}: must be one of {', '.join(ENGINES)}")
 
 
 def make_device_engine(engine, layers, batch, **options):

@@ -7,7 +7,8 @@ import numpy as np
 from snnsim import config as configuration
 from snnsim.errors import InputError
 from snnsim.training import Session, evaluate
-from snnsim.training.session import Split, engine_of, loss_of
+from snnsim.training.parts import engine_of, loss_of
+from snnsim.training.session import Split
 
 
 def run_config(table, **changes):

@@ -10,7 +10,7 @@ from snnsim.engines.outputs import spikes_of_slab
 from snnsim.experiments.base import ANSWER, Claim, verdict
 from snnsim.experiments.learning import Session, run_config
 from snnsim.optimizers import Optimizer
-from snnsim.training.session import engine_of, loss_of
+from snnsim.training.parts import engine_of, loss_of
 
 
 class Batch:

@@ -8,11 +8,11 @@ import h5py
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.recorded import LayerRecording, Recording
 from snnsim.recording import layout
 from snnsim.recording.opening import open_file, open_index, recording_directory
 from snnsim.recording.runs import reading
 from snnsim.recording.superblock import marked
-from snnsim.simulation import LayerRecording, Recording
 from snnsim.spikes import Spikes
 
 PIECE_BYTES = 32 * 2**20

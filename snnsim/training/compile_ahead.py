@@ -55,7 +55,7 @@ def compile_backward(config):
     from snnsim.engines.grid import GridSpikes
     from snnsim.kernels import cpu
     from snnsim.optimizers import Optimizer
-    from snnsim.training.session import engine_of, loss_of
+    from snnsim.training.parts import engine_of, loss_of
 
     for name in cpu.__all__:
         if name not in BACKWARD and hasattr(getattr(cpu, name), "py_func"):

@@ -20,7 +20,8 @@ from snnsim.processes import Group
 from snnsim.recording.provenance import provenance
 from snnsim.recording.runs import load_tree, save_tree, write_atomic
 from snnsim.training.evaluation import evaluate, spikes_per_neuron
-from snnsim.training.session import Session, session_class
+from snnsim.training.session import Session
+from snnsim.training.target import session_class
 
 FILES = ("config.toml", "metrics.jsonl", "checkpoint.h5", "model.h5", "result.json")
 CHECKPOINT_SECONDS = 60

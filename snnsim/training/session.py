@@ -8,20 +8,19 @@ from snnsim import config as configuration
 from snnsim.datasets import load
 from snnsim.datasets.deskew import deskewed
 from snnsim.encoders import Encoder
-from snnsim.engines import choose_target, make_engine
 from snnsim.engines.dropout import Dropout
 from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError
 from snnsim.initialisation import initial_weights, scale_to_rate
 from snnsim.kernels.cpu import squared_norm
-from snnsim.losses import Loss, push_silent
+from snnsim.losses import push_silent
 from snnsim.memory import release_compiler_pages
 from snnsim.network import Network
 from snnsim.optimizers import Optimizer, learning_rate
-from snnsim.parameters import LIFParameters
 from snnsim.processes import Group, Total, divided
 from snnsim.training import compile_ahead
 from snnsim.training.mixup import Partners, blend
+from snnsim.training.parts import engine_of, loss_of
 from snnsim.training.weight_average import WeightAverage
 
 EVALUATION_EPOCH = 2**32 - 1
@@ -393,68 +392,3 @@ class Session:
                 f"smaller optimizer.lr = {self.config.optimizer.lr:g} or gradient.max_inverse_slope = "
                 f"{self.config.gradient.max_inverse_slope:g}, or optimizer.clip_norm"
             )
-
-
-def session_class(target):
-    """Class of sessions for a target, chosen once for a run.
-
-    Parameters
-    ----------
-    target : {"cpu", "cuda", "auto"}
-        ``auto`` is ``cuda`` where it can be used, else ``cpu``.
-
-    Raises
-    ------
-    InputError
-        If CUDA is wanted and cannot be used, with what is missing.
-    """
-    if choose_target(target) == "cpu":
-        return Session
-    from snnsim.training.session_cuda import CudaSession
-
-    return CudaSession
-
-
-def engine_of(config, parameters, readout):
-    """Engine of a configuration for the given layers."""
-    s, g = config.simulation, config.gradient
-    options = {}
-    if s.engine == "clock":
-        options = {
-            "scheme": s.scheme,
-            "impulse": s.impulse,
-            "synapse": s.synapse,
-            "gradient": g.method,
-            "weight_gradient": g.weight_gradient,
-            "surrogate_slope": g.surrogate_slope,
-            "tssl_max_inverse": g.tssl_max_inverse,
-            "tssl_fallback": g.tssl_fallback,
-            "tssl_width": g.tssl_width,
-        }
-    return make_engine(
-        s.engine, parameters, readout, dt=s.dt, n_steps=s.n_steps, precision=configuration.precision(config),
-        max_inverse_slope=g.max_inverse_slope, **options,
-    )  # fmt: skip
-
-
-def loss_of(config, n_classes, engine):
-    """Loss of a configuration for an engine."""
-    s, e = config.simulation, config.loss
-    return Loss(
-        e.name, n_classes=n_classes, duration=s.dt * s.n_steps, dt=s.dt, n_steps=s.n_steps,
-        amplitude=getattr(engine, "takes_amplitude", False), target_true=e.target_true, target_false=e.target_false,
-        tau=e.tau, label_smoothing=e.label_smoothing,
-    )  # fmt: skip
-
-
-def with_network(config, network):
-    """Change the ``[network]`` table of a configuration to describe the given network."""
-    columns = {
-        name: tuple(getattr(p, name) for p in network.parameters)
-        for name in LIFParameters.__dataclass_fields__
-        if name != "reset"
-    }
-    table = replace(
-        config.network, layers=network.layers, readout=network.readout, reset=network.parameters[0].reset, **columns
-    )
-    return replace(config, network=table)
