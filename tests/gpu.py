@@ -1,7 +1,7 @@
-"""Builds, checks and times everything that needs a GPU, in one call: ``python -m tests.gpu --workers 8``.
+"""Builds, checks and times everything that needs a GPU, in one call: ``python -m tests.gpu --workers 12``.
 
 Kernel by kernel against the CPU and the serial reference, whole batches of all engines against the CPU, the same twice,
-what a user meets when things go wrong, compute-sanitizer where it is installed, then seconds per epoch and a table of
+compute-sanitizer where it is installed, what a user meets when things go wrong, then seconds per epoch and a table of
 the kernels. Where no GPU can be used it says why and fails; nothing else is skipped.
 """
 
@@ -189,7 +189,7 @@ PARTS = {
     "times": print_kernels,
 }
 TOGETHER = "batches", "accuracy", "sanitizer"
-"""Parts that may run side by side; the first one leaves compiled kernels for them, the last want the card alone."""
+"""Parts that may run side by side, neighbours in PARTS: those before leave compiled code, those after want the card."""
 
 
 if __name__ == "__main__":

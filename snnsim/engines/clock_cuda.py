@@ -14,11 +14,13 @@ from snnsim.engines.device import DeviceNetwork, Pool
 from snnsim.errors import InputError
 from snnsim.kernels import cuda
 from snnsim.kernels.cuda import dense, encoding, lif, losses, masked, masked_gradient, synapse, words
+from snnsim.kernels.cuda.bits import STEPS
 from snnsim.kernels.cuda.compiler import UNIT, empty, nothing, synchronize, to_device, to_host
 
-STEPS = 32
 FIELD = 2**26
 """Numbers of a field (samples, steps, neurons) above which trials are cut into chunks of steps."""
+LONGEST = 2**16 - CHUNK
+"""Most steps of a chunk: some kernels have a block a step along an axis of the grid, which takes 65,535."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class _Layer:
     carry: object
     x: object
     spike_adjoint: object
-    rows: object  # x as (B * span, N), for a weight gradient
-    flat: object  # x as (B * span * N,), for another
+    rows: object  # x as (B * span, N): gather, dense
+    flat: object  # x as (B * span * N,): masked
     total: object
 
 
@@ -77,6 +79,12 @@ class CudaClockEngine(DeviceNetwork):
         Layers whose membrane and current are kept.
     every : int
         Keep them after every ``every``-th step.
+
+    Attributes
+    ----------
+    plan : list of {"masked", "gather", "dense"}
+        How each layer sums its input. ``auto`` is ``masked``, which gathers where a layer has at most 32 columns or its
+        input no words.
 
     Raises
     ------
@@ -178,7 +186,7 @@ class CudaClockEngine(DeviceNetwork):
         Parameters
         ----------
         inputs : DeviceSpikes
-            Of the last forward pass.
+            Of the last forward pass; with words unless the first layer is ``dense``.
         signal : device array
             Leaky readout: dL/dv (B, T, C). Spiking readout: dL/d(spike time) (B, cap), or dL/ds (B, T, C) where the
             clock engine takes amplitudes.
@@ -216,8 +224,8 @@ class CudaClockEngine(DeviceNetwork):
         """Give the steps of a chunk."""
         span = CHUNK  # the CPU's, on which the order of its sums depends
         if "gather" not in self.plan:
-            span *= max(FIELD // (n_samples * max(self.layers) * CHUNK), 1)
-        return min(span, self.n_steps)
+            span *= max(FIELD // (max(n_samples, 1) * max(self.layers) * CHUNK), 1)
+        return min(span, LONGEST, self.n_steps)
 
     def _chunks(self, n_samples):
         span = self._span(n_samples)
@@ -225,8 +233,10 @@ class CudaClockEngine(DeviceNetwork):
 
     def _field(self, name, *shape):
         """Array in one memory for all layers, which use it one after another, and for batches of all sizes."""
-        steps, widest, batch = min(CHUNK, self.n_steps), max(self.layers), self.pool.batch
-        room = min(max(FIELD, batch * steps * widest), batch * self.n_steps * widest)
+        trials = self.pool.batch * max(self.layers)
+        room = trials * min(CHUNK, self.n_steps)
+        if "gather" not in self.plan:
+            room = min(max(FIELD, room), trials * self.n_steps)
         self.pool.exactly(name, (room,), self.dtype)
         return self.pool.exactly(name, shape, self.dtype)
 
@@ -292,20 +302,20 @@ class CudaClockEngine(DeviceNetwork):
 
     def _add_gradient(self, index, layer, given, k0, k1):
         n_samples, span = layer.x.shape[:2]
-        gradient, last = self.gradients[index], k1 == self.n_steps
+        gradient, fresh = self.gradients[index], k1 == self.n_steps  # chunks go backward
         squares = self._squares[index] if k0 == 0 else nothing(1, self.dtype)
         if self.plan[index] == "masked":
             portions = masked_gradient.n_portions(gradient.shape, self.dtype, n_samples * -(-span // STEPS))
             parts = self.pool.exactly("parts of the gradient", (portions, *gradient.shape), self.dtype)
             masked_gradient.masked_gradient(
-                layer.flat, given.words, k0, k1, span, last, parts, self._arrived[index], gradient, squares
+                layer.flat, given.words, k0, k1, span, fresh, parts, self._arrived[index], gradient, squares
             )
         elif self.plan[index] == "gather":
-            words.word_gradient(layer.rows, given.words, k0, k1, span, last, gradient, squares)
+            words.word_gradient(layer.rows, given.words, k0, k1, span, fresh, gradient, squares)
         else:
             spikes = self._field("dense", self.layers[index], n_samples * span)
             cuda.dense_spikes_by_neuron(given.rows, given.row_ptr, k0, k1, span, spikes)
-            dense.dense_gradient(spikes, layer.rows, not last, gradient)
+            dense.dense_gradient(spikes, layer.rows, not fresh, gradient)
             if k0 == 0:
                 self.measure_gradient(index)
 
@@ -314,9 +324,8 @@ class CudaClockEngine(DeviceNetwork):
         if not every_step and (self.plan[index] == "gather" or w.shape[1] <= UNIT):
             cuda.spike_error(w, layer.spike_adjoint, given.rows, given.row_ptr, k0, k1, passed)
             return
-        w_t = self.pool.array(f"transposed weights {index}", 1, (w.shape[1], w.shape[0]), self.dtype)
-        w_t = w_t.reshape(w.shape[1], w.shape[0])
-        if k1 == self.n_steps:  # the first chunk
+        w_t = self.pool.exactly(f"transposed weights {index}", w.shape[::-1], self.dtype)
+        if k1 == self.n_steps:  # chunks go backward
             dense.transposed(w, w_t)
         if every_step:
             dense.dense_error_from(layer.spike_adjoint, w_t, k1 - k0, passed, k0)

@@ -61,6 +61,8 @@ class CudaRecordingEngine:
             raise InputError(f"input: {inputs.n_neurons} neurons; the first layer has {self.layers[0]} inputs")
         if inputs.row_ptr.shape[1] != self.n_steps + 1:
             raise InputError(f"input: {inputs.row_ptr.shape[1] - 1} steps; the engine has {self.n_steps}")
+        if len(inputs.row_ptr) == 0:
+            return _NoTrials(self.clock, weights, inputs, trace, every)
         at, self._next = self._next, (self._next + 1) % self.slots
         if self._slots[at] is None or self._slots[at].batch < len(inputs.row_ptr):
             self._slots[at] = None  # before its successor takes memory
@@ -122,6 +124,17 @@ class CudaEventRecordingEngine:
         if self._engine.readout == "leaky":
             return VoltageOutput(compiler.to_host(self._device.output_membrane(len(slab.counts))), self.duration)
         return slabs[-1]
+
+
+class _NoTrials:
+    """Stands for a batch of no trials, which the CPU simulates: the device has no arrays without entries."""
+
+    def __init__(self, clock, weights, inputs, trace, every):
+        self._output = clock.forward(weights, inputs, trace, every)
+        self.grids, self.traces = clock.grids(), {layer: clock.traces(layer) for layer in trace}
+
+    def collect(self):
+        return self._output
 
 
 class _Slot:

@@ -114,6 +114,10 @@ def test_whole_network_against_the_serial_reference():
           "network.init_scale=2.0"), 35 if compiler.UNIT < 7 else 32),  # on a card these layers count as narrow
         (("simulation.n_steps=66", "network.layers=[5,2,3]", "training.batch_size=1", "simulation.dt=0.02",
           "network.init_scale=3.0"), 22),
+        (("simulation.n_steps=66", "network.layers=[5,6,7,3]", "simulation.synapse='dense'", "simulation.dt=0.02",
+          "network.init_scale=2.0"), 56 if compiler.UNIT < 7 else 53),
+        (("simulation.n_steps=66", "network.layers=[5,6,7,3]", "gradient.method='surrogate'", "loss.name='count-mse'",
+          "simulation.synapse='auto'", "simulation.dt=0.02", "network.init_scale=4.0"), 35),
         (("simulation.n_steps=6", "gradient.method='tssl'", "loss.name='count-mse'", "loss.silent_push=0.1",
           "optimizer.name='sgd'", "network.init_scale=5.0"), 18),
         (("simulation.n_steps=6", "gradient.method='surrogate'", "loss.name='van-rossum'", "encoder.name='latency'",
@@ -148,6 +152,15 @@ def test_training_as_on_the_cpu(settings, launches, monkeypatch):
     np.testing.assert_allclose(mine[0], theirs[0], rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(mine[1], theirs[1])
     assert mine[2] == theirs[2]
+
+
+def test_chunks_of_long_trials():
+    clock = ClockEngine([LIFParameters()] * 2, "leaky", dt=0.1, n_steps=200_000)
+    device = CudaClockEngine(clock, (2, 1, 1), 1, learns=False)
+    chunks = device._chunks(1)
+    assert chunks[0][0] == 0
+    assert chunks[-1][1] == 200_000
+    assert all(k1 - k0 <= 65_535 and k0 % 64 == 0 for k0, k1 in chunks)  # what an axis of the grid takes
 
 
 @pytest.mark.parametrize(
@@ -194,6 +207,8 @@ def test_gradients_of_the_engine_as_on_the_cpu(gradient, readout, reset, options
         for b, count in enumerate(grid.row_ptr[:, -1]):
             np.testing.assert_array_equal(off(spikes.rows)[b, :count], grid.rows[b, :count])
     device.backward(inputs, on(signal))
+    squares = sum(float((g / device.area).ravel() @ (g / device.area).ravel()) for g in expected)
+    assert off(device.squares).sum() == pytest.approx(squares, rel=1e-9)
     for mine, theirs in zip(device.gradients, expected, strict=True):
         assert np.abs(theirs).max() > 1e-3
         # float64 on both sides; the device adds in another order, and entries near zero are left of larger terms.

@@ -10,13 +10,14 @@ pytestmark = OVERFLOW
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("n_in", "n_out"), [(300, 5), (12, 70)])  # more words than a stage takes; many columns
+@pytest.mark.parametrize(("n_in", "n_out"), [(1100, 5), (12, 70)])  # more words than a stage takes; many columns
 def test_input(n_in, n_out, dtype):
     rng = np.random.default_rng(40)
     n_samples, n_steps, k1 = 2, 75, 70
     rows, row_ptr = random_lists(rng, n_samples, n_steps, n_in, 0.1)
     bits = words_of(rows, row_ptr, n_in)
     bits[1, 1] = 0  # a sample that is silent for 32 steps
+    bits[0, 1, 1000:] = 0  # a stage without a spike
     weights = rng.standard_normal((n_in, n_out)).astype(dtype)
     for k0, last in ((0, 64), (64, k1), (32, k1)):
         x = on(np.full((n_samples, 64, n_out), 7, dtype))
@@ -33,36 +34,37 @@ def test_input(n_in, n_out, dtype):
 
 @pytest.mark.parametrize("fresh", [False, True])
 @pytest.mark.parametrize(
-    ("n_in", "n_out", "n_samples"),
+    ("n_in", "n_out", "n_samples", "dtype"),
     [
-        (3, 5, 1),  # one portion
-        (5, 3, 9),  # some, of different lengths
-        (140, 10, 4),  # two groups of rows, more than one tile of columns in the simulator
-        (2, 70, 5),  # more than one tile of columns everywhere
-        (170, 40, 5),  # two groups of rows everywhere
+        (3, 5, 1, np.float32),  # one portion
+        (5, 3, 9, np.float32),  # some, of different lengths
+        (2, 3, 70, np.float32),  # as many as there may be
+        (20, 3, 4, np.float64),  # two groups of rows of a narrow layer in the simulator
+        (140, 10, 4, np.float32),  # the same on a card; more than one tile of columns in the simulator
+        (2, 70, 5, np.float32),  # more than one tile of columns everywhere
+        (170, 40, 5, np.float32),  # two groups of rows everywhere
+        (90, 40, 3, np.float64),
     ],
 )
-def test_gradient(fresh, n_in, n_out, n_samples):
+def test_gradient(fresh, n_in, n_out, n_samples, dtype):
     rng = np.random.default_rng(41)
     n_steps, span = 78, 64
     rows, row_ptr = random_lists(rng, n_samples, n_steps, n_in, 0.3)
     bits = words_of(rows, row_ptr, n_in)
-    squares, arrived = (
-        on(np.zeros(masked_gradient.n_squares((n_in, n_out), np.float32), t)) for t in (np.float32, np.int32)
-    )
+    squares, arrived = (on(np.zeros(masked_gradient.n_squares((n_in, n_out), dtype), t)) for t in (dtype, np.int32))
     for k0, k1 in ((64, n_steps), (0, 64)):
         n_blocks = -(-(k1 - k0) // 32)
         n_words = n_samples * n_blocks
-        portions = masked_gradient.n_portions((n_in, n_out), np.float32, n_words)
-        assert portions == max(1, n_words // 4)
-        adjoint = rng.standard_normal((n_samples * span, n_out)).astype(np.float32)
-        start = rng.standard_normal((n_in, n_out)).astype(np.float32)
-        parts = on(np.full((portions, n_in, n_out), np.nan, np.float32))
+        portions = masked_gradient.n_portions((n_in, n_out), dtype, n_words)
+        assert portions == max(1, min(32, n_words // 4))
+        adjoint = rng.standard_normal((n_samples * span, n_out)).astype(dtype)
+        start = rng.standard_normal((n_in, n_out)).astype(dtype)
+        parts = on(np.full((portions, n_in, n_out), np.nan, dtype))
         grad = on(start)
         masked_gradient.masked_gradient(
             on(adjoint.reshape(-1)), on(bits), k0, k1, span, fresh, parts, arrived, grad, squares
         )
-        sums = np.zeros((portions, n_in, n_out), np.float32)
+        sums = np.zeros((portions, n_in, n_out), dtype)
         for p in range(portions):
             for w in range(n_words * p // portions, n_words * (p + 1) // portions):
                 b, q = divmod(w, n_blocks)

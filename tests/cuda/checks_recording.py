@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from snnsim import InputError, LIFParameters, Network, Spikes, config, open_traces
+from snnsim import InputError, LIFParameters, Network, Spikes, config, open_traces, simulate
 from snnsim.kernels.cuda import compiler
 from snnsim.models import save_model
 from snnsim.recording.stream import open_writer, record
@@ -114,3 +114,10 @@ def test_command_simulates(tmp_path, command):
             )  # fmt: skip
         assert bool(launched) == (target == "cuda")
     assert_same_files(tmp_path / "cuda", tmp_path / "cpu")
+
+
+def test_no_trials():
+    none = Spikes(np.zeros(1, np.int64), np.empty(0), np.empty(0, np.int32), 6, 1.0)
+    found = simulate(network("leaky"), none, dt=DT, record=("spikes", "v"), target="cuda")
+    assert found["hidden0"].v.shape == (0, 10, 5)
+    assert len(found["hidden0"].spikes) == 0

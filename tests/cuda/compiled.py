@@ -35,7 +35,10 @@ SCATTERED = {
     "_surrogate_backward": ("ld", "what the list has of a spike, only in steps that spike"),
     "_word_gradient": ("ldw", "one word of an input in 32 steps; the rows in the inner loop are coalesced"),
     "_narrow_word_gradient": ("ldw", "one word of an input in 32 steps; the rows in the inner loop are coalesced"),
-    "_masked_gradient": ("ld", "words, columns and portions, at indices that stop at the edge: neighbours in fact"),
+    "_masked_gradient": (
+        "ld",
+        "every n-th word, one in 32 steps; columns and portions stop at the edge",
+    ),
     "_narrow_masked_gradient": ("ld", "the few columns of a step: whole sectors"),
     "_product": ("ld", "indices stop at the edge of the matrix: neighbours in fact"),
     "_narrow_spike_error": ("ld", "a spike takes its few weights: whole sectors"),

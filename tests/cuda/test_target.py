@@ -96,11 +96,22 @@ def test_errors_of_the_driver_say_what_to_do(text, advice):
 def test_a_driver_older_than_the_packages():
     availability.require_driver((12, 2), (12, 9))  # minor versions of CUDA fit together
     availability.require_driver((13, 0), (12, 9))
-    with pytest.raises(InputError, match=r"a driver for CUDA 13, as the packages are \(it has 12\.4\)"):
+    with pytest.raises(InputError, match=r"a driver for CUDA 13 \(this one is for 12\.4\)"):
         availability.require_driver((12, 4), (13, 0))
     error = trouble.translated(type("FunctionNotFoundError", (RuntimeError,), {})("function cuLinkCreate not found"))
     assert isinstance(error, InputError)
     assert "update the driver" in str(error)
+
+
+def test_the_driver_is_looked_at_before_the_device(monkeypatch):
+    monkeypatch.setattr(availability.importlib.metadata, "version", lambda _: "0.30.4")
+    monkeypatch.setattr(availability.importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(compiler, "versions", lambda: ((12, 4), (13, 0)))
+    monkeypatch.setattr(compiler, "describe_device", lambda: pytest.fail("an old driver was asked for its device"))
+    found = availability.availability()
+    assert not found.usable
+    assert found.driver == "12.4"
+    assert found.missing == "a driver for CUDA 13 (this one is for 12.4)"
 
 
 def test_other_errors_stay_what_they_are():

@@ -190,7 +190,7 @@ def print_kernels(layers=(784, 400, 10), n_steps=50, batch=50, **others):
 
     The floor is the time in which the card moves the bytes that the kernel must move, or does the arithmetic operations
     that it must do, one a lane and cycle, whichever takes longer. What a gather of rows reads again and again from the
-    cache is not in it.
+    cache is not in it, nor what a masked addition looks at and leaves out.
     """
     _, session = epoch_seconds(layers, n_steps, batch, 0.0, **others)
     if session.batch == session.batches:

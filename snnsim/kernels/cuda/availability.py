@@ -70,10 +70,21 @@ def availability():
 
 
 def require_driver(driver, packages):
-    """Raise InputError unless a driver knows the CUDA version of the packages, both (major, minor)."""
+    """Check that a driver knows the CUDA version of the packages.
+
+    Parameters
+    ----------
+    driver, packages : tuple of (int, int)
+        Major and minor; minor versions fit together.
+
+    Raises
+    ------
+    InputError
+        If the driver is older.
+    """
     if driver[0] < packages[0]:
         supported = ".".join(map(str, driver))
-        raise InputError(f"target = 'cuda': a driver for CUDA {packages[0]}, as the packages are (it has {supported})")
+        raise InputError(f"target = 'cuda': a driver for CUDA {packages[0]} (this one is for {supported})")
 
 
 @compiler.kernel

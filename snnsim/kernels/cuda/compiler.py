@@ -25,6 +25,8 @@ MAX_THREADS = 32 if SIMULATED else 1024
 MAX_SHARED = 48 * 1024
 WARP = 32
 UNIT = 4 if SIMULATED else WARP
+ALIGNMENT = None if SIMULATED else 16
+"""Bytes, of arrays in shared memory of which a thread reads four neighbours at a time."""
 
 
 class _Simulator:
@@ -312,12 +314,18 @@ def free_memory():
 
 
 def versions():
-    """CUDA versions (major, minor): the newest that the driver supports, and that of the packages; makes no context."""
-    with driver_errors():
-        import cuda.bindings
-        from numba.cuda.cudadrv import driver
+    """Look up CUDA's versions; makes no context.
 
-        return tuple(driver.driver.get_version()), tuple(map(int, cuda.bindings.__version__.split(".")[:2]))
+    Returns
+    -------
+    driver, packages : tuple of (int, int)
+        The newest that the driver supports, and that of the packages, major and minor.
+    """
+    with driver_errors():
+        from cuda.bindings import __version__ as packages
+        from numba.cuda.cudadrv.driver import driver
+
+        return tuple(driver.get_version()), tuple(map(int, packages.split(".")[:2]))
 
 
 def describe_device():

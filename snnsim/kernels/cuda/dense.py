@@ -2,7 +2,7 @@
 
 from numba import uint32, uint64
 
-from snnsim.kernels.cuda.compiler import SIMULATED, cuda, device, kernel, launch
+from snnsim.kernels.cuda.compiler import ALIGNMENT, SIMULATED, cuda, device, kernel, launch
 
 EDGE = 4 if SIMULATED else 16
 """A block has EDGE x EDGE threads and makes 8 EDGE x 8 EDGE results, EDGE terms at a time."""
@@ -12,8 +12,6 @@ TILE = EACH * EDGE
 HALF = TILE // 2
 ROW = TILE + QUAD  # more columns: fewer threads that write a column of the tile hit the same bank
 TERMS = EDGE * ROW
-ALIGNMENT = None if SIMULATED else 16
-"""Of arrays in shared memory of which a thread reads four neighbours at a time."""
 
 
 @device

@@ -17,9 +17,11 @@ from snnsim.kernels.cuda.synapse import column_tiles, first_column
 STAGE = 1024
 """Words that a block looks through at a time for neurons that spike."""
 CHUNK = 32
+"""Words of which a thread counts those of neurons that spike."""
 CHUNKS = STAGE // CHUNK
 BYTE = 8
 SKIP = (1 << BYTE) - 1
+"""Steps that are left out together where a neuron is silent."""
 FLIGHT = 8
 """Weights of a column that are on their way while those before are added."""
 MOST = FLIGHT - 1
@@ -130,7 +132,7 @@ def masked_input(weights, words, k0, k1, x):
     weights : device array, (N_in * N,) float
         Row after row.
     words : device array, (B, ceil(T / 32), N_in) uint32
-        Bit j of ``words[b, q, i]`` is a spike of input i in step ``32 q + j``.
+        Bit j of ``words[b, q, i]`` is a spike of input i in step ``32 q + j``; none at or beyond T.
     k0, k1 : int
         Steps; ``k0`` a multiple of 32.
     x : device array, (B, >= k1 - k0, N) float

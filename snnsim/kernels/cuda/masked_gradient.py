@@ -11,8 +11,7 @@ from numba import int32, uint32, uint64
 
 from snnsim.errors import InputError
 from snnsim.kernels.cuda.bits import STEPS
-from snnsim.kernels.cuda.compiler import UNIT, cuda, device, kernel, launch
-from snnsim.kernels.cuda.dense import ALIGNMENT
+from snnsim.kernels.cuda.compiler import ALIGNMENT, UNIT, cuda, device, kernel, launch
 from snnsim.kernels.cuda.sums import block_sum
 from snnsim.kernels.cuda.synapse import at
 
@@ -31,7 +30,10 @@ NARROW, COLUMNS, TAKEN = 2 * WIDTH, 4, 8
 TILE = TAKEN * STEPS * COLUMNS
 TAKEN_WORDS = TAKEN * NARROW
 PORTIONS, LEAST, BLOCKS = 32, 4, 528
-"""Most portions of a batch, fewest words of one, and the number of blocks that keep a card busy."""
+"""Most portions of a batch, fewest words of one, and the number of blocks that keep a card busy.
+
+Four for each of 132 multiprocessors; the same on every card, since the order of sums depends on it.
+"""
 
 
 @device
@@ -241,7 +243,7 @@ def masked_gradient(adjoint, words, k0, k1, span, fresh, parts, arrived, grad_w,
     words : device array, (B, ceil(T / 32), N_in) uint32
         As for :func:`snnsim.kernels.cuda.masked.masked_input`.
     k0, k1, span : int
-        ``k0`` a multiple of 32.
+        ``k0`` and ``k1`` are multiples of 32, but for the last step.
     fresh : bool
         Whether to write instead of adding.
     parts : device array, (P, N_in, N) float

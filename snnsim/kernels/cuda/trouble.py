@@ -10,6 +10,7 @@ LOSING = (
     "INVALID_ADDRESS_SPACE", "INVALID_PC", "HARDWARE_STACK_ERROR", "ECC_UNCORRECTABLE", "CONTEXT_IS_DESTROYED",
 )  # fmt: skip
 """Errors after which every call of the driver fails in this process."""
+OLDER = "update the driver, or install snnsim[cuda12] in place of snnsim[cuda13]"
 
 
 class DeviceLost(InputError):
@@ -28,7 +29,7 @@ def translated(error):
     if isinstance(error, ImportError) and not isinstance(error, InputError):
         return InputError(f"target = 'cuda': {PACKAGE} lacks a package ({_line(error)}); {advice()}")
     if "FunctionNotFoundError" in names:
-        return InputError(f"target = 'cuda': the driver lacks what packages want ({_line(error)}); update the driver")
+        return InputError(f"target = 'cuda': the driver lacks what packages want ({_line(error)}); {OLDER}")
     if names & {"CudaAPIError", "CUDAError", "CudaDriverError", "LinkerError"}:
         return _of_driver(error)
     return error
@@ -42,10 +43,7 @@ def _of_driver(error):
             "--target cpu"
         )
     if any(word in text for word in ("INSUFFICIENT_DRIVER", "UNSUPPORTED_PTX_VERSION", "SYSTEM_DRIVER_MISMATCH")):
-        return InputError(
-            f"target = 'cuda': the driver is older than the CUDA packages ({text}); update the driver, or install "
-            "snnsim[cuda12] in place of snnsim[cuda13]"
-        )
+        return InputError(f"target = 'cuda': the driver is older than the CUDA packages ({text}); {OLDER}")
     if "NO_BINARY_FOR_GPU" in text:
         return InputError(f"target = 'cuda': the packages do not know this GPU ({text}); update {PACKAGE}")
     kind = DeviceLost if any(word in text for word in LOSING) else InputError
