@@ -31,7 +31,7 @@ class DeviceSpikes:
     ----------
     rows, row_ptr : device array, (B, cap) int32 and (B, T + 1) int32
     words : device array, (B, ceil(T / 32), N) uint32
-        None for given input, in which a neuron may spike twice in a step.
+        None where a neuron spikes twice in a step, which a word cannot say, or where none are wanted.
     """
 
     rows: object

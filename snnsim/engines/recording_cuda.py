@@ -7,8 +7,9 @@ from snnsim.engines.clock_cuda import CudaClockEngine, DeviceSpikes
 from snnsim.engines.grid import GridSpikes, slab_of_grid
 from snnsim.engines.outputs import VoltageOutput
 from snnsim.errors import InputError
-from snnsim.kernels.cpu.unpack import word_rows
+from snnsim.kernels.cpu.unpack import row_words, word_rows
 from snnsim.kernels.cuda import compiler
+from snnsim.kernels.cuda.bits import STEPS
 
 
 class CudaRecordingEngine:
@@ -152,7 +153,8 @@ class _Slot:
         with compiler.on_stream(self._stream):
             for mine, theirs in zip(weights, self._device.weights, strict=True):
                 compiler.to_device(mine, theirs)
-            self._given = DeviceSpikes(compiler.to_device(inputs.rows), compiler.to_device(inputs.row_ptr), None)
+            words = _words_on_device(inputs) if self._device.plan[0] == "masked" else None
+            self._given = DeviceSpikes(compiler.to_device(inputs.rows), compiler.to_device(inputs.row_ptr), words)
             self._device.forward(self._given)
             self._found = [
                 (self._copy((index, "words"), size, spikes and spikes.words),
@@ -182,3 +184,11 @@ class _Slot:
         mine = self._pinned[name][: array.size].reshape(array.shape)
         compiler.to_host(array, mine)
         return mine
+
+
+def _words_on_device(inputs):
+    """Words of the input; None where a neuron spikes twice in a step."""
+    size, n_steps = len(inputs.row_ptr), inputs.row_ptr.shape[1] - 1
+    words, repeated = np.empty((size, -(-n_steps // STEPS), inputs.n_neurons), np.uint32), np.empty(size, bool)
+    row_words(inputs.rows, inputs.row_ptr, words, repeated)
+    return None if repeated.any() else compiler.to_device(words)

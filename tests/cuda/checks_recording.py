@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from snnsim import InputError, LIFParameters, Network, Spikes, config, open_traces, simulate
+from snnsim.kernels.cpu.unpack import row_words
 from snnsim.kernels.cuda import compiler
 from snnsim.models import save_model
 from snnsim.recording.stream import open_writer, record
 from snnsim.simulation import trials
 from snnsim.simulator import Simulator
-from tests.cuda.device import OVERFLOW, somewhere_to_run  # noqa: F401
+from tests.cuda.device import OVERFLOW, random_lists, somewhere_to_run, words_of  # noqa: F401
 from tests.recordings import assert_same_spikes
 
 pytestmark = OVERFLOW
@@ -114,6 +115,33 @@ def test_command_simulates(tmp_path, command):
             )  # fmt: skip
         assert bool(launched) == (target == "cuda")
     assert_same_files(tmp_path / "cuda", tmp_path / "cpu")
+
+
+def test_input_as_in_a_training_where_words_can_say_it():
+    """``auto`` adds the masked way then, so that what is recorded of a training has its bits."""
+    once = inputs(2, 40)
+    twice = np.repeat(np.arange(len(once.times)), 1 + (np.arange(len(once.times)) == 3))
+    offsets = np.searchsorted(twice, once.offsets)
+    doubled = Spikes(offsets, once.times[twice], once.neurons[twice], 6, once.duration)
+    for spikes, way in ((once, "_masked_input"), (doubled, "_synaptic_input")):
+        with compiler.count_launches() as launched:
+            found = simulate(network("leaky"), spikes, dt=DT, record=("spikes",), target="cuda")
+        expected = simulate(network("leaky"), spikes, dt=DT, record=("spikes",), synapse="gather")
+        assert launched[0] == way
+        assert_same_spikes(found["hidden0"].spikes, expected["hidden0"].spikes)
+        assert len(found["hidden0"].spikes.times) > 5
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_words_of_lists(twice):
+    rng = np.random.default_rng(3)
+    rows, row_ptr = random_lists(rng, 3, 70, 9)
+    if twice:
+        rows[1, row_ptr[1, 40] + 1] = rows[1, row_ptr[1, 40]]
+    words, repeated = np.full((3, 3, 9), 7, np.uint32), np.empty(3, bool)
+    row_words(rows, row_ptr, words, repeated)
+    np.testing.assert_array_equal(words, words_of(rows, row_ptr, 9))
+    np.testing.assert_array_equal(repeated, [False, twice, False])
 
 
 def test_no_trials():
