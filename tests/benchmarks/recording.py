@@ -1,6 +1,7 @@
 """What recording costs: spikes beside the forward pass of the clock engine, voltages beside a plain write of the bytes.
 
-Input as dense as rate-coded MNIST (13 % of 784 inputs a step), 2 % in layers of 400 and 10, 50 steps, batches of 50.
+Input as dense as rate-coded MNIST (13 % of 784 inputs a step), 2 % in layers of 400 and 10, 50 steps, in batches as
+``snnsim simulate`` takes them.
 The recordings are made up, so that nothing but writing is timed. Run ``python -m tests.benchmarks.recording --help``.
 """
 
@@ -19,10 +20,11 @@ from snnsim.engines.clock import ClockEngine
 from snnsim.engines.grid import grid_of_spikes
 from snnsim.network import Network
 from snnsim.parameters import LIFParameters
+from snnsim.recording.stream import BATCH
 from snnsim.recording.writer import TraceWriter
 from tests.recordings import network, recording
 
-SIZES, N_STEPS, DT, BATCH = (784, 400, 10), 50, 0.01, 50
+SIZES, N_STEPS, DT = (784, 400, 10), 50, 0.01
 INPUT_RATE, RATE = 0.13, 0.02
 
 
@@ -97,7 +99,7 @@ def plain_write(path, batch, batches):
 def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batches", type=int, default=60, help="batches of 50 trials (60)")
+    parser.add_argument("--batches", type=int, default=30, help=f"batches of {BATCH} trials (30)")
     parser.add_argument("--repeats", type=int, default=5, help="repeats of each measurement (5)")
     parser.add_argument("--folder", type=Path, help="where to write (a temporary folder)")
     options = parser.parse_args()
@@ -123,7 +125,7 @@ def main():
             unit = "us" if count == 1 else "us a trial"
             print(f"{name:34s} {1e6 * median / count:8.1f} {unit} (least {1e6 * least / count:.1f})")
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        writing(folder / "e", batch, 200)()
+        writing(folder / "e", batch, 10_000 // BATCH)()
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
         print(f"peak memory of 10,000 trials beyond that of {trials}: {grown:.1f} MB")
 
