@@ -1,8 +1,9 @@
 """Engines: the same network on a clock, as a hybrid, or exactly in continuous time, each forward and backward."""
 
-from snnsim.errors import InputError
+from snnsim.errors import check_names
 
 ENGINES = ("clock", "hybrid", "event")
+TARGETS = ("cpu", "cuda", "auto")
 
 
 def make_engine(name, parameters, readout, *, dt, n_steps, precision, max_inverse_slope=1e4, **clock_options):
@@ -21,6 +22,7 @@ def make_engine(name, parameters, readout, *, dt, n_steps, precision, max_invers
     **clock_options
         Further arguments of :class:`~snnsim.engines.clock.ClockEngine`; no other engine has them.
     """
+    check_names("engine", name, ENGINES)
     common = {"precision": precision, "max_inverse_slope": max_inverse_slope}
     if name == "clock":
         from snnsim.engines.clock import ClockEngine
@@ -30,11 +32,9 @@ def make_engine(name, parameters, readout, *, dt, n_steps, precision, max_invers
         from snnsim.engines.hybrid import HybridEngine
 
         return HybridEngine(parameters, readout, dt=dt, n_steps=n_steps, **common)
-    if name == "event":
-        from snnsim.engines.event import EventEngine
+    from snnsim.engines.event import EventEngine
 
-        return EventEngine(parameters, readout, duration=dt * n_steps, n_samples=n_steps, **common)
-    raise InputError(f"engine = {name!r}: must be one of {', '.join(ENGINES)}")
+    return EventEngine(parameters, readout, duration=dt * n_steps, n_samples=n_steps, **common)
 
 
 def make_device_engine(engine, layers, batch, **options):
@@ -82,8 +82,7 @@ def choose_target(target):
     InputError
         For an unknown target, and if CUDA is wanted and cannot be used, with what is missing.
     """
-    if target not in ("cpu", "cuda", "auto"):
-        raise InputError(f"target = {target!r}: must be one of cpu, cuda, auto")
+    check_names("target", target, TARGETS)
     if target == "cpu":
         return "cpu"
     from snnsim.kernels.cuda import availability

@@ -237,7 +237,7 @@ class CudaClockEngine(DeviceNetwork):
         room = trials * min(CHUNK, self.n_steps)
         if "gather" not in self.plan:
             room = min(max(FIELD, room), trials * self.n_steps)
-        self.pool.exactly(name, (room,), self.dtype)
+        self.pool.exactly(name, (room,), self.dtype)  # reserved at once: memory that grew later would be another
         return self.pool.exactly(name, shape, self.dtype)
 
     def _spikes(self, name, n_samples, n_neurons):

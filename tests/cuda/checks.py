@@ -206,7 +206,8 @@ def test_dense_spikes_with_multiple_spikes():
 
 def test_dense_products():
     rng = np.random.default_rng(10)
-    # More rows than a tile, which ends inside a sample, and more columns; on a card in one tile.
+    # More rows than a tile, which ends inside a sample, and more columns; on a card in one tile. Sums of 21 products in
+    # float64, which BLAS adds in another order: a few dozen roundings of 1e-16.
     a, b = rng.standard_normal((2, 19, 21)), rng.standard_normal((21, 37))
     out = on(np.zeros((2, 19, 37)))
     dense.dense_input(on(a), on(b), 18, out)

@@ -59,25 +59,9 @@ def test_whole_network_against_the_serial_reference():
         ptr, bits = on(np.zeros((1, n_steps + 1), np.int32)), on(np.zeros((1, 1, n), np.uint32))
         cuda.synaptic_input(on(w), *inputs, 0, n_steps, x)
         lif.lif_forward_words(
-            x,
-            coefficients,
-            neuron,
-            0,
-            0,
-            0,
-            n_steps,
-            v,
-            i,
-            out[0],
-            ptr,
-            *out[1:],
-            empty,
-            empty,
-            1,
-            True,
-            bits,
+            x, coefficients, neuron, 0, 0, 0, n_steps, v, i, out[0], ptr, *out[1:], empty, empty, 1, True, bits,
             on(np.zeros(1, int)),
-        )
+        )  # fmt: skip
         kept.append((inputs, out, ptr))
         inputs = [out[0], ptr]
     for reference, (_, out, ptr) in zip(layers, kept, strict=True):
@@ -98,6 +82,7 @@ def test_whole_network_against_the_serial_reference():
         grad = on(np.zeros_like(w))
         bits = on(words_of(off(inputs[0]), off(inputs[1]), w.shape[0]))
         words.word_gradient(adjoint.reshape(n_steps, n), bits, 0, n_steps, n_steps, True, grad, on(np.empty(0)))
+        # float64 on both sides, in other orders of sums; so are the errors of input spikes below.
         np.testing.assert_allclose(off(grad), expected.grad_w[at], rtol=1e-11, atol=1e-12)
         error = on(np.zeros(off(inputs[0]).shape))
         cuda.spike_error(on(w), spike_adjoint, *inputs, 0, n_steps, error)

@@ -21,9 +21,9 @@ DT = 0.1
 LAYERS = "input", "hidden0", "output"
 
 
-def network(readout, dtype=np.float32):
+def network(readout, dtype=np.float32, sizes=(6, 5, 3)):
     rng = np.random.default_rng(1)
-    weights = [(rng.normal(size=s) * 0.6 + 0.4).astype(dtype) for s in pairwise((6, 5, 3))]
+    weights = [(rng.normal(size=s) * 0.6 + 0.4).astype(dtype) for s in pairwise(sizes)]
     return Network(weights, (LIFParameters(v_leak=-0.2, v_threshold=0.8), LIFParameters(tau_syn=0.4)), readout)
 
 
@@ -119,14 +119,15 @@ def test_command_simulates(tmp_path, command):
 
 def test_input_as_in_a_training_where_words_can_say_it():
     """``auto`` adds the masked way then, so that what is recorded of a training has its bits."""
+    wide = network("leaky", sizes=(6, 40, 3))  # more columns than a card counts as narrow
     once = inputs(2, 40)
     twice = np.repeat(np.arange(len(once.times)), 1 + (np.arange(len(once.times)) == 3))
     offsets = np.searchsorted(twice, once.offsets)
     doubled = Spikes(offsets, once.times[twice], once.neurons[twice], 6, once.duration)
     for spikes, way in ((once, "_masked_input"), (doubled, "_synaptic_input")):
         with compiler.count_launches() as launched:
-            found = simulate(network("leaky"), spikes, dt=DT, record=("spikes",), target="cuda")
-        expected = simulate(network("leaky"), spikes, dt=DT, record=("spikes",), synapse="gather")
+            found = simulate(wide, spikes, dt=DT, record=("spikes",), target="cuda")
+        expected = simulate(wide, spikes, dt=DT, record=("spikes",), synapse="gather")
         assert launched[0] == way
         assert_same_spikes(found["hidden0"].spikes, expected["hidden0"].spikes)
         assert len(found["hidden0"].spikes.times) > 5
@@ -149,3 +150,6 @@ def test_no_trials():
     found = simulate(network("leaky"), none, dt=DT, record=("spikes", "v"), target="cuda")
     assert found["hidden0"].v.shape == (0, 10, 5)
     assert len(found["hidden0"].spikes) == 0
+    simulator = Simulator(network("leaky"), dt=DT, n_steps=10, target="cuda")
+    simulator.forward(none)
+    assert simulator.engine.clock.plan == [None, None]  # left to the first batch that has trials
