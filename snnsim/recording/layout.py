@@ -41,7 +41,7 @@ UNKNOWN = -1
 """Value of an integer field of a trial that nobody set."""
 
 TRIAL_CHUNK = 1024
-CHUNK_BYTES = 8 * 1024 * 1024
+CHUNK_BYTES = 2 * 1024 * 1024
 SPIKE_BYTES = 8
 """What a packed spike takes at most: 2 bytes for its neuron, 4 for its time stamp, 2 for its trial; mostly 5."""
 ALIGN_FROM, ALIGN = 64 * 1024, 4096
@@ -54,7 +54,7 @@ def spike_chunk(n_neurons):
 
 
 def report_chunk(n_elements, itemsize, frames):
-    """Frames of a chunk of a report: at most 8 MiB, and whole trials of ``frames`` frames, so that batches fill chunks.
+    """Frames of a chunk of a report: at most 2 MiB, and whole trials of ``frames`` frames, so that batches fill chunks.
 
     Trials too long for a chunk take a whole number of them.
     """
