@@ -1,71 +1,462 @@
-"""A network: fully connected layers of LIF neurons, weights as plain arrays."""
+"""A network: populations of neurons and the connections between them, with their tensors by name.
 
+Structure only: how time passes is an engine's. Populations are named ``input``, ``hidden0``, ..., ``output`` where
+nobody names them, connections ``source->target``; tensors are ``"input->hidden0"`` (weights),
+``"input->hidden0.delay"`` and ``"hidden0.bias"``.
+"""
+
+import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
-from snnsim.errors import InputError
-from snnsim.parameters import LIFParameters
+from snnsim.connections import Dense
+from snnsim.connections.maps import described, size_of
+from snnsim.errors import InputError, check_names
+from snnsim.parameters import LI, LIFParameters
+from snnsim.schedule import components
+
+INPUT_KINDS = ("spikes", "current")
+LEARNABLE = ("weight", "delay")
+FLOATS = (np.float32, np.float64)
 
 
 @dataclass(frozen=True)
-class Network:
-    """Fully connected feed-forward layers.
+class Population:
+    """Neurons that share a model.
 
     Parameters
     ----------
-    weights : tuple of ndarray, each (N_in, N_out) float32 or float64, C-contiguous
-        ``weights[l][i, n]`` leads from neuron i of layer l - 1 (the input for l = 0) to neuron n of layer l.
-    parameters : tuple of LIFParameters
-        One a layer.
-    readout : {"spiking", "leaky"}
-        Whether the last layer spikes or is a leaky integrator without threshold.
+    name : str
+    shape : tuple of int
+        ``(N,)``, ``(C, L)`` or ``(C, H, W)``; neurons of a map are numbered channels last, ``(y W + x) C + c``.
+    neuron : LIFParameters, LI or None
+        None for an input.
+    kind : {"spikes", "current"}
+        What an input is.
+    bias : bool
+        Whether every neuron has a constant current of its own, the tensor ``name.bias``.
+    learn_bias : bool
+        Whether that is learnt.
     """
 
-    weights: tuple
-    parameters: tuple
-    readout: str = "spiking"
+    name: str
+    shape: tuple
+    neuron: object = None
+    kind: str = "spikes"
+    bias: bool = False
+    learn_bias: bool = False
 
-    def __post_init__(self):
-        object.__setattr__(self, "weights", tuple(self.weights))
-        object.__setattr__(self, "parameters", tuple(self.parameters))
-        if self.readout not in ("spiking", "leaky"):
-            raise InputError(f"readout = {self.readout!r}: must be one of spiking, leaky")
-        if not self.weights or len(self.weights) != len(self.parameters):
-            raise InputError(
-                f"network: {len(self.weights)} weight matrices and {len(self.parameters)} parameter sets; needs one of "
-                "each a layer"
+    @property
+    def size(self):
+        """Number of neurons."""
+        return size_of(self.shape)
+
+    @property
+    def is_input(self):
+        """Whether its spikes or currents come from outside."""
+        return self.neuron is None
+
+    @property
+    def spiking(self):
+        """Whether it spikes: an input of spikes, or neurons with a threshold."""
+        return self.kind == "spikes" if self.is_input else not isinstance(self.neuron, LI)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Synapses from one population to another.
+
+    Parameters
+    ----------
+    name : str
+    source, target : str
+    shape : Dense, Convolution, Sparse or OneToOne
+    delay : float or ndarray
+        Time from a spike to its arrival: one for all, ``(N_source,)`` one a source neuron, or one a synapse in the shape
+        of the weights (dense) or their order (sparse). Where it is learnt, its first value.
+    learn : frozenset of {"weight", "delay"}
+    """
+
+    name: str
+    source: str
+    target: str
+    shape: object
+    delay: object = 0.0
+    learn: frozenset = frozenset({"weight"})
+
+    @property
+    def delayed(self):
+        """Whether a spike can arrive later than it was sent."""
+        return "delay" in self.learn or bool(np.any(np.asarray(self.delay) > 0))
+
+
+class Network:
+    """Populations, connections, and their tensors.
+
+    Attributes
+    ----------
+    populations_by_name : dict of str to Population
+        In the order in which they were made.
+    connections_by_name : dict of str to Connection
+    tensors : dict of str to ndarray
+        Weights, learnt or neuron-wise delays and biases by name; only what was given or drawn.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from snnsim import LIF, Network
+    >>> network = Network()
+    >>> network.input("input", 4)
+    Population(name='input', shape=(4,), neuron=None, kind='spikes', bias=False, learn_bias=False)
+    >>> _ = network.population("hidden", 3, LIF())
+    >>> _ = network.connect("input", "hidden", weight=np.ones((4, 3)))
+    >>> _ = network.connect("hidden", "hidden", weight=np.zeros((3, 3)), delay=0.1)
+    >>> list(network.tensors)
+    ['input->hidden', 'hidden->hidden']
+    """
+
+    def __init__(self, weights=None, parameters=None, readout="spiking", *, seed=0):
+        self.populations_by_name, self.connections_by_name, self.tensors = {}, {}, {}
+        self.seed = int(seed)
+        self._order = None
+        if weights is not None:
+            warnings.warn(
+                "Network(weights, parameters, readout) is now Network.chain(weights, parameters, readout)",
+                DeprecationWarning,
+                stacklevel=2,
             )
-        for layer, (w, p) in enumerate(zip(self.weights, self.parameters, strict=True)):
-            if not isinstance(p, LIFParameters):
+            self._chain(weights, parameters, readout)
+
+    @classmethod
+    def chain(cls, weights, parameters, readout="spiking"):
+        """Fully connected layers, one after another.
+
+        Parameters
+        ----------
+        weights : sequence of ndarray, each (N_in, N_out) float32 or float64
+            ``weights[l][i, n]`` leads from neuron i of layer l - 1 (the input for l = 0) to neuron n of layer l.
+        parameters : sequence of LIFParameters, or one for all layers
+        readout : {"spiking", "leaky"}
+            Whether the last layer spikes or is a leaky integrator without threshold.
+
+        Raises
+        ------
+        InputError
+            If the parts do not fit together.
+        """
+        network = cls()
+        network._chain(weights, parameters, readout)
+        return network
+
+    def _chain(self, weights, parameters, readout):
+        weights = tuple(weights)
+        parameters = (parameters,) * len(weights) if isinstance(parameters, LIFParameters | LI) else tuple(parameters)
+        check_names("readout", readout, ("spiking", "leaky"))
+        if not weights or len(weights) != len(parameters):
+            raise InputError(
+                f"network: {len(weights)} weight matrices and {len(parameters)} parameter sets; needs one of each a layer"
+            )
+        for layer, (w, p) in enumerate(zip(weights, parameters, strict=True)):
+            if not isinstance(p, LIFParameters | LI):
                 raise InputError(f"network: parameters[{layer}] = {p!r}: must be LIFParameters")
-            if w.ndim != 2 or w.dtype != self.weights[0].dtype or w.dtype not in (np.float32, np.float64):
+            if getattr(w, "ndim", 0) != 2 or w.dtype != weights[0].dtype or w.dtype not in FLOATS:
                 raise InputError(f"network: weights[{layer}]: must be a 2-d array, all layers float32 or all float64")
-            if layer and w.shape[0] != self.weights[layer - 1].shape[1]:
+            if layer and w.shape[0] != weights[layer - 1].shape[1]:
                 raise InputError(
                     f"network: weights[{layer}] has {w.shape[0]} inputs, but layer {layer - 1} has "
-                    f"{self.weights[layer - 1].shape[1]} neurons"
+                    f"{weights[layer - 1].shape[1]} neurons"
                 )
+        names = layer_names(len(weights))
+        self.input(names[0], weights[0].shape[0])
+        for layer, (w, p) in enumerate(zip(weights, parameters, strict=True)):
+            leaky = readout == "leaky" and layer == len(weights) - 1
+            self.population(names[layer + 1], w.shape[1], p.leaky() if leaky and isinstance(p, LIFParameters) else p)
+            self.connect(names[layer], names[layer + 1], weight=w)
+
+    def input(self, name, shape, kind="spikes"):
+        """Add an input.
+
+        Parameters
+        ----------
+        name : str
+        shape : int or tuple of int
+        kind : {"spikes", "current"}
+            Whether it sends spikes, or a current a step (or one for the whole trial).
+
+        Returns
+        -------
+        Population
+        """
+        check_names(f"input {name}: kind", kind, INPUT_KINDS)
+        return self._add(Population(name, _shape(name, shape), kind=kind))
+
+    def population(self, name, shape, neuron, bias=None, learn_bias=False):
+        """Add neurons.
+
+        Parameters
+        ----------
+        name : str
+        shape : int or tuple of int
+        neuron : LIFParameters or LI
+        bias : float or array_like (N,), optional
+            Constant current of each neuron.
+        learn_bias : bool
+
+        Returns
+        -------
+        Population
+        """
+        if not isinstance(neuron, LIFParameters | LI):
+            raise InputError(f"population {name}: {neuron!r}: must be a neuron, such as LIF or LI")
+        given = bias is not None or learn_bias
+        made = self._add(Population(name, _shape(name, shape), neuron, "spikes", given, bool(learn_bias)))
+        if given:
+            self.set(f"{name}.bias", np.broadcast_to(np.asarray(0.0 if bias is None else bias, float), (made.size,)))
+        return made
+
+    def connect(self, source, target, shape=None, *, weight=None, delay=0.0, learn=("weight",), name=None):
+        """Connect two populations.
+
+        Parameters
+        ----------
+        source, target : str
+        shape : Dense, Convolution, Sparse, FixedInDegree, FixedProbability, Pairs or OneToOne, optional
+            :class:`~snnsim.connections.Dense` if None. A matrix of ``scipy.sparse`` brings its weights with it.
+        weight : float or ndarray, optional
+            In the shape that the connection's shape asks for; None: to be drawn.
+        delay : float or ndarray
+            See :class:`Connection`; a time.
+        learn : sequence of {"weight", "delay"}
+        name : str, optional
+            ``source->target`` if None; needed where two populations are connected twice.
+
+        Returns
+        -------
+        Connection
+
+        Raises
+        ------
+        InputError
+            For unknown populations, shapes that do not fit, negative or infinite delays.
+        """
+        name = f"{source}->{target}" if name is None else name
+        where = f"connection {name}"
+        for role, end in (("source", source), ("target", target)):
+            if end not in self.populations_by_name:
+                raise InputError(f"{where}: no {role} {end!r}; populations are {', '.join(self.populations_by_name)}")
+        if name in self.connections_by_name:
+            raise InputError(f"{where}: there is one of that name; give this one another name")
+        pre, post = self.populations_by_name[source], self.populations_by_name[target]
+        if post.is_input:
+            raise InputError(f"{where}: {target} is an input, which takes none")
+        if not pre.spiking and not pre.is_input:
+            raise InputError(f"{where}: {source} is a readout without spikes, which sends none")
+        if hasattr(shape, "tocsr"):
+            from snnsim.connections import Sparse
+
+            shape, weight = Sparse.of(shape)
+        shape = (Dense() if shape is None else shape).resolved(pre.shape, post.shape, where, self.seed)
+        learn = frozenset(learn)
+        check_names(f"{where}: learn", learn, LEARNABLE)
+        made = Connection(name, source, target, shape, _delay(where, delay, pre, post, shape), learn)
+        if not pre.spiking and made.delayed:
+            raise InputError(f"{where}: {source} sends a current, which has no delay")
+        self.connections_by_name[name], self._order = made, None
+        if weight is not None:
+            wanted = self.weight_shape(made)
+            weight = np.asarray(weight)
+            self.set(name, np.broadcast_to(weight, wanted) if weight.ndim == 0 else weight)
+        if "delay" in learn:
+            self.set(f"{name}.delay", np.asarray(made.delay, float))
+        return made
+
+    def set(self, name, value):
+        """Give a tensor its values.
+
+        Raises
+        ------
+        InputError
+            For an unknown name, another shape, or values that are not finite.
+        """
+        wanted = self.tensor_shapes().get(name)
+        if wanted is None:
+            raise InputError(f"tensor {name!r}: must be one of {', '.join(self.tensor_shapes())}")
+        value = np.asarray(value)
+        if value.dtype not in FLOATS:
+            value = value.astype(np.float64)
+        if value.shape != wanted:
+            raise InputError(f"{name}: shape {described(value.shape) or '()'}; must be {described(wanted) or '()'}")
+        if not np.isfinite(value).all():
+            raise InputError(f"{name}: holds values that are not finite")
+        self.tensors[name] = np.ascontiguousarray(value).reshape(wanted)
+
+    def weight_shape(self, connection):
+        """Shape of a connection's weights."""
+        pre, post = self.populations_by_name[connection.source], self.populations_by_name[connection.target]
+        return connection.shape.weight_shape(pre.shape, post.shape, connection.name)
+
+    def tensor_shapes(self):
+        """Shape of every tensor that the network has, by name, in the one order that all sums over tensors take."""
+        shapes = {}
+        for name in self.order:
+            for connection in self.into(name):
+                shapes[connection.name] = tuple(self.weight_shape(connection))
+                if "delay" in connection.learn:
+                    shapes[f"{connection.name}.delay"] = np.shape(connection.delay)
+            if self.populations_by_name[name].bias:
+                shapes[f"{name}.bias"] = (self.populations_by_name[name].size,)
+        return shapes
+
+    def learnt(self):
+        """Names of the tensors that a training changes."""
+        fixed = {c.name for c in self.connections if "weight" not in c.learn}
+        fixed |= {f"{p.name}.bias" for p in self.populations_by_name.values() if not p.learn_bias}
+        return [name for name in self.tensor_shapes() if name not in fixed]
+
+    def with_tensors(self, tensors):
+        """Network of the same structure with other tensors (not copied)."""
+        other = Network(seed=self.seed)
+        other.populations_by_name, other.connections_by_name = self.populations_by_name, self.connections_by_name
+        other.tensors = dict(tensors)
+        return other
+
+    def astype(self, dtype):
+        """Copy the network with tensors of another dtype."""
+        return self.with_tensors({name: np.ascontiguousarray(w, dtype) for name, w in self.tensors.items()})
+
+    def check_complete(self):
+        """Raise InputError if a tensor has no values yet."""
+        missing = [name for name in self.tensor_shapes() if name not in self.tensors]
+        if missing:
+            raise InputError(f"network: {', '.join(missing)} have no values yet; give them, or draw initial weights")
+
+    @property
+    def populations(self):
+        """Names of the populations, in schedule order: inputs first."""
+        return tuple(self.order)
+
+    @property
+    def connections(self):
+        """Connections by target in schedule order, then by name."""
+        return tuple(c for name in self.order for c in self.into(name))
+
+    @property
+    def sizes(self):
+        """Neurons of each population, by name."""
+        return {name: self.populations_by_name[name].size for name in self.order}
+
+    def into(self, target):
+        """Connections into a population, by name: the order in which their input is summed."""
+        return sorted((c for c in self.connections_by_name.values() if c.target == target), key=lambda c: c.name)
+
+    def out_of(self, source):
+        """Connections out of a population."""
+        return [c for c in self.connections if c.source == source]
+
+    @property
+    def order(self):
+        """Names of the populations: inputs, then strongly connected components one after another."""
+        if self._order is None:
+            inputs = [p.name for p in self.populations_by_name.values() if p.is_input]
+            self._order = [*inputs, *(name for component in components(self) for name in component.populations)]
+        return self._order
+
+    @property
+    def inputs(self):
+        """Populations that come from outside."""
+        return [p for p in self.populations_by_name.values() if p.is_input]
+
+    @property
+    def output(self):
+        """The population that a loss reads: the one named ``output``, else the last one made."""
+        neurons = [p for p in self.populations_by_name.values() if not p.is_input]
+        if not neurons:
+            raise InputError("network: has no population of neurons")
+        return self.populations_by_name.get("output", neurons[-1])
+
+    @property
+    def dtype(self):
+        """Dtype of the tensors."""
+        return np.result_type(*(t.dtype for t in self.tensors.values())) if self.tensors else np.dtype(np.float32)
+
+    @property
+    def is_chain(self):
+        """Whether it is fully connected layers of LIF neurons one after another, without delay, pool or bias."""
+        names = list(self.populations_by_name)
+        pairs = [(c.source, c.target) for c in self.connections_by_name.values()]
+        return (
+            sorted(pairs) == sorted(zip(names, names[1:], strict=False))
+            and all(c.shape == Dense() and not c.delayed for c in self.connections_by_name.values())
+            and not any(p.bias or p.kind != "spikes" for p in self.populations_by_name.values())
+            and all(p.is_input == (k == 0) for k, p in enumerate(self.populations_by_name.values()))
+        )
+
+    def require_chain(self, who):
+        """Raise InputError unless :attr:`is_chain`; ``who`` begins the message."""
+        if not self.is_chain:
+            raise InputError(
+                f"{who}: runs fully connected layers one after another, without delays, recurrence or bias; this network "
+                "has more: use the clock engine on the CPU"
+            )
 
     @property
     def layers(self):
         """Sizes from the input to the output, such as ``(784, 400, 10)``."""
-        return (self.weights[0].shape[0], *(w.shape[1] for w in self.weights))
+        return tuple(p.size for p in self.populations_by_name.values())
 
     @property
-    def dtype(self):
-        """Dtype of the weights."""
-        return self.weights[0].dtype
+    def weights(self):
+        """Weights of every connection, in the order of :attr:`connections`."""
+        return tuple(self.tensors[c.name] for c in self.connections)
 
     @property
-    def populations(self):
-        """Names of the layers: ``input``, ``hidden0``, ..., ``output``."""
-        return ("input", *(f"hidden{k}" for k in range(len(self.weights) - 1)), "output")
+    def parameters(self):
+        """Neuron parameters of every population that is no input."""
+        return tuple(p.neuron for p in self.populations_by_name.values() if not p.is_input)
+
+    @property
+    def readout(self):
+        """``leaky`` if the output has no threshold, else ``spiking``."""
+        return "spiking" if self.output.spiking else "leaky"
 
     def spikes_in(self, layer):
         """Whether layer ``layer`` (0 is the first after the input) has a threshold."""
-        return layer < len(self.weights) - 1 or self.readout == "spiking"
+        return [p for p in self.populations_by_name.values() if not p.is_input][layer].spiking
 
-    def astype(self, dtype):
-        """Copy the network with weights of another dtype."""
-        return Network(tuple(np.ascontiguousarray(w, dtype) for w in self.weights), self.parameters, self.readout)
+    def _add(self, population):
+        if not isinstance(population.name, str) or not population.name or set(population.name) & set("./>"):
+            raise InputError(f"population {population.name!r}: a name must have letters, and none of . / >")
+        if population.name in self.populations_by_name:
+            raise InputError(f"population {population.name}: there is one of that name")
+        self.populations_by_name[population.name], self._order = population, None
+        return population
+
+
+def layer_names(count):
+    """Names of a chain of ``count`` layers behind an input: ``input``, ``hidden0``, ..., ``output``."""
+    return ("input", *(f"hidden{k}" for k in range(count - 1)), "output")
+
+
+def _shape(name, shape):
+    values = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
+    if not 1 <= len(values) <= 3 or not all(isinstance(v, int | np.integer) and v >= 1 for v in values):
+        raise InputError(f"population {name}: shape {shape!r}: must be 1 to 3 whole numbers of at least 1")
+    if math.prod(values) >= 2**31:
+        raise InputError(f"population {name}: shape {described(values)}: has more than 2**31 - 1 neurons")
+    return tuple(int(v) for v in values)
+
+
+def _delay(where, delay, pre, post, shape):
+    """Delay as a float, or a float64 array of one of its shapes."""
+    value = np.asarray(delay, np.float64)
+    allowed = [(), (pre.size,), tuple(shape.weight_shape(pre.shape, post.shape, where))]
+    if value.shape not in allowed or (value.ndim > 1 and not isinstance(shape, Dense)):
+        texts = ", ".join(dict.fromkeys(described(s) for s in allowed[1:] if len(s) == 1 or isinstance(shape, Dense)))
+        raise InputError(f"{where}: delays of shape {described(value.shape)}: must be one number, or {texts}")
+    if value.ndim > 1 and shape.pool is not None:
+        raise InputError(f"{where}: a delay a synapse goes with no pool")
+    if not (np.isfinite(value).all() and (value >= 0).all()):
+        raise InputError(f"{where}: delay {float(value.min()) if value.size else value}: must be a time of at least 0")
+    return float(value) if value.ndim == 0 else value

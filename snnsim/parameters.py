@@ -79,6 +79,43 @@ class LIFParameters:
         """The kernels' integer for ``reset``."""
         return RESETS[self.reset]
 
+    def leaky(self):
+        """The same membrane and synapse without a threshold."""
+        return LI(self.tau_mem, self.tau_syn, self.r, self.v_leak)
+
+
+@dataclass(frozen=True)
+class LI:
+    """Leaky integrators with synaptic filter: a readout without threshold.
+
+    Parameters
+    ----------
+    tau_mem, tau_syn, r : float
+        As of :class:`LIFParameters`.
+    v_leak : float
+        Resting and initial value.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    tau_mem: float = 0.8
+    tau_syn: float = 0.6
+    r: float = 1.2
+    v_leak: float = 0.0
+
+    threshold = float("inf")
+    reset_value = 0.0
+    reset_mode = RESET_NONE
+
+    def __post_init__(self):
+        LIFParameters(self.tau_mem, self.tau_syn, self.r, self.v_leak + 1, self.v_leak, self.v_leak)
+
+
+LIF = LIFParameters
+
 
 def scheme_coefficients(parameters, dt, scheme="backward_euler", impulse="unit-area"):
     """Coefficients ``(a_ii, b_i, a_vv, a_vi, b_v)`` of a scheme as Python floats.

@@ -1,0 +1,167 @@
+"""Chosen pairs of neurons, from a matrix, a list, or a rule."""
+
+import zlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from snnsim.connections.maps import size_of
+from snnsim.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Sparse:
+    """Synapses as lists by source neuron (CSR); weights ``(n_synapses,)`` in that order.
+
+    Parameters
+    ----------
+    indptr : ndarray, (N_source + 1,) int64
+    indices : ndarray, (n_synapses,) int32
+        Target neuron of each synapse; a pair may occur more than once.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    pool: None = field(default=None, init=False, repr=False)
+
+    @classmethod
+    def of(cls, matrix):
+        """Shape and weights of a ``scipy.sparse`` matrix or array (N_source, N_target).
+
+        Returns
+        -------
+        shape : Sparse
+        weights : ndarray, (n_synapses,)
+        """
+        from scipy.sparse import csr_array
+
+        csr = csr_array(matrix)
+        csr.sort_indices()
+        return cls(csr.indptr.astype(np.int64), csr.indices.astype(np.int32)), csr.data
+
+    def __post_init__(self):
+        object.__setattr__(self, "indptr", np.ascontiguousarray(self.indptr, np.int64))
+        object.__setattr__(self, "indices", np.ascontiguousarray(self.indices, np.int32))
+
+    def __eq__(self, other):
+        return (
+            isinstance(other, Sparse)
+            and np.array_equal(self.indptr, other.indptr)
+            and np.array_equal(self.indices, other.indices)
+        )
+
+    def resolved(self, source, target, name, seed):
+        """Shape that a network keeps.
+
+        Raises
+        ------
+        InputError
+            If the lists do not fit the populations.
+        """
+        n_source, n_target = size_of(source), size_of(target)
+        pointers, indices = self.indptr, self.indices
+        if pointers.shape != (n_source + 1,) or pointers[0] != 0 or (np.diff(pointers) < 0).any():
+            raise InputError(f"{name}: indptr must rise from 0 and have {n_source + 1} entries, one a source neuron and 1")
+        if pointers[-1] != indices.size:
+            raise InputError(f"{name}: {indices.size} indices, where indptr ends at {pointers[-1]}")
+        if indices.size and not (0 <= indices.min() and indices.max() < n_target):
+            raise InputError(f"{name}: target neurons must lie in 0..{n_target - 1}")
+        return self
+
+    def weight_shape(self, source, target, name=""):
+        """Shape of the weights."""
+        return (self.indices.size,)
+
+    def fan_in(self, source, target):
+        """Mean number of synapses of a target neuron, at least 1."""
+        return max(1.0, self.indices.size / size_of(target))
+
+    def lists(self, source, target):
+        """Synapses by source neuron: ``indptr`` and ``indices``."""
+        return self.indptr, self.indices
+
+
+class _Rule:
+    """A rule that draws its pairs when a network takes it; a source is no pooled map."""
+
+    pool = None
+
+    def resolved(self, source, target, name, seed):
+        """Draw the pairs as :class:`Sparse`; random numbers are keyed by the seed and the connection's name."""
+        rng = np.random.Generator(np.random.Philox(key=[seed, zlib.crc32(name.encode())]))
+        pre, post = self._pairs(size_of(source), size_of(target), name, rng)
+        return Pairs(pre, post).resolved(source, target, name, seed)
+
+
+@dataclass(frozen=True)
+class FixedInDegree(_Rule):
+    """Every target neuron gets so many synapses, from source neurons drawn at random.
+
+    Parameters
+    ----------
+    degree : int
+    multiple : bool
+        Whether a pair may be drawn more than once.
+    """
+
+    degree: int
+    multiple: bool = False
+
+    def _pairs(self, n_source, n_target, name, rng):
+        if self.degree < 1 or (self.degree > n_source and not self.multiple):
+            raise InputError(
+                f"{name}: in-degree {self.degree} must lie in 1..{n_source}, the size of the source, where a pair may "
+                "not be joined more than once"
+            )
+        if self.multiple:
+            pre = rng.integers(0, n_source, (n_target, self.degree))
+        else:
+            pre = np.array([rng.choice(n_source, self.degree, replace=False) for _ in range(n_target)])
+        return pre.reshape(-1), np.repeat(np.arange(n_target), self.degree)
+
+
+@dataclass(frozen=True)
+class FixedProbability(_Rule):
+    """Every pair is joined with the same probability."""
+
+    probability: float
+
+    def _pairs(self, n_source, n_target, name, rng):
+        if not 0 < self.probability <= 1:
+            raise InputError(f"{name}: probability {self.probability} must lie in (0, 1]")
+        counts = rng.binomial(n_target, self.probability, n_source)
+        post = [np.sort(rng.choice(n_target, count, replace=False)) for count in counts]
+        return np.repeat(np.arange(n_source), counts), np.concatenate(post) if post else np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The given pairs.
+
+    Parameters
+    ----------
+    pre, post : sequence of int
+        Source and target neuron of each synapse; the network keeps them sorted by (source, target).
+    """
+
+    pre: tuple
+    post: tuple
+    pool: None = field(default=None, init=False, repr=False)
+
+    def resolved(self, source, target, name, seed):
+        """Lists of the pairs.
+
+        Raises
+        ------
+        InputError
+            If a number lies outside its population, or the lists differ in length.
+        """
+        pre, post = np.asarray(self.pre, np.int64).reshape(-1), np.asarray(self.post, np.int64).reshape(-1)
+        if pre.size != post.size:
+            raise InputError(f"{name}: {pre.size} source and {post.size} target neurons must be equally many")
+        n_source = size_of(source)
+        if pre.size and not (0 <= pre.min() and pre.max() < n_source):
+            raise InputError(f"{name}: source neurons must lie in 0..{n_source - 1}")
+        order = np.lexsort((post, pre))
+        pointers = np.concatenate([[0], np.cumsum(np.bincount(pre, minlength=n_source))])
+        return Sparse(pointers, post[order]).resolved(source, target, name, seed)
