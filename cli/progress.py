@@ -39,7 +39,7 @@ class TrainingProgress:
 
     def started(self, session, history):
         """Begin: say what is trained, and set up the bar."""
-        layers = "-".join(map(str, session.config.network.layers))
+        layers = layers_text(session.config)
         s = session.config.simulation
         n = session.group.size
         several = f" on {n} processes" if n > 1 else ""

@@ -6,19 +6,24 @@ import json
 import tomllib
 import types
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
+from snnsim import blueprint, notation
 from snnsim.errors import InputError
-from snnsim.parameters import LIFParameters, scheme_coefficients
+from snnsim.parameters import LIFParameters
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """``[network]``: sizes, neurons, initial weights. Neuron parameters are one number, or a list with one a layer."""
+    """``[network]``: layers, neurons, initial weights. Neuron parameters are one number, or a list with one a layer."""
 
-    layers: tuple[int, ...] = (784, 400, 10)
+    layers: tuple[int, ...] | str = (784, 400, 10)  # sizes, or a notation such as "28x28-15c5-p2-300r-10"
+    input: str = "spikes"  # spikes | current: what the encoder's intensities become
+    recurrent_delay: float = 0.0  # of layers to themselves; 0 becomes one step of simulation.dt, and stays that time
+    recurrent_scale: float = 1.0  # factor of the initial weights inside a cycle
+    learn_bias: bool = False  # whether every neuron of a layer learns a constant current
     readout: str = "auto"  # auto (leaky for membrane losses, else spiking) | leaky | spiking
     tau_mem: float | tuple[float, ...] = 0.8
     tau_syn: float | tuple[float, ...] = 0.6
@@ -31,6 +36,46 @@ class NetworkConfig:
     init_scale: float = 1.0
     init_mean: float = 0.0  # added to every weight, in units of the initial standard deviation
     target_rate: float = 0.0  # spikes per neuron and trial that the initial weights are scaled to; 0: not scaled
+
+
+@dataclass(frozen=True)
+class PopulationConfig:
+    """``[[population]]``: an input, or neurons; what is not said is that of ``[network]``."""
+
+    name: str = ""
+    shape: int | tuple[int, ...] = 0
+    neuron: str = "lif"  # input | lif | li
+    tau_mem: float | None = None
+    tau_syn: float | None = None
+    r: float | None = None
+    v_threshold: float | None = None
+    v_reset: float | None = None
+    v_leak: float | None = None
+    reset: str | None = None  # hard | subtract | none
+    bias: float = 0.0  # constant current of every neuron, to begin with
+    learn_bias: bool = False
+
+
+@dataclass(frozen=True)
+class ConnectionConfig:
+    """``[[connection]]``: synapses between two populations."""
+
+    source: str = ""
+    target: str = ""
+    name: str = ""  # source->target if empty
+    shape: str = "dense"  # dense | convolution | fixed-in-degree | fixed-probability | one-to-one
+    kernel: int | tuple[int, ...] = 0
+    stride: int | tuple[int, ...] = 1
+    padding: int | tuple[int, ...] = 0
+    pool: int | tuple[int, ...] = 0  # window of the source, folded into the connection
+    pool_kind: str = "average"  # average | sum
+    degree: int = 0
+    probability: float = 0.0
+    multiple: bool = False  # whether a pair may be joined more than once
+    delay: float | tuple[float, ...] = 0.0  # a time, or a range from which delays are drawn evenly
+    delays: str = "one"  # one | source | synapse: how many delays there are
+    learn: tuple[str, ...] = ("weight",)  # of weight, delay
+    init_scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -142,11 +187,16 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    population: tuple[PopulationConfig, ...] = ()
+    connection: tuple[ConnectionConfig, ...] = ()
 
 
-TABLES = {f.name: f.default_factory for f in dataclasses.fields(Config)}
+LISTS = {"population": PopulationConfig, "connection": ConnectionConfig}
+"""Tables of which there may be several."""
+TABLES = {f.name: f.default_factory for f in dataclasses.fields(Config) if f.name not in LISTS}
 CHOICES = {
     "network.readout": ("auto", "leaky", "spiking"),
+    "network.input": ("spikes", "current"),
     "network.init": ("kaiming", "uniform"),
     "network.reset": ("hard", "subtract", "none"),
     "simulation.engine": ("clock", "hybrid", "event"),
@@ -184,6 +234,8 @@ POSITIVE = (
 )
 NOT_NEGATIVE = (
     "network.target_rate",
+    "network.recurrent_delay",
+    "network.recurrent_scale",
     "encoder.max_rate",
     "loss.target_true",
     "loss.target_false",
@@ -284,47 +336,62 @@ def parse_value(key, text, origin):
     return _convert(_value(text), typing.get_type_hints(TABLES[table])[name], f"{origin}: {key}")
 
 
-def layer_sizes(text, origin):
-    """Sizes of layers from text such as ``784-400-10``.
+def layers_of(text, origin):
+    """Layers from text: sizes as a list where they are all, else the checked notation (:mod:`snnsim.notation`).
 
     Raises
     ------
     InputError
         If it is not of that form; ``origin`` begins the message.
     """
+    notation.parse(text, origin)
     sizes = text.split("-")
-    if not all(s.isdecimal() for s in sizes):
-        raise InputError(f"{origin} {text}: must be sizes joined by '-', such as 784-400-10")
-    return [int(s) for s in sizes]
+    return [int(s) for s in sizes] if all(s.isdecimal() for s in sizes) else text
+
+
+def layers_text(config):
+    """Write the network of a configuration in one line: its layers, or its populations."""
+    if config.population:
+        return ", ".join(f"{p.name} {blueprint.shape_text(p.shape)}" for p in config.population)
+    layers = config.network.layers
+    return layers if isinstance(layers, str) else "-".join(map(str, layers))
 
 
 def from_tree(tree, origin="configuration"):
     """Build a checked :class:`Config` of nested dictionaries; ``origin`` begins every message."""
     tables = {}
     for table, values in tree.items():
+        if table in LISTS:
+            tables[table] = _list(LISTS[table], table, values, origin)
+            continue
         if table not in TABLES:
-            raise InputError(f"{origin}: unknown table [{table}]{nearest(table, TABLES)}")
+            raise InputError(f"{origin}: unknown table [{table}]{nearest(table, [*TABLES, *LISTS])}")
         if not isinstance(values, dict):
             raise InputError(f"{origin}: {table} = {values!r}: must be a table")
         tables[table] = _table(TABLES[table], table, values, origin)
     config = Config(**tables)
     check(config, origin)
+    if config.network.recurrent_delay == 0 and not config.population and blueprint.is_recurrent(config):
+        # A time from here on, which another step size does not change.
+        config = replace(config, network=replace(config.network, recurrent_delay=config.simulation.dt))
+    blueprint.network_of(config, origin)
     return config
 
 
 def to_tree(config):
     """Nested dictionaries of a :class:`Config`, tuples as lists."""
     tree = dataclasses.asdict(config)
-    return {
-        table: {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()} for table, values in tree.items()
-    }
+    lists = {table: [_plain(entry) for entry in tree.pop(table)] for table in LISTS}
+    return {table: _plain(values) for table, values in tree.items()} | {t: v for t, v in lists.items() if v}
 
 
 def to_toml(config):
     """Text of a :class:`Config` as TOML; :func:`load` reads the same configuration back."""
     lines = []
     for table, values in to_tree(config).items():
-        lines += [f"[{table}]", *(f"{key} = {toml_value(value)}" for key, value in values.items()), ""]
+        for entry in values if isinstance(values, list) else [values]:
+            head = f"[[{table}]]" if isinstance(values, list) else f"[{table}]"
+            lines += [head, *(f"{key} = {toml_value(value)}" for key, value in entry.items()), ""]
     return "\n".join(lines)
 
 
@@ -367,7 +434,7 @@ def check(config, origin="configuration"):
     if value("training.seed") >= 2**32:
         raise InputError(f"{origin}: training.seed = {value('training.seed')}: must be below 2**32")
     layers = config.network.layers
-    if len(layers) < 2 or min(layers) < 1:
+    if not isinstance(layers, str) and (len(layers) < 2 or min(layers) < 1):
         raise InputError(f"{origin}: network.layers = {list(layers)}: must be two or more sizes of at least 1")
     engine, loss = config.simulation.engine, config.loss.name
     if readout(config) == "leaky" and not loss.startswith("membrane"):
@@ -392,12 +459,8 @@ def check(config, origin="configuration"):
         raise InputError(f"{origin}: training.dropout = {config.training.dropout}: engine {engine} has none")
     if engine != "clock" and config.network.reset == "none":
         raise InputError(f"{origin}: network.reset = 'none': engine {engine} allows hard and subtract")
-    try:
-        for layer in neurons(config):
-            if engine == "clock":
-                scheme_coefficients(layer, config.simulation.dt, config.simulation.scheme, config.simulation.impulse)
-    except InputError as error:
-        raise InputError(f"{origin}: {error}") from error
+    if bool(config.population) != bool(config.connection):
+        raise InputError(f"{origin}: [[population]] and [[connection]]: a network of its own needs both")
 
 
 def readout(config):
@@ -415,8 +478,9 @@ def precision(config):
 
 
 def neurons(config):
-    """Neuron parameters of every layer, a tuple of LIFParameters."""
-    n_layers = len(config.network.layers) - 1
+    """Neuron parameters of every layer of ``network.layers``, a tuple of LIFParameters."""
+    layers = config.network.layers
+    n_layers = len(notation.parse(layers) if isinstance(layers, str) else layers) - 1
     columns = {}
     for name in ("tau_mem", "tau_syn", "r", "v_threshold", "v_reset", "v_leak"):
         value = getattr(config.network, name)
@@ -463,6 +527,16 @@ def nearest(name, known):
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def _list(factory, table, entries, origin):
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InputError(f"{origin}: {table} = {str(entries)[:60]}: must be tables, each below a line [[{table}]]")
+    return tuple(_table(factory, table, entry, f"{origin}: {table} {k + 1}") for k, entry in enumerate(entries))
+
+
+def _plain(values):
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None}
+
+
 def _table(factory, table, values, origin):
     known = typing.get_type_hints(factory)
     converted = {}
@@ -472,6 +546,9 @@ def _table(factory, table, values, origin):
             hint = f"; did you mean {elsewhere[0]}?" if elsewhere else nearest(key, known)
             raise InputError(f"{origin}: unknown key {table}.{key}{hint}")
         converted[key] = _convert(value, known[key], f"{origin}: {table}.{key}")
+    if isinstance(converted.get("layers"), str):
+        layers = layers_of(converted["layers"], f"{origin}: {table}.layers =")
+        converted["layers"] = tuple(layers) if isinstance(layers, list) else layers
     return factory(**converted)
 
 
@@ -493,6 +570,7 @@ def _convert(value, wanted, name):
 
 def _describe(wanted):
     kinds = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    kinds = [k for k in kinds if k is not types.NoneType]
     return " or ".join("a list of numbers" if typing.get_origin(k) is tuple else _NAMES[k] for k in kinds)
 
 

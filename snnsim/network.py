@@ -8,6 +8,7 @@ nobody names them, connections ``source->target``; tensors are ``"input->hidden0
 import math
 import warnings
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from snnsim.connections import Dense
 from snnsim.connections.maps import described, size_of
 from snnsim.errors import InputError, check_names
 from snnsim.parameters import LI, LIFParameters
-from snnsim.schedule import components
+from snnsim.schedule import components, feedback
 
 INPUT_KINDS = ("spikes", "current")
 LEARNABLE = ("weight", "delay")
@@ -74,8 +75,8 @@ class Connection:
     source, target : str
     shape : Dense, Convolution, Sparse or OneToOne
     delay : float or ndarray
-        Time from a spike to its arrival: one for all, ``(N_source,)`` one a source neuron, or one a synapse in the shape
-        of the weights (dense) or their order (sparse). Where it is learnt, its first value.
+        Time from a spike to its arrival: one for all, ``(N_source,)`` one a source neuron, or one a synapse in the
+        shape of the weights (dense) or their order (sparse). Where it is learnt, its first value.
     learn : frozenset of {"weight", "delay"}
     """
 
@@ -150,13 +151,34 @@ class Network:
         network._chain(weights, parameters, readout)
         return network
 
+    @classmethod
+    def of_layers(cls, sizes, parameters, readout="spiking"):
+        """Structure of fully connected layers, without weights.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            From the input to the output.
+        parameters : sequence of LIFParameters, or one for all layers
+        readout : {"spiking", "leaky"}
+        """
+        network, names = cls(), layer_names(len(sizes) - 1)
+        several = parameters if isinstance(parameters, list | tuple) else (parameters,) * (len(sizes) - 1)
+        network.input(names[0], sizes[0])
+        for k, (size, p) in enumerate(zip(sizes[1:], several, strict=True)):
+            leaky = readout == "leaky" and k == len(sizes) - 2 and isinstance(p, LIFParameters)
+            network.population(names[k + 1], size, p.leaky() if leaky else p)
+            network.connect(names[k], names[k + 1])
+        return network
+
     def _chain(self, weights, parameters, readout):
         weights = tuple(weights)
         parameters = (parameters,) * len(weights) if isinstance(parameters, LIFParameters | LI) else tuple(parameters)
         check_names("readout", readout, ("spiking", "leaky"))
         if not weights or len(weights) != len(parameters):
             raise InputError(
-                f"network: {len(weights)} weight matrices and {len(parameters)} parameter sets; needs one of each a layer"
+                f"network: {len(weights)} weight matrices and {len(parameters)} parameter sets; needs one of each a "
+                "layer"
             )
         for layer, (w, p) in enumerate(zip(weights, parameters, strict=True)):
             if not isinstance(p, LIFParameters | LI):
@@ -243,12 +265,9 @@ class Network:
         """
         name = f"{source}->{target}" if name is None else name
         where = f"connection {name}"
-        for role, end in (("source", source), ("target", target)):
-            if end not in self.populations_by_name:
-                raise InputError(f"{where}: no {role} {end!r}; populations are {', '.join(self.populations_by_name)}")
+        pre, post = self.ends(source, target, where)
         if name in self.connections_by_name:
             raise InputError(f"{where}: there is one of that name; give this one another name")
-        pre, post = self.populations_by_name[source], self.populations_by_name[target]
         if post.is_input:
             raise InputError(f"{where}: {target} is an input, which takes none")
         if not pre.spiking and not pre.is_input:
@@ -271,6 +290,19 @@ class Network:
         if "delay" in learn:
             self.set(f"{name}.delay", np.asarray(made.delay, float))
         return made
+
+    def ends(self, source, target, where):
+        """Look up the populations of two names.
+
+        Raises
+        ------
+        InputError
+            If there is no such population; ``where`` begins the message.
+        """
+        for role, end in (("source", source), ("target", target)):
+            if end not in self.populations_by_name:
+                raise InputError(f"{where}: no {role} {end!r}; populations are {', '.join(self.populations_by_name)}")
+        return self.populations_by_name[source], self.populations_by_name[target]
 
     def set(self, name, value):
         """Give a tensor its values.
@@ -315,6 +347,27 @@ class Network:
         fixed |= {f"{p.name}.bias" for p in self.populations_by_name.values() if not p.learn_bias}
         return [name for name in self.tensor_shapes() if name not in fixed]
 
+    def up_to(self, names):
+        """Give the part of the network that the given populations depend on."""
+        wanted, waiting = set(), list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in wanted:
+                wanted.add(name)
+                waiting += [c.source for c in self.into(name)]
+        part = Network(seed=self.seed)
+        part.populations_by_name = {n: p for n, p in self.populations_by_name.items() if n in wanted or p.is_input}
+        part.connections_by_name = {n: c for n, c in self.connections_by_name.items() if c.target in wanted}
+        return part
+
+    def project(self, tensors, dt, duration):
+        """Bring learnt delays to what a clock can run, in place: at least 0, or a step in a cycle, below the trial."""
+        for connection in self.connections:
+            if "delay" in connection.learn:
+                least = dt if connection in feedback(self) else 0.0
+                delay = tensors[f"{connection.name}.delay"]
+                np.clip(delay, least, duration * (1 - 1e-6), out=delay)
+
     def with_tensors(self, tensors):
         """Network of the same structure with other tensors (not copied)."""
         other = Network(seed=self.seed)
@@ -348,11 +401,11 @@ class Network:
         return {name: self.populations_by_name[name].size for name in self.order}
 
     def into(self, target):
-        """Connections into a population, by name: the order in which their input is summed."""
+        """List the connections into a population, by name: the order in which their input is summed."""
         return sorted((c for c in self.connections_by_name.values() if c.target == target), key=lambda c: c.name)
 
     def out_of(self, source):
-        """Connections out of a population."""
+        """List the connections out of a population."""
         return [c for c in self.connections if c.source == source]
 
     @property
@@ -387,7 +440,7 @@ class Network:
         names = list(self.populations_by_name)
         pairs = [(c.source, c.target) for c in self.connections_by_name.values()]
         return (
-            sorted(pairs) == sorted(zip(names, names[1:], strict=False))
+            sorted(pairs) == sorted(pairwise(names))
             and all(c.shape == Dense() and not c.delayed for c in self.connections_by_name.values())
             and not any(p.bias or p.kind != "spikes" for p in self.populations_by_name.values())
             and all(p.is_input == (k == 0) for k, p in enumerate(self.populations_by_name.values()))
@@ -397,8 +450,8 @@ class Network:
         """Raise InputError unless :attr:`is_chain`; ``who`` begins the message."""
         if not self.is_chain:
             raise InputError(
-                f"{who}: runs fully connected layers one after another, without delays, recurrence or bias; this network "
-                "has more: use the clock engine on the CPU"
+                f"{who}: runs fully connected layers one after another, without delays, recurrence or bias; this "
+                "network has more: use the clock engine on the CPU"
             )
 
     @property

@@ -80,7 +80,7 @@ class LIFParameters:
         return RESETS[self.reset]
 
     def leaky(self):
-        """The same membrane and synapse without a threshold."""
+        """Give the same membrane and synapse without a threshold."""
         return LI(self.tau_mem, self.tau_syn, self.r, self.v_leak)
 
 

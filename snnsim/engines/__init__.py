@@ -6,14 +6,13 @@ ENGINES = ("clock", "hybrid", "event")
 TARGETS = ("cpu", "cuda", "auto")
 
 
-def make_engine(name, parameters, readout, *, dt, n_steps, precision, max_inverse_slope=1e4, **clock_options):
+def make_engine(name, network, *, dt, n_steps, precision, max_inverse_slope=1e4, **clock_options):
     """Make an engine by name.
 
     Parameters
     ----------
     name : {"clock", "hybrid", "event"}
-    parameters : sequence of LIFParameters
-    readout : {"spiking", "leaky"}
+    network : Network
     dt : float
         Step or bin; the event engine uses only the duration ``dt * n_steps`` and samples a readout once a step.
     n_steps : int
@@ -27,14 +26,16 @@ def make_engine(name, parameters, readout, *, dt, n_steps, precision, max_invers
     if name == "clock":
         from snnsim.engines.clock import ClockEngine
 
-        return ClockEngine(parameters, readout, dt=dt, n_steps=n_steps, **common, **clock_options)
+        return ClockEngine(network, dt=dt, n_steps=n_steps, **common, **clock_options)
+    network.require_chain(f"engine {name}")
+    layers = network.parameters, network.readout
     if name == "hybrid":
         from snnsim.engines.hybrid import HybridEngine
 
-        return HybridEngine(parameters, readout, dt=dt, n_steps=n_steps, **common)
+        return HybridEngine(*layers, dt=dt, n_steps=n_steps, **common)
     from snnsim.engines.event import EventEngine
 
-    return EventEngine(parameters, readout, duration=dt * n_steps, n_samples=n_steps, **common)
+    return EventEngine(*layers, duration=dt * n_steps, n_samples=n_steps, **common)
 
 
 def make_device_engine(engine, layers, batch, **options):

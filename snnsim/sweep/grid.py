@@ -169,7 +169,8 @@ def _values(key, text, origin):
         if not part:
             raise InputError(f"{origin}: a value is missing")
         if key == "network.layers" and not part.startswith("["):
-            yield tuple(configuration.layer_sizes(part, "--grid layers"))
+            layers = configuration.layers_of(part, "--grid layers")
+            yield tuple(layers) if isinstance(layers, list) else layers
         else:
             yield configuration.parse_value(key, part, origin)
 

@@ -1,6 +1,6 @@
 """Parts of a training as its configuration wants them: engine and loss, and the way back from a network."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from snnsim import config as configuration
 from snnsim.engines import make_engine
@@ -8,8 +8,8 @@ from snnsim.losses import Loss
 from snnsim.parameters import LIFParameters
 
 
-def engine_of(config, parameters, readout):
-    """Engine of a configuration for the given layers."""
+def engine_of(config, network):
+    """Engine of a configuration for a network."""
     s, g = config.simulation, config.gradient
     options = {}
     if s.engine == "clock":
@@ -25,7 +25,7 @@ def engine_of(config, parameters, readout):
             "tssl_width": g.tssl_width,
         }
     return make_engine(
-        s.engine, parameters, readout, dt=s.dt, n_steps=s.n_steps, precision=configuration.precision(config),
+        s.engine, network, dt=s.dt, n_steps=s.n_steps, precision=configuration.precision(config),
         max_inverse_slope=g.max_inverse_slope, **options,
     )  # fmt: skip
 
@@ -41,13 +41,12 @@ def loss_of(config, n_classes, engine):
 
 
 def with_network(config, network):
-    """Change the ``[network]`` table of a configuration to describe the given network."""
+    """Change a configuration to describe the layers of the given network, a chain."""
     columns = {
-        name: tuple(getattr(p, name) for p in network.parameters)
-        for name in LIFParameters.__dataclass_fields__
-        if name != "reset"
+        f.name: tuple(getattr(p, f.name, getattr(config.network, f.name)) for p in network.parameters)
+        for f in fields(LIFParameters)
+        if f.name != "reset"
     }
-    table = replace(
-        config.network, layers=network.layers, readout=network.readout, reset=network.parameters[0].reset, **columns
-    )
+    reset = network.parameters[0].reset if hasattr(network.parameters[0], "reset") else config.network.reset
+    table = replace(config.network, layers=network.layers, readout=network.readout, reset=reset, **columns)
     return replace(config, network=table)

@@ -149,7 +149,7 @@ def resume(directory, listener=None, epochs=None, target="cpu", group=None):
     tree, config = group.first(_saved, directory, path)
     if epochs is not None:
         config = configuration.load(config, [f"training.epochs={epochs}"])
-    session = _session(config, target, group, None, [w.copy() for w in tree["session"]["weights"]])
+    session = _session(config, target, group, None)
     session.load_state(tree["session"], path)
     run = Run(
         directory, session, json.loads(tree["history"]), tree["best_accuracy"], tree["best_epoch"], tree["seconds"]
@@ -160,10 +160,10 @@ def resume(directory, listener=None, epochs=None, target="cpu", group=None):
     return _continue(run, listener)
 
 
-def _session(config, target, group, recorder, weights=None):
+def _session(config, target, group, recorder):
     """Session of a run; refuses what several processes cannot do together."""
     if group.size == 1:
-        return session_class(target)(config, weights)
+        return session_class(target)(config)
     several = f"{group.size} processes of one training"
     if target != "cpu":
         raise InputError(f"--target {target}: {several} compute on the CPU only")
@@ -175,7 +175,7 @@ def _session(config, target, group, recorder, weights=None):
         raise InputError(
             f"training.micro_batches = {config.training.micro_batches}: must be a multiple of {several}, or 1"
         )
-    return Session(config, weights, group)
+    return Session(config, None, group)
 
 
 def _check_place(directory, force):
@@ -309,7 +309,7 @@ def _finish(run, listener):
     session = run.session
     if run.best_epoch:
         network, _ = session.group.first(load_model, run.directory / "model.h5")
-        session.set_weights(network.weights)
+        session.set_tensors(network.tensors)
     test = evaluate(session, session.test, _progress(listener, "test", session.test))
     result = {
         "test_accuracy": test.accuracy,
