@@ -222,11 +222,10 @@ def is_run(source):
 def _network(source, settings, flags):
     """Load configuration and network of a run, or of a configuration with its initial weights."""
     from snnsim import config
+    from snnsim.blueprint import network_of
     from snnsim.errors import InputError
-    from snnsim.initialisation import initial_weights
     from snnsim.models import load_model
-    from snnsim.network import Network
-    from snnsim.training.parts import with_network
+    from snnsim.training.parts import network_for, tensors_of, with_network
 
     from .runs import model_path
 
@@ -234,14 +233,12 @@ def _network(source, settings, flags):
         network, trained = load_model(model_path(source))
         base = with_network(trained or config.load(), network)
         chosen = o.configuration(base, settings, flags)
-        return chosen, network.astype(config.precision(chosen))
+        return chosen, network_for(chosen, base, network, source)
     chosen = o.configuration(source, settings, flags)
-    n = chosen.network
-    if n.target_rate:
+    if chosen.network.target_rate:
         raise InputError("network.target_rate: scales weights to a data set, so it does not go with --spikes")
-    seed, dtype = chosen.training.seed, config.precision(chosen)
-    weights = initial_weights(n.layers, n.init, n.init_scale, n.init_mean, seed, dtype)
-    return chosen, Network(weights, config.neurons(chosen), config.readout(chosen))
+    structure = network_of(chosen)
+    return chosen, structure.with_tensors(tensors_of(chosen, structure))
 
 
 def _simulator(config, network, n_steps, options):

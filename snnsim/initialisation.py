@@ -59,7 +59,7 @@ def initial_tensors(network, init="kaiming", scale=1.0, mean=0.0, recurrent_scal
 
 
 def _stream(name):
-    """Number of a connection's stream of random numbers: that of its layer where it is one of a chain."""
+    """Find a connection's stream of random numbers: that of its layer where it is one of a chain."""
     layer = LAYER.fullmatch(name)
     if layer:
         source = -1 if layer[1] is None else int(layer[1])

@@ -7,7 +7,7 @@ nobody names them, connections ``source->target``; tensors are ``"input->hidden0
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -374,6 +374,15 @@ class Network:
         other.populations_by_name, other.connections_by_name = self.populations_by_name, self.connections_by_name
         other.tensors = dict(tensors)
         return other
+
+    def with_neurons(self, other):
+        """Network of the same populations and connections with the neurons of another one."""
+        made = self.with_tensors(self.tensors)
+        made.populations_by_name = {
+            name: replace(p, neuron=other.populations_by_name[name].neuron)
+            for name, p in self.populations_by_name.items()
+        }
+        return made
 
     def astype(self, dtype):
         """Copy the network with tensors of another dtype."""

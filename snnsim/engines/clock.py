@@ -10,15 +10,17 @@ again.
 
 from dataclasses import dataclass, field
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
 from snnsim.engines.grid import GridSpikes, slab_of_grid
 from snnsim.engines.outputs import VoltageOutput
-from snnsim.engines.ways import Clock, make_way
+from snnsim.engines.ways import make_way
+from snnsim.engines.ways.base import Clock
 from snnsim.engines.workspace import Workspace
 from snnsim.errors import InputError, check_names
-from snnsim.estimators import ESTIMATORS
+from snnsim.estimators import exact, literal, surrogate, tssl, tssl_fallback
 from snnsim.kernels import cpu
 from snnsim.kernels.cpu.loops import backward_of, forward_of
 from snnsim.kernels.cpu.synapses import add_errors, sub_list
@@ -36,6 +38,13 @@ than a normal one are tens of times slower to compute with."""
 FIRST_GUESS = 256
 """Room for spikes in every 16th of so many steps, to begin with: a longer trial need not have more of them."""
 GRADIENTS = ("exact", "literal", "tssl", "surrogate")
+ESTIMATORS = {
+    "exact": exact,
+    "literal": literal,
+    "tssl": tssl,
+    "tssl-fallback": tssl_fallback,
+    "surrogate": surrogate,
+}
 WEIGHT_GRADIENTS = ("discrete", "continuous")
 SYNAPSES = ("auto", "gather", "pattern", "dense")
 PRECISIONS = {"float32": np.float32, "float64": np.float64}
@@ -72,6 +81,15 @@ class _Part:
         """First neuron of a population, and the one after its last."""
         at = self.names.index(name)
         return int(self.bounds[at]), int(self.bounds[at + 1])
+
+
+class LayerConstants(NamedTuple):
+    """What the kernels for one layer take: ``(a_ii, b_i, a_vv, a_vi, b_v)``, the neuron, its reset, if it spikes."""
+
+    coefficients: tuple
+    neuron: tuple
+    reset: int
+    spiking: bool
 
 
 class ClockEngine:
@@ -147,8 +165,12 @@ class ClockEngine:
         self.gradient, self.scheme, self.impulse = gradient, scheme, impulse
         self.dtype = np.dtype(PRECISIONS[precision])
         self.continuous = weight_gradient == "continuous"
-        self.fallback = gradient == "tssl" and tssl_fallback
-        estimator = ESTIMATORS["tssl-fallback" if self.fallback else gradient]
+        self.fallback = gradient == "tssl"
+        # What the kernels for one layer on a GPU take.
+        self.kept = cpu.GRADIENT_TSSL if self.takes_amplitude else GRADIENTS.index(gradient)
+        self.width = self.dtype.type(tssl_width if self.fallback else surrogate_slope)
+        self._bound = self.dtype.type(tssl_max_inverse if self.takes_amplitude else max_inverse_slope)
+        estimator = ESTIMATORS["tssl-fallback" if gradient == "tssl" and tssl_fallback else gradient]
         self._estimator, self.every_step = estimator, estimator.EVERY_STEP
         given = {
             "max_inverse": tssl_max_inverse if gradient == "tssl" else max_inverse_slope,
@@ -199,6 +221,20 @@ class ClockEngine:
             *(v if key == "reset" else self.dtype.type(v) for key, v in zip(lif.Constants._fields, values, strict=True))
         )
 
+    def layer_constants(self, index):
+        """Constants of a chain's layer as the kernels for one layer take them.
+
+        Returns
+        -------
+        LayerConstants
+        """
+        population = [p for p in self.network.populations_by_name.values() if not p.is_input][index]
+        c, settings = self.constants(population.name), self._settings
+        bound = getattr(settings, "max_inverse", None)
+        bound = self._bound if bound is None else bound
+        neuron = c.v_threshold, c.v_reset, c.r, c.tau_mem, c.tau_syn, c.dt, bound
+        return LayerConstants((c.a_ii, c.b_i, c.a_vv, c.a_vi, c.b_v), neuron, c.reset, population.spiking)
+
     def forward(self, tensors, inputs, trace=(), every=1, dropout=None):
         """Simulate a batch.
 
@@ -235,12 +271,12 @@ class ClockEngine:
             return VoltageOutput(last.traces[0], self.duration)
         return slab_of_grid(self._spikes[self._output], self.dt)
 
-    def grids(self):
-        """Spikes of the last forward pass on the grid, by population, by neuron."""
+    def grids(self, names=None):
+        """Spikes of the last forward pass on the grid, by population: of the named ones, or of all."""
         return {
             name: self._by_neuron(name) if spikes.group != 1 else spikes
             for name, spikes in self._spikes.items()
-            if isinstance(spikes, GridSpikes)
+            if isinstance(spikes, GridSpikes) and (names is None or name in names)
         }
 
     def spikes(self):
@@ -296,6 +332,9 @@ class ClockEngine:
         for part in self._parts:
             self._begin_backward(part, signal, activity_cost)
         for k0, k1 in reversed(self._chunks()):
+            if self.every_step:
+                for name in self.spike_totals():
+                    self._error_of(name)[:] = 0
             for part in reversed(self._parts):
                 self._collect_errors(part, k0, k1, signal, activity_cost)
                 for block in self._blocks(len(part.spike_ptr), part.size):

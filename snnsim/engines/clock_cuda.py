@@ -93,9 +93,10 @@ class CudaClockEngine(DeviceNetwork):
     """
 
     def __init__(self, clock, layers, batch, *, learns=True, trace=(), every=1):
-        if "pattern" in clock.plan:
+        clock.network.require_chain("target = 'cuda'")
+        if "pattern" in clock.plan.values():
             raise InputError("simulation.synapse = 'pattern': with target = 'cuda' must be one of auto, gather, dense")
-        self.plan = [way or "masked" for way in clock.plan]
+        self.plan = [way or "masked" for way in clock.plan.values()]
         n_squares = [
             masked_gradient.n_squares(shape, clock.dtype) if way == "masked" else words.n_squares(shape)
             for way, shape in zip(self.plan, pairwise(layers), strict=True)

@@ -2,8 +2,13 @@
 
 from dataclasses import fields, replace
 
+import numpy as np
+
 from snnsim import config as configuration
+from snnsim.blueprint import network_of
 from snnsim.engines import make_engine
+from snnsim.errors import InputError
+from snnsim.initialisation import initial_tensors
 from snnsim.losses import Loss
 from snnsim.parameters import LIFParameters
 
@@ -30,6 +35,16 @@ def engine_of(config, network):
     )  # fmt: skip
 
 
+def tensors_of(config, network):
+    """Draw the initial tensors of a configuration's network, not yet scaled to a firing rate."""
+    n = config.network
+    scale = {name: n.init_scale for name in network.connections_by_name}
+    for entry in config.connection:
+        scale[entry.name or f"{entry.source}->{entry.target}"] *= entry.init_scale
+    dtype = np.dtype(configuration.precision(config))
+    return initial_tensors(network, n.init, scale, n.init_mean, n.recurrent_scale, config.training.seed, dtype)
+
+
 def loss_of(config, n_classes, engine):
     """Loss of a configuration for an engine."""
     s, e = config.simulation, config.loss
@@ -40,8 +55,39 @@ def loss_of(config, n_classes, engine):
     )  # fmt: skip
 
 
+def network_for(config, base, network, origin):
+    """Network of a file, with the neurons of a configuration that may have been changed.
+
+    Parameters
+    ----------
+    config, base : Config
+        Changed, and as the file has it.
+    network : Network
+        Of the file.
+    origin : str or Path
+        Begins every message.
+
+    Raises
+    ------
+    InputError
+        If the configuration describes other populations or connections.
+    """
+    if config.network == base.network and config.population == base.population:
+        made = None
+    else:
+        made = network_of(config)
+        if made.tensor_shapes() != network.tensor_shapes():
+            raise InputError(
+                f"network.layers = {configuration.layers_text(config)}: the network of {origin} is "
+                f"{configuration.layers_text(base)}"
+            )
+    return (network if made is None else network.with_neurons(made)).astype(configuration.precision(config))
+
+
 def with_network(config, network):
-    """Change a configuration to describe the layers of the given network, a chain."""
+    """Change a configuration to describe the layers of the given network, if it is a chain."""
+    if not network.is_chain:
+        return config
     columns = {
         f.name: tuple(getattr(p, f.name, getattr(config.network, f.name)) for p in network.parameters)
         for f in fields(LIFParameters)

@@ -12,7 +12,7 @@ from snnsim.encoders import Encoder
 from snnsim.engines.dropout import Dropout
 from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError
-from snnsim.initialisation import initial_tensors, scale_to_rate
+from snnsim.initialisation import scale_to_rate
 from snnsim.kernels.cpu import squared_norm
 from snnsim.losses import push_silent
 from snnsim.memory import release_compiler_pages
@@ -20,7 +20,7 @@ from snnsim.optimizers import Optimizer, learning_rate
 from snnsim.processes import Group, Total, divided
 from snnsim.training import compile_ahead
 from snnsim.training.mixup import Partners, blend
-from snnsim.training.parts import engine_of, loss_of
+from snnsim.training.parts import engine_of, loss_of, tensors_of
 from snnsim.training.weight_average import WeightAverage
 
 EVALUATION_EPOCH = 2**32 - 1
@@ -302,10 +302,10 @@ class Session:
     def load_state(self, state, path):
         """Continue from :meth:`state`; ``path`` begins the message if it belongs to another network."""
         state = by_name(state, self.structure, path)
-        shapes = {name: w.shape for name, w in state["tensors"].items()}
-        mine = {name: w.shape for name, w in self.tensors.items()}
+        shapes = {name: np.shape(w) for name, w in state["tensors"].items()}
+        mine = {name: np.shape(w) for name, w in self.tensors.items()}
         if shapes != mine:
-            raise InputError(f"{path}: holds tensors {_shapes_text(shapes)}; the configuration has {_shapes_text(mine)}")
+            raise InputError(f"{path}: holds {_shapes_text(shapes)}; the configuration has {_shapes_text(mine)}")
         self.set_tensors(state["tensors"])
         self.average.load_state(state["average"])
         self.optimizer.load_state(state["optimizer"])
@@ -427,15 +427,9 @@ class Session:
 
     def _initial(self):
         """Draw initial tensors, and scale them to the firing rate that is wanted."""
-        n, seed = self.config.network, self.config.training.seed
-        scale = {name: n.init_scale for name in self.structure.connections_by_name}
-        for entry in self.config.connection:
-            scale[entry.name or f"{entry.source}->{entry.target}"] *= entry.init_scale
-        tensors = initial_tensors(
-            self.structure, n.init, scale, n.init_mean, n.recurrent_scale, seed, self.dtype
-        )
-        if n.target_rate:
-            scale_to_rate(self.structure, tensors, n.target_rate, self._probe_rate)
+        tensors, wanted = tensors_of(self.config, self.structure), self.config.network.target_rate
+        if wanted:
+            scale_to_rate(self.structure, tensors, wanted, self._probe_rate)
         return tensors
 
     def _probe_rate(self, tensors, names):

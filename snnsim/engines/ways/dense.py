@@ -204,6 +204,8 @@ class DenseWay(Way):
         return GridSpikes(rows, row_ptr, spikes.n_neurons, kernels.GROUP)
 
     def _add_gradient(self, part, block, k0, k1, adjoint, grad):
+        if self.plan == "dense":
+            adjoint = np.ascontiguousarray(adjoint[:, : k1 - k0])
         batch, span, n_out = adjoint.shape
         inputs, out = part.inputs.of(block), grad
         if np.ndim(part.factor) or part.factor != 1:
