@@ -7,7 +7,8 @@ An estimator's module has
     EXTRA                     names of adjoint states beyond the neuron's
     EVERY_STEP                whether it has a derivative in every step, or only where there is a spike
     kept(neuron)              the scalar (before, s, after, c, settings) that gives what is kept
-    arriving(now, later, fraction, dt)       what a spike reads of the X of the two steps between which it arrives
+    arriving(now, later, fraction)           what a spike reads of the X of the two steps between which it arrives
+    scaled(e, dt)             the sum of weights times that, as a derivative
 
     adjoint_spike(neuron)     the scalar (a, p, e, kept, c) through a spike, of :mod:`snnsim.neurons`
 

@@ -1,8 +1,8 @@
 """The study's eqs 37-39 as printed, for chains of layers (SCIENCE section 3 says what they miss)."""
 
-from snnsim.estimators.exact import EVERY_STEP, KEPT, Settings, adjoint_spike, arriving, kept
+from snnsim.estimators.exact import EVERY_STEP, KEPT, Settings, adjoint_spike, arriving, kept, scaled
 
-__all__ = ["EVERY_STEP", "EXTRA", "KEPT", "Settings", "adjoint_spike", "arriving", "kept", "passed"]
+__all__ = ["EVERY_STEP", "EXTRA", "KEPT", "Settings", "adjoint_spike", "arriving", "kept", "passed", "scaled"]
 
 EXTRA = ("z",)
 

@@ -13,11 +13,13 @@ import numpy as np
 from numba import njit, prange
 
 from snnsim.kernels.cpu.flags import WORD, list_flags
+from snnsim.kernels.cpu.inside import collect, pull, push_population
 from snnsim.kernels.cpu.tuples import pick, planes_of, put, rows_of, scratch_like, write_rows
+from snnsim.kernels.cpu.vectors import dot_table_rows
 from snnsim.kernels.jit import KERNEL
 
 
-def forward_of(neuron, estimator):
+def forward_of(neuron, estimator, wired=False):
     """Make the loop that advances a component and lists its spikes.
 
     Returns
@@ -46,11 +48,11 @@ def forward_of(neuron, estimator):
 
         To have the states of a chunk again, call it with what was there before the chunk: the same spikes are written.
     """
-    return _forward(neuron, estimator.kept(neuron))
+    return _forward(neuron, estimator.kept(neuron), wired)
 
 
 @cache
-def _forward(neuron, keep):
+def _forward(neuron, keep, wired):
     step, fires, jump, jumps = neuron.step, neuron.fires, neuron.jump, neuron.JUMPS
 
     @njit(**KERNEL)
@@ -68,11 +70,16 @@ def _forward(neuron, keep):
             memory = rows_of(kept, b)
             fired = np.empty(x.shape[2], np.int32)
             flags = np.empty(x.shape[2] + WORD, np.uint8)
+            part = np.empty(x.shape[2], x.dtype)
             stored = spike_ptr[b, k0 * n_populations]
             for k in range(k0, k1):
                 xk = x[b, k - k0]
                 for p in range(n_populations):
                     low, high = bounds[p], bounds[p + 1]
+                    if wired:
+                        pull(wiring, p, k, neurons[b], spike_ptr[b], part, xk)
+                        if ring.size:
+                            collect(ring[b], low, high, k, xk)
                     for n in range(low, high):
                         put(now, n, step(pick(last, n), pick(xk, n), pick(constants, n)))
                     for n in range(low, high):
@@ -84,6 +91,8 @@ def _forward(neuron, keep):
                             neurons[b, stored + j] = n
                             s, c = pick(now, n), pick(constants, n)
                             put(memory, stored + j, keep(pick(last, n), s, jump(s, c), c, settings))
+                    if wired and ring.size:
+                        push_population(wiring, p, fired, 0, m, k, k, ring[b])
                     stored += m
                     spike_ptr[b, k * n_populations + p + 1] = stored
                     for n in range(low, high):
@@ -97,7 +106,7 @@ def _forward(neuron, keep):
 
 
 @cache
-def backward_of(neuron, estimator):
+def backward_of(neuron, estimator, wired=False):
     """Make the loop that runs the adjoint of a component from step ``k1 - 1`` down to ``k0``.
 
     Returns
@@ -122,20 +131,20 @@ def backward_of(neuron, estimator):
             return of step ``k0``.
         adjoint : ndarray, (B, >= k1 - k0 + reach, N) float
             Output: ``X_k`` in row ``k - k0``. Rows from ``k1 - k0`` on hold those of the steps after the chunk, zero
-            from the end of the trial on; reach is at least 1, and the longest delay inside + 2.
+            from the end of the trial on; reach is at least 1, and the longest whole delay inside + 1.
         passed : ndarray, (B, >= k1 - k0, N) float, or empty
             Output: what the spikes of connections from below read.
         current : ndarray, (B, >= k1 - k0, N) float, or empty
             Output: what stands for ``X_k`` with the continuous model's coefficient.
     """
-    return (_every_step if estimator.EVERY_STEP else _at_spikes)(neuron, estimator)
+    return (_every_step if estimator.EVERY_STEP else _at_spikes)(neuron, estimator, wired)
 
 
-def _at_spikes(neuron, estimator):
+def _at_spikes(neuron, estimator, wired):
     adjoint_step, adjoint_membrane = neuron.adjoint_step, neuron.adjoint_membrane
     adjoint_input, adjoint_current = neuron.adjoint_input, neuron.adjoint_current
     adjoint_spike, pass_down = estimator.adjoint_spike(neuron), estimator.passed(neuron)
-    own = len(neuron.ADJOINT)
+    arriving, scaled, own = estimator.arriving, estimator.scaled, len(neuron.ADJOINT)
 
     @njit(**KERNEL)
     def backward(
@@ -147,40 +156,66 @@ def _at_spikes(neuron, estimator):
         for b in prange(spike_ptr.shape[0]):
             states, memory, errors = rows_of(state, b), rows_of(kept, b), error[b]
             a, extra = states[:own], states[own:]
+            line, sums = np.empty(adjoint.shape[2], adjoint.dtype), np.empty(adjoint.shape[2], adjoint.dtype)
+            rows = adjoint[b]
             for k in range(k1 - 1, k0 - 1, -1):
-                now, later = adjoint[b, k - k0], adjoint[b, k - k0 + 1]
+                now, later = rows[k - k0], rows[k - k0 + 1]
                 for p in range(n_populations - 1, -1, -1):
                     low, high = bounds[p], bounds[p + 1]
                     start, stop = spike_ptr[b, k * n_populations + p], spike_ptr[b, k * n_populations + p + 1]
                     for n in range(low, high):
                         put(a, n, adjoint_step(pick(a, n), pick(constants, n)))
+                    if wired and start < stop:
+                        for e in range(wiring.row_source.shape[0]):
+                            if wiring.row_source[e] == p:
+                                there, due = wiring.row_target[e], k - k0 + wiring.row_delay[e]
+                                n_columns = bounds[there + 1] - bounds[there]
+                                for n in range(bounds[there], bounds[there + 1]):
+                                    value = arriving(pick(rows[due], n), pick(rows[due + 1], n), wiring.row_fraction[e])
+                                    put(line, n - bounds[there], value)
+                                dot_table_rows(
+                                    sums, -start, line, n_columns, wiring.table, wiring.row_start[e] - low * n_columns,
+                                    n_columns, neurons[b], start, stop,
+                                )  # fmt: skip
+                                for j in range(start, stop):
+                                    errors[j] += scaled(sums[j - start], pick(constants, neurons[b, j]).dt)
+                        for e in range(wiring.list_source.shape[0]):
+                            if wiring.list_source[e] == p:
+                                for j in range(start, stop):
+                                    i = wiring.list_start[e] + neurons[b, j] - low
+                                    total = adjoint.dtype.type(0)
+                                    for s in range(wiring.indptr[i], wiring.indptr[i + 1]):
+                                        n, row = wiring.target[s], k - k0 + wiring.delay[s]
+                                        value = arriving(rows[row, n], rows[row + 1, n], wiring.fraction[s])
+                                        total += wiring.weight[s] * value
+                                    errors[j] += scaled(total, pick(constants, neurons[b, j]).dt)
                     for j in range(start, stop):
                         n = neurons[b, j]
                         before = pick(a, n)
                         put(a, n, adjoint_spike(before, before, errors[j], pick(memory, j), pick(constants, n)))
                     if dloss_dv.size:
-                        line = dloss_dv[b, k - first]
+                        given = dloss_dv[b, k - first]
                         for n in range(low, high):
-                            put(a, n, adjoint_membrane(pick(a, n), pick(line, n)))
+                            put(a, n, adjoint_membrane(pick(a, n), pick(given, n)))
                     for n in range(low, high):
                         put(now, n, adjoint_input(pick(a, n), pick(constants, n)))
                     if passed.size:
-                        line = passed[b, k - k0]
+                        out = passed[b, k - k0]
                         for n in range(low, high):
                             value, more = pass_down(
                                 pick(extra, n), pick(a, n), pick(now, n), pick(later, n), pick(constants, n)
                             )
-                            put(line, n, value)
+                            put(out, n, value)
                             put(extra, n, more)
                     if current.size:
-                        line = current[b, k - k0]
+                        out = current[b, k - k0]
                         for n in range(low, high):
-                            put(line, n, adjoint_current(pick(a, n), pick(constants, n)))
+                            put(out, n, adjoint_current(pick(a, n), pick(constants, n)))
 
     return backward
 
 
-def _every_step(neuron, estimator):
+def _every_step(neuron, estimator, wired):
     adjoint_step, adjoint_membrane, excess = neuron.adjoint_step, neuron.adjoint_membrane, neuron.excess
     adjoint_input, adjoint_current, by_excess = neuron.adjoint_input, neuron.adjoint_current, neuron.adjoint_by_excess
     adjoint_spike, derivative = estimator.adjoint_spike(neuron), estimator.derivative
@@ -213,18 +248,18 @@ def _every_step(neuron, estimator):
                         c = pick(constants, n)
                         put(a, n, adjoint_spike(pick(a, n), pick(before, n), errors[n], pick(memory, j), c))
                     if dloss_dv.size:
-                        line = dloss_dv[b, k - first]
+                        given = dloss_dv[b, k - first]
                         for n in range(low, high):
-                            put(a, n, adjoint_membrane(pick(a, n), pick(line, n)))
+                            put(a, n, adjoint_membrane(pick(a, n), pick(given, n)))
                     for n in range(low, high):
                         put(now, n, adjoint_input(pick(a, n), pick(constants, n)))
                     if passed.size:
-                        line = passed[b, k - k0]
+                        out = passed[b, k - k0]
                         for n in range(low, high):
-                            put(line, n, pick(now, n))
+                            put(out, n, pick(now, n))
                     if current.size:
-                        line = current[b, k - k0]
+                        out = current[b, k - k0]
                         for n in range(low, high):
-                            put(line, n, adjoint_current(pick(a, n), pick(constants, n)))
+                            put(out, n, adjoint_current(pick(a, n), pick(constants, n)))
 
     return backward
