@@ -7,12 +7,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snnsim.errors import InputError
-from snnsim.kernels.cpu.convolution import Convolution
+from snnsim.kernels.cpu.convolution import Convolution, Plan
 from snnsim.kernels.geometry import Geometry
 from tests.kernel_chain import on_one_thread
 
 # float64 sums of at most some thousands of terms of order one.
 CLOSE = dict(rtol=1e-12, atol=1e-12)
+WAYS = ("events", "pooled", "dense")
 quick = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -91,11 +92,12 @@ class Case:
                 at_spikes[b, self.row_ptr[b, k] : self.row_ptr[b, k + 1]] = np.repeat(later[b, k], step)
         return x, grad.reshape(self.weights.shape), at_spikes, every
 
-    def products(self, chunk=None):
-        """All four, in chunks of steps; those that add begin at one."""
+    def products(self, way, chunk=None):
+        """All four, in chunks of steps."""
         chunk = chunk or self.steps
         conv = Convolution(self.geometry, self.dtype)
         conv.prepare(self.weights)
+        spikes = conv.arrange(self.rows, self.row_ptr, Plan(way, way, way))
         batch = len(self.rows)
         x = np.full((batch, self.steps, self.geometry.n_out), np.nan, self.dtype)
         every = np.full((batch, self.steps, self.geometry.n_in), np.nan, self.dtype)
@@ -106,10 +108,10 @@ class Case:
             k1 = min(k0 + chunk, self.steps)
             given = np.full_like(part, np.nan)
             given[:, : k1 - k0] = self.passed[:, k0:k1]
-            conv.input(self.rows, self.row_ptr, k0, k1, self.delay, part)
+            conv.input(way, spikes, k0, k1, self.delay, part)
             x[:, k0:k1] = part[:, : k1 - k0]
-            conv.gradient(self.rows, self.row_ptr, k0, k1, self.delay, given, grad)
-            conv.error_at_spikes(self.rows, self.row_ptr, k0, k1, self.delay, given, at_spikes)
+            conv.gradient(way, spikes, k0, k1, self.delay, given, grad)
+            conv.error_at_spikes(way, spikes, k0, k1, self.delay, given, at_spikes)
             conv.error_everywhere(k1 - k0, given, dense)
             every[:, k0:k1] = dense[:, : k1 - k0]
         return x, grad, at_spikes, every
@@ -135,11 +137,12 @@ def _one_thread():
         yield
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", GEOMETRIES)
 @pytest.mark.parametrize(("delay", "chunk"), [(0, None), (2, 3), (7, 2)])
-def test_products_are_those_of_the_operator(name, delay, chunk):
+def test_products_are_those_of_the_operator(way, name, delay, chunk):
     case = Case(GEOMETRIES[name], delay=delay)
-    for got, wanted in zip(case.products(chunk), case.expected(), strict=True):
+    for got, wanted in zip(case.products(way, chunk), case.expected(), strict=True):
         np.testing.assert_allclose(got, wanted, **CLOSE)
 
 
@@ -159,47 +162,55 @@ def geometries(draw):
 
 
 @quick
-@given(geometries(), st.integers(0, 2**16), st.integers(0, 4), st.integers(1, 6), st.sampled_from([0.0, 0.1, 0.8]))
-def test_any_geometry(geometry, seed, delay, chunk, activity):
+@given(
+    geometries(), st.sampled_from(WAYS), st.integers(0, 2**16), st.integers(0, 4), st.integers(1, 6),
+    st.sampled_from([0.0, 0.1, 0.8]),
+)  # fmt: skip
+def test_any_geometry(geometry, way, seed, delay, chunk, activity):
     case = Case(geometry, seed, 2, 4, delay, activity)
-    for got, wanted in zip(case.products(chunk), case.expected(), strict=True):
+    for got, wanted in zip(case.products(way, chunk), case.expected(), strict=True):
         np.testing.assert_allclose(got, wanted, **CLOSE)
 
 
-def test_adds_to_what_is_there():
+@pytest.mark.parametrize("way", WAYS)
+def test_adds_to_what_is_there(way):
     case = Case(GEOMETRIES["pad"])
     conv = Convolution(case.geometry, case.dtype)
     conv.prepare(case.weights)
+    spikes = conv.arrange(case.rows, case.row_ptr, Plan(way, way, way))
     x, grad, at_spikes, every = case.expected()
     got = np.ones_like(x), np.ones_like(grad), np.ones_like(at_spikes), np.ones_like(every)
-    conv.input(case.rows, case.row_ptr, 0, case.steps, 0, got[0], add=True)
-    conv.gradient(case.rows, case.row_ptr, 0, case.steps, 0, case.passed, got[1])
-    conv.error_at_spikes(case.rows, case.row_ptr, 0, case.steps, 0, case.passed, got[2])
+    conv.input(way, spikes, 0, case.steps, 0, got[0], add=True)
+    conv.gradient(way, spikes, 0, case.steps, 0, case.passed, got[1])
+    conv.error_at_spikes(way, spikes, 0, case.steps, 0, case.passed, got[2])
     conv.error_everywhere(case.steps, case.passed, got[3], add=True)
     for one, wanted in zip(got, (x, grad, at_spikes, every), strict=True):
         np.testing.assert_allclose(one, wanted + 1, **CLOSE)
 
 
-def test_same_bits_for_any_number_of_threads():
+@pytest.mark.parametrize("way", WAYS)
+def test_same_bits_for_any_number_of_threads(way):
     case = Case(GEOMETRIES["many filters"], batch=11, dtype=np.float32)
     before, found = numba.get_num_threads(), []
     for threads in (1, 2, 4):
         numba.set_num_threads(threads)
-        found.append(case.products(2))
+        found.append(case.products(way, 2))
     numba.set_num_threads(before)
     for other in found[1:]:
         for one, two in zip(found[0], other, strict=True):
             np.testing.assert_array_equal(one, two)
 
 
-def test_linear_in_multiplicity():
+@pytest.mark.parametrize("way", WAYS)
+def test_linear_in_multiplicity(way):
     """A neuron that is listed twice weighs twice, bit by bit where nothing else is added."""
     geometry = GEOMETRIES["pad"]
     conv = Convolution(geometry, np.float64)
     conv.prepare(np.random.default_rng(0).normal(size=geometry.weight_shape))
     x = np.empty((1, 1, geometry.n_out)), np.empty((1, 1, geometry.n_out))
-    conv.input(np.array([[17, 17]], np.int32), np.array([[0, 2]], np.int32), 0, 1, 0, x[0])
-    conv.input(np.array([[17, 17]], np.int32), np.array([[0, 1]], np.int32), 0, 1, 0, x[1])
+    for out, number in zip(x, (2, 1), strict=True):
+        spikes = np.array([[17, 17]], np.int32), np.array([[0, number]], np.int32)
+        conv.input(way, conv.arrange(*spikes, Plan(way, way, way)), 0, 1, 0, out)
     np.testing.assert_array_equal(x[0], 2 * x[1])
     assert x[0].any()
 

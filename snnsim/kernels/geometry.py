@@ -37,20 +37,28 @@ class Tables(NamedTuple):
 
     Attributes
     ----------
-    place : ndarray, (N_in, 4)
-        Of each neuron the row, column and channel in the pooled map, and its number there, ``(y * width + x) * C + c``;
-        -1 in all four for a neuron beyond the last whole window.
+    place : ndarray, (N_in, 3)
+        Of each neuron the row, column and channel in the pooled map; -1 in all three for a neuron beyond the last whole
+        window.
+    number, framed : ndarray, (N_in,)
+        Of each neuron its number in the pooled map, ``(y * width + x) * C + c``, and in that map with the padding as a
+        frame; -1 for none.
     down : ndarray, (pooled height, 3)
         Of a row y the first kernel row a through which an output sees it, the number of those, and the output row Y
         of the first; the next has ``a + stride`` and ``Y - 1``.
     across : ndarray, (pooled width, 3)
         Of a column x the first output column X that sees it, the number of those, and the position of the first one's
         kernel column in :attr:`Geometry.column_order`; the next has ``X + 1`` and the next position.
+    column : ndarray, (pooled width * C,)
+        Column of a number in a row of the pooled map.
     """
 
     place: np.ndarray
+    number: np.ndarray
+    framed: np.ndarray
     down: np.ndarray
     across: np.ndarray
+    column: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -186,6 +194,12 @@ class Geometry:
                 across[x] = columns[0][1], len(columns), columns[0][0]
         y, x, c = np.unravel_index(np.arange(self.n_in), (self.height, self.width, self.channels))
         y, x = y // self.pool[0], x // self.pool[1]
-        place = np.stack([y, x, c, (y * s.pooled_width + x) * s.channels + c], axis=1).astype(np.int32)
-        place[(y >= s.pooled_height) | (x >= s.pooled_width)] = -1
-        return Tables(place, down, across)
+        outside = (y >= s.pooled_height) | (x >= s.pooled_width)
+        framed_width = s.pooled_width + 2 * s.padding_x
+        place = np.stack([y, x, c], axis=1)
+        number = (y * s.pooled_width + x) * s.channels + c
+        framed = ((y + s.padding_y) * framed_width + x + s.padding_x) * s.channels + c
+        for table in (place, number, framed):
+            table[outside] = -1
+        column = np.arange(s.pooled_width * s.channels) // s.channels
+        return Tables(*(t.astype(np.int32) for t in (place, number, framed, down, across, column)))
