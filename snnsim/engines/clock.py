@@ -508,7 +508,7 @@ class ClockEngine:
         return state, ring
 
     def _loop(self, part, block, k0, k1, x, state, ring, traces, first, every):
-        forward_of(part.neuron, self._estimator)(
+        forward_of(part.neuron, self._estimator, bool(part.inner))(
             x, part.constants, self._settings, part.wiring, k0, k1, state, ring, part.neurons[block],
             part.spike_ptr[block], tuple(kept[block] for kept in part.kept),
             tuple(trace[block] if len(trace) == len(part.spike_ptr) else trace for trace in traces), first, every,
@@ -655,7 +655,7 @@ class ClockEngine:
             if self.every_step:
                 error[:] = 0
                 traces = (tuple(part.traces[0][block] for _ in part.neuron.STATE),)
-        backward_of(part.neuron, self._estimator)(
+        backward_of(part.neuron, self._estimator, bool(part.inner))(
             part.constants, self._settings, part.wiring, k0, k1, part.neurons[block], part.spike_ptr[block],
             tuple(kept[block] for kept in part.kept), *traces, error, dloss_dv, first, state, adjoint, passed, current,
         )  # fmt: skip
