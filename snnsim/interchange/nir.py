@@ -237,7 +237,7 @@ def from_nir(
     if any(type(node).__name__ in ("LIF", "LI") for _, _, node in stages):
         notes.append(f"neurons without synaptic filter got tau_syn = {NO_FILTER:g} tau_mem")
     dtype = np.float64 if all(m.dtype == np.float64 for _, m, _ in stages) else np.float32
-    return Imported(Network([w.astype(dtype) for w in weights], parameters, readout), dt, scheme, notes)
+    return Imported(Network.chain([w.astype(dtype) for w in weights], parameters, readout), dt, scheme, notes)
 
 
 def _equations(p):

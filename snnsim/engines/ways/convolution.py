@@ -54,7 +54,7 @@ class ConvolutionWay(Way):
         for step, share in parts:
             factor, out = self._gain * share, grads[self.name]
             if factor != 1:
-                out = self.array("grad", out.shape)
+                out = self.array("unscaled", out.shape)
                 out[:] = 0
             self._kernels.gradient(self._plan.gradient, spikes, k0, k1, step, adjoint, out)
             if factor != 1:

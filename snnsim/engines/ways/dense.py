@@ -209,7 +209,7 @@ class DenseWay(Way):
         batch, span, n_out = adjoint.shape
         inputs, out = part.inputs.of(block), grad
         if np.ndim(part.factor) or part.factor != 1:
-            out = self.array("grad", grad.shape)
+            out = self.array("unscaled", grad.shape)
             out[:] = 0
         if self.plan == "dense":
             ones = self.array("dense_t", (grad.shape[0], batch * span))
