@@ -2,12 +2,14 @@
 
 from itertools import pairwise
 
+import numba
 import numpy as np
 import pytest
 
 from snnsim.dynamics import schemes
 from snnsim.estimators import exact, literal, surrogate, tssl, tssl_fallback
 from snnsim.kernels import cpu
+from snnsim.kernels.cpu.inside import refill_ring
 from snnsim.kernels.cpu.loops import backward_of, forward_of
 from snnsim.kernels.cpu.wiring import Rows, Synapses, longest_delay, wiring_of
 from snnsim.neurons import lif
@@ -295,6 +297,19 @@ def jump_of(method, run, c, settings):
     return lambda k, n, p, e: np.where(s[k, n] == 1, inverse[k, n] * (e - (v - after)[k, n] * p) + gain * p, p)
 
 
+def every_step_jump(method, run, c, settings):
+    """As :func:`jump_of`, where every step has a derivative."""
+    _, v, _, _, s = run
+    excess = v - c.v_threshold
+    if method is surrogate:
+        slope = 1 / (1 + settings.steepness * abs(excess)) ** 2
+        return lambda k, n, p, e: np.where(s[k, n] == 1, 0 if c.reset == 0 else 1, 1) * p + slope[k, n] * e
+    at_spike = jump_of(tssl, run, c, settings)
+    q = 1 / (1 + np.exp(-excess / settings.width))
+    slope = q * (1 - q) / settings.width * (s.sum(0) == 0)
+    return lambda k, n, p, e: np.where(s[k, n] == 1, at_spike(k, n, p, e), p + slope[k, n] * e)
+
+
 def strong_drive(seed=5):
     return np.ascontiguousarray(1.6 * drive(np.float64, sum(SIZES), seed=seed))
 
@@ -371,6 +386,107 @@ def test_adjoint_of_a_wired_component(estimator):
         assert_close(error[b, : lists[2][b, -1]], listed(lists, b, total))
         later = np.concatenate([theirs[1:], np.zeros((1, sum(SIZES)))])
         assert_close(passed[b], (later - theirs) / DT if timed else theirs)
+
+
+@pytest.mark.parametrize("estimator", [surrogate, tssl_fallback], ids=["surrogate", "tssl_fallback"])
+def test_adjoint_of_every_step_of_a_wired_component(estimator):
+    wires, c, settings = (
+        connections(),
+        constants_of(np.float64, 1 if estimator is surrogate else 0),
+        SETTINGS[estimator],
+    )
+    wiring = wiring_of(SIZES, [w.wired() for w in wires], np.float64, transposed=True)
+    x = np.concatenate([strong_drive(), strong_drive(6), strong_drive(7), strong_drive(8)])[:11]  # two tiles
+    lists = run_forward(estimator, x, c, settings, wiring, STEPS, wired=True)
+    e, dv = np.random.default_rng(2).normal(size=(2, *x.shape))
+    reach = int(wiring.row_delay.max()) + 1
+    found = [
+        run_backward(estimator, lists, c, settings, wiring, e, dv, chunk, reach, wired=True)[:2]
+        for chunk in (STEPS, 1, 7)
+    ]
+    for other in found[1:]:
+        assert_equal(other, found[0])
+    for b in range(len(x)):
+        run = oracle_forward(x[b], wires, c)
+        jump = every_step_jump(estimator, run, c, settings)
+        theirs, _ = oracle_backward(wires, c, run, jump, e[b], dv[b], False)
+        assert_close(found[0][0][b], theirs)
+        assert_close(found[0][1][b], theirs)
+
+
+def test_the_oracle_of_every_step_is_the_gradient_of_a_net_of_sigmoids():
+    wires, c, x = connections(), constants_of(np.float64, 0), strong_drive()[0]
+    width = 0.3
+    e, dv = np.random.default_rng(2).normal(size=(2, *x.shape))
+
+    def sigmoid(v):
+        return 1 / (1 + np.exp((c.v_threshold - v) / width))
+
+    # Resets are held at what they were.
+    base = oracle_forward(x, wires, c, lambda k, pop, v: (sigmoid(v), v + sigmoid(v) * (c.v_reset - v)))
+    s = base[4]
+
+    def loss():
+        moved = oracle_forward(x, wires, c, lambda k, pop, v: (sigmoid(v), v + s[k, pop] * (c.v_reset - v)))
+        return (dv * moved[1]).sum() + (e * moved[4]).sum()
+
+    slope = s * (1 - s) / width
+    adjoint, _ = oracle_backward(wires, c, base, lambda k, n, p, e: (1 - s[k, n]) * p + slope[k, n] * e, e, dv, False)
+    for wire in wires[:7]:
+        source = s[:, POPULATIONS[wire.source], None]
+        by_weight = (arriving_adjoint(adjoint, wire, False) * source).sum(0)
+        by_delay = (arriving_adjoint(adjoint, wire, True) * source).sum(0) * wire.w
+        at = [tuple(a) for a in np.argwhere(wire.w != 0)[::40]]
+        for values, gradient, unit in ((wire.w, by_weight, 1), (wire.fraction, by_delay, DT)):
+            differences = [central(loss, values, place, 1e-3) / unit for place in at]
+            np.testing.assert_allclose([gradient[place] for place in at], differences, rtol=1e-7, atol=1e-9)
+
+
+def test_states_of_a_chunk_are_found_again():
+    # From the state before the chunk, and the ring made anew from the spikes before.
+    wires, c, x = connections(), constants_of(np.float64, 1), strong_drive()
+    wiring, settings = wiring_of(SIZES, [w.wired() for w in wires], np.float64), SETTINGS[exact]
+    state, *_ = run_forward(exact, x[:, :13], c, settings, wiring, 13, cap=2000, wired=True)
+    _, neurons, spike_ptr, kept, traces, _ = run_forward(exact, x, c, settings, wiring, STEPS, wired=True)
+    ring = np.full((BATCH, longest_delay(wiring) + 1, sum(SIZES)), np.nan)
+    refill_ring(wiring, 13, neurons, spike_ptr, ring)
+    again = tuple(np.full((2, BATCH, 16, sum(SIZES)), np.nan))
+    before = [a.copy() for a in (neurons, spike_ptr, *kept)]
+    forward_of(lif, exact, True)(
+        x[:, 13:29].copy(), c, settings, wiring, 13, 29, state, ring, neurons, spike_ptr, kept, again, 13, 1
+    )
+    assert_equal(again, [trace[:, 13:29] for trace in traces])
+    assert_equal((neurons, spike_ptr, *kept), before)
+
+
+def test_a_wired_component_on_any_number_of_threads():
+    wires, c, x = connections(), constants_of(np.float64, 1), np.concatenate([strong_drive(s) for s in range(5, 13)])
+    wiring = wiring_of(SIZES, [w.wired() for w in wires], np.float64, transposed=True)
+    e = np.random.default_rng(2).normal(size=x.shape)
+    found = []
+    for threads in {min(n, numba.config.NUMBA_NUM_THREADS) for n in (1, 2, 4)}:
+        numba.set_num_threads(threads)
+        lists = run_forward(surrogate, x, c, SETTINGS[surrogate], wiring, STEPS, wired=True)
+        adjoint = run_backward(
+            surrogate, lists, c, SETTINGS[surrogate], wiring, e, empty(np.float64), 16, 46, wired=True
+        )[0]
+        found.append((*lists[1:3], adjoint))
+    numba.set_num_threads(1)
+    for other in found[1:]:
+        assert_equal(other, found[0])
+
+
+def test_a_wired_sample_with_too_little_room_runs_to_its_end():
+    wires, c, x = connections(), constants_of(np.float64, 1), strong_drive()
+    wiring = wiring_of(SIZES, [w.wired() for w in wires], np.float64)
+    _, neurons, spike_ptr, *_ = run_forward(exact, x, c, SETTINGS[exact], wiring, 7, cap=30, wired=True)
+    _, whole, known, *_ = run_forward(exact, x, c, SETTINGS[exact], wiring, 7, wired=True)
+    for b in range(BATCH):
+        assert spike_ptr[b, -1] > 30
+        stored = int(spike_ptr[b][spike_ptr[b] <= 30].max())
+        np.testing.assert_array_equal(neurons[b, :stored], whole[b, :stored])
+        same = known[b] <= 30
+        np.testing.assert_array_equal(spike_ptr[b][same], known[b][same])
 
 
 def test_exact_adjoint_of_a_wired_component_is_a_central_difference():

@@ -14,8 +14,9 @@ from numba import njit, prange
 
 from snnsim.kernels.cpu.flags import WORD, list_flags
 from snnsim.kernels.cpu.inside import collect, pull, push_population
-from snnsim.kernels.cpu.tuples import pick, planes_of, put, rows_of, scratch_like, write_rows
-from snnsim.kernels.cpu.vectors import dot_table_rows
+from snnsim.kernels.cpu.tuples import flat_of, pick, put, rows_of, scratch_like, write_rows
+from snnsim.kernels.cpu.vectors import TILE, add_tile_product, dot_table_rows
+from snnsim.kernels.cpu.wiring import LANES
 from snnsim.kernels.jit import KERNEL
 
 
@@ -120,7 +121,8 @@ def backward_of(neuron, estimator, wired=False):
         neurons, spike_ptr, kept
             From the loop forward.
         traces : tuple of ndarray, (B, K, N) float
-            States before the spikes of each step; row 0 is step ``first``.
+            States before the spikes of each step, row 0 being step ``first``, in the order of ``neuron.STATE``; of them
+            those that a spike changes are read.
         error : ndarray, (B, cap) float, or (B, K, N) if every step has a derivative
             From outside: dL/d(spike time) or dL/ds of every spike, or dL/ds of every step, row 0 being step ``first``.
             At spikes, on return with what spikes inside add.
@@ -218,7 +220,9 @@ def _at_spikes(neuron, estimator, wired):
 def _every_step(neuron, estimator, wired):
     adjoint_step, adjoint_membrane, excess = neuron.adjoint_step, neuron.adjoint_membrane, neuron.excess
     adjoint_input, adjoint_current, by_excess = neuron.adjoint_input, neuron.adjoint_current, neuron.adjoint_by_excess
-    adjoint_spike, derivative = estimator.adjoint_spike(neuron), estimator.derivative
+    adjoint_spike, derivative, arriving = estimator.adjoint_spike(neuron), estimator.derivative, estimator.arriving
+    # What arrives inside is a product with all samples of a tile.
+    jumps, tile = neuron.JUMPS, TILE if wired else 1
 
     @njit(**KERNEL)
     def backward(
@@ -227,39 +231,83 @@ def _every_step(neuron, estimator, wired):
     ):  # fmt: skip
         bounds = wiring.bounds
         n_populations = bounds.shape[0] - 1
-        for b in prange(spike_ptr.shape[0]):
-            a, memory = rows_of(state, b), rows_of(kept, b)
-            before = scratch_like(a)
-            silent = np.ones(adjoint.shape[2], adjoint.dtype)
-            for j in range(spike_ptr[b, spike_ptr.shape[1] - 1]):
-                silent[neurons[b, j]] = 0
+        n_samples, n_rows, n_neurons = adjoint.shape
+        stride = (n_neurons + LANES - 1) // LANES * LANES
+        n_tiles = (n_samples + tile - 1) // tile
+        # Flat, so that the rows of many samples can be had without an array each.
+        a, memory, levels = flat_of(state), flat_of(kept), flat_of(traces[:jumps])
+        rows, errors, signal, below, h = flat_of((adjoint, error, dloss_dv, passed, current))
+        for t in prange(n_tiles):
+            begin, end = n_samples * t // n_tiles, n_samples * (t + 1) // n_tiles
+            before = scratch_like(rows_of(state, 0))
+            silent = np.ones(tile * n_neurons, adjoint.dtype)
+            total = np.zeros(tile * stride if wired else 0, adjoint.dtype)
+            line = np.zeros(tile * n_neurons if wired else 0, adjoint.dtype)
+            for b in range(begin, end):
+                for j in range(spike_ptr[b, spike_ptr.shape[1] - 1]):
+                    silent[(b - begin) * n_neurons + neurons[b, j]] = 0
             for k in range(k1 - 1, k0 - 1, -1):
-                now, errors, rows = adjoint[b, k - k0], error[b, k - first], planes_of(traces, b, k - first)
                 for p in range(n_populations - 1, -1, -1):
                     low, high = bounds[p], bounds[p + 1]
-                    start, stop = spike_ptr[b, k * n_populations + p], spike_ptr[b, k * n_populations + p + 1]
-                    for n in range(low, high):
-                        c = pick(constants, n)
-                        put(before, n, adjoint_step(pick(a, n), c))
-                        d = derivative(excess(pick(rows, n), c), pick(silent, n), settings) * pick(errors, n)
-                        put(a, n, by_excess(pick(before, n), d, c))
-                    for j in range(start, stop):
-                        n = neurons[b, j]
-                        c = pick(constants, n)
-                        put(a, n, adjoint_spike(pick(a, n), pick(before, n), errors[n], pick(memory, j), c))
-                    if dloss_dv.size:
-                        given = dloss_dv[b, k - first]
+                    if wired:
+                        for b in range(begin, end):
+                            at, to = (b * error.shape[1] + k - first) * n_neurons, (b - begin) * stride - low
+                            for n in range(low, high):
+                                put(total, to + n, pick(errors, at + n))
+                        for e in range(wiring.row_source.shape[0]):
+                            if wiring.row_source[e] == p:
+                                there, fraction = wiring.row_target[e], wiring.row_fraction[e]
+                                n_columns = bounds[there + 1] - bounds[there]
+                                for b in range(begin, end):
+                                    at = (b * n_rows + k - k0 + wiring.row_delay[e]) * n_neurons + bounds[there]
+                                    to = (b - begin) * n_columns
+                                    for n in range(n_columns):
+                                        value = arriving(pick(rows, at + n), pick(rows, at + n_neurons + n), fraction)
+                                        put(line, to + n, value)
+                                add_tile_product(
+                                    total, stride, line, n_columns, wiring.table_t, wiring.row_start_t[e],
+                                    wiring.row_stride_t[e], end - begin, wiring.row_stride_t[e],
+                                )  # fmt: skip
+                        for e in range(wiring.list_source.shape[0]):
+                            if wiring.list_source[e] == p:
+                                for b in range(begin, end):
+                                    at, to = (b * n_rows + k - k0) * n_neurons, (b - begin) * stride - low
+                                    for n in range(low, high):
+                                        i = wiring.list_start[e] + n - low
+                                        for s in range(wiring.indptr[i], wiring.indptr[i + 1]):
+                                            due = at + wiring.delay[s] * n_neurons + wiring.target[s]
+                                            value = arriving(rows[due], rows[due + n_neurons], wiring.fraction[s])
+                                            total[to + n] += wiring.weight[s] * value
+                    for b in range(begin, end):
+                        start, stop = spike_ptr[b, k * n_populations + p], spike_ptr[b, k * n_populations + p + 1]
+                        own, quiet, due = b * n_neurons, (b - begin) * n_neurons, (b * n_rows + k - k0) * n_neurons
+                        level = (b * traces[0].shape[1] + k - first) * n_neurons
+                        given, at = errors, (b * error.shape[1] + k - first) * n_neurons
+                        if wired:
+                            given, at = total, (b - begin) * stride - low
                         for n in range(low, high):
-                            put(a, n, adjoint_membrane(pick(a, n), pick(given, n)))
-                    for n in range(low, high):
-                        put(now, n, adjoint_input(pick(a, n), pick(constants, n)))
-                    if passed.size:
-                        out = passed[b, k - k0]
+                            c = pick(constants, n)
+                            put(before, n, adjoint_step(pick(a, own + n), c))
+                            d = derivative(excess(pick(levels, level + n), c), pick(silent, quiet + n), settings)
+                            put(a, own + n, by_excess(pick(before, n), d * pick(given, at + n), c))
+                        for j in range(start, stop):
+                            n, c = neurons[b, j], pick(constants, neurons[b, j])
+                            values = pick(memory, b * neurons.shape[1] + j)
+                            after = adjoint_spike(pick(a, own + n), pick(before, n), given[at + n], values, c)
+                            put(a, own + n, after)
+                        if signal.size:
+                            at = (b * dloss_dv.shape[1] + k - first) * n_neurons
+                            for n in range(low, high):
+                                put(a, own + n, adjoint_membrane(pick(a, own + n), pick(signal, at + n)))
                         for n in range(low, high):
-                            put(out, n, pick(now, n))
-                    if current.size:
-                        out = current[b, k - k0]
-                        for n in range(low, high):
-                            put(out, n, adjoint_current(pick(a, n), pick(constants, n)))
+                            put(rows, due + n, adjoint_input(pick(a, own + n), pick(constants, n)))
+                        if below.size:
+                            at = (b * passed.shape[1] + k - k0) * n_neurons
+                            for n in range(low, high):
+                                put(below, at + n, pick(rows, due + n))
+                        if h.size:
+                            at = (b * current.shape[1] + k - k0) * n_neurons
+                            for n in range(low, high):
+                                put(h, at + n, adjoint_current(pick(a, own + n), pick(constants, n)))
 
     return backward

@@ -72,16 +72,16 @@ def _rows_of(arrays, b):
     return lambda arrays, b: (arrays[0][b],) + rows_of(arrays[1:], b)
 
 
-def planes_of(arrays, b, k):
-    """Row (b, k) of each array of a tuple."""
-    return tuple(array[b, k] for array in arrays)
+def flat_of(arrays):
+    """Each contiguous array of a tuple as one of one dimension."""
+    return tuple(array.reshape(array.size) for array in arrays)
 
 
-@overload(planes_of)
-def _planes_of(arrays, b, k):
+@overload(flat_of)
+def _flat_of(arrays):
     if len(arrays) == 0:
-        return lambda arrays, b, k: ()
-    return lambda arrays, b, k: (arrays[0][b, k],) + planes_of(arrays[1:], b, k)
+        return lambda arrays: ()
+    return lambda arrays: (arrays[0].reshape(arrays[0].size),) + flat_of(arrays[1:])
 
 
 def scratch_like(arrays):

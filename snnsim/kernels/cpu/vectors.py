@@ -206,3 +206,70 @@ def dot_table_rows(typing_context, sums, offset, line, n_columns, table, base, s
 
     arrays = types.none(sums, types.intp, line, types.intp, table, types.intp, types.intp, rows, types.intp, types.intp)
     return arrays, codegen
+
+
+TILE = 10
+"""Rows that a product takes together."""
+
+
+@intrinsic
+def add_tile_product(typing_context, out, out_stride, a, n_inner, b, start, stride, n_rows, n_columns):
+    """Add a product to a tile of at most TILE rows, each number in order.
+
+    ``out[m * out_stride + n] += sum_j a[m * n_inner + j] * b[start + j * stride + n]``. The arrays out and a have TILE
+    rows, of which those from n_rows on may be read and changed; n_columns is a multiple of sixteen.
+    """
+    _check("add_tile_product", (out, a, b))
+
+    def codegen(context, builder, signature, arguments):
+        out, out_stride, a, n_inner, b, start, stride, n_rows, n_columns = arguments
+        out, a, b = (_data(context, builder, signature.args[k], value) for k, value in ((0, out), (2, a), (4, b)))
+        form = _Form(context, builder, signature.args[0])
+        b = form.address(b, start)
+        # Heights of a block and how many of them: the least that holds the rows.
+        wide = form.registers == 32
+        heights = ((5, 1), (8, 1), (9, 1), (10, 1)) if wide else ((5, 1), (4, 2), (5, 2))
+
+        def block(height, first, column, vectors):
+            rows = [form.address(out, builder.mul(builder.add(first, _number(m)), out_stride)) for m in range(height)]
+            rows = [form.address(row, column) for row in rows]
+            given = [form.address(a, builder.mul(builder.add(first, _number(m)), n_inner)) for m in range(height)]
+            sums = [[form.variable(form.load(row, v * form.lanes)) for v in range(vectors)] for row in rows]
+            with cgutils.for_range(builder, n_inner, intp=_INDEX) as loop:
+                line = form.address(b, builder.add(builder.mul(loop.index, stride), column))
+                factors = [form.load(line, v * form.lanes) for v in range(vectors)]
+                for row, totals in zip(given, sums, strict=True):
+                    value = form.spread(builder.load(form.address(row, loop.index)))
+                    for factor, total in zip(factors, totals, strict=True):
+                        builder.store(form.add_product(value, factor, builder.load(total)), total)
+            for row, totals in zip(rows, sums, strict=True):
+                for v, total in enumerate(totals):
+                    form.store(builder.load(total), row, v * form.lanes)
+
+        def panels(height, blocks):
+            column = form.variable(_number(0))
+            for vectors in (2, 1):
+                width = _number(vectors * form.lanes)
+                passes = builder.sdiv(builder.sub(n_columns, builder.load(column)), width)
+                with cgutils.for_range(builder, passes, intp=_INDEX):
+                    at = builder.load(column)
+                    for first in range(0, height * blocks, height):
+                        block(height, _number(first), at, vectors)
+                    builder.store(builder.add(at, width), column)
+
+        def choose(forms):
+            (height, blocks), *larger = forms
+            if not larger:
+                panels(height, blocks)
+                return
+            fits = builder.icmp_signed("<=", n_rows, _number(height * blocks))
+            with builder.if_else(fits) as (then, otherwise):
+                with then:
+                    panels(height, blocks)
+                with otherwise:
+                    choose(larger)
+
+        choose(heights)
+        return context.get_dummy_value()
+
+    return types.none(out, types.intp, a, types.intp, b, *[types.intp] * 4), codegen
