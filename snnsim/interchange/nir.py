@@ -24,9 +24,9 @@ from itertools import pairwise
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.files.atomic import replacing
 from snnsim.network import Network
 from snnsim.parameters import LIFParameters, scheme_coefficients
-from snnsim.recording.runs import replacing
 
 DIALECTS = ("nir", "norse", "snntorch")
 CONVENTIONS = ("dirac", "per-step", "jump")

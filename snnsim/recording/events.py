@@ -6,7 +6,8 @@ import h5py
 import numpy as np
 
 from snnsim.errors import InputError
-from snnsim.recording.runs import new_hdf5, open_hdf5, reading
+from snnsim.files.hdf5 import open_hdf5, reading
+from snnsim.recording.runs import new_hdf5
 
 # Sources: Cramer et al. 2020, doi 10.1109/TNNLS.2020.3044364 (layout of shd_train.h5); SONATA developer guide.
 

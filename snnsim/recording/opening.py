@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from snnsim.errors import InputError
+from snnsim.files.hdf5 import open_hdf5
 from snnsim.recording import layout
-from snnsim.recording.runs import open_hdf5
 
 CACHE_BYTES = 16 * 2**20
 """HDF5's cache of each dataset: some chunks, so that trials read one by one read no chunk twice."""

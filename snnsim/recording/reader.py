@@ -8,10 +8,10 @@ import h5py
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.files.hdf5 import reading
 from snnsim.recorded import LayerRecording, Recording
 from snnsim.recording import layout
 from snnsim.recording.opening import open_file, open_index, recording_directory
-from snnsim.recording.runs import reading
 from snnsim.recording.superblock import marked
 from snnsim.spikes import Spikes
 

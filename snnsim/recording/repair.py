@@ -4,9 +4,10 @@ import os
 import socket
 
 from snnsim.errors import InputError
+from snnsim.files.atomic import writing
+from snnsim.files.hdf5 import open_hdf5
 from snnsim.recording import layout
 from snnsim.recording.opening import open_index, recording_directory
-from snnsim.recording.runs import open_hdf5, writing
 from snnsim.recording.superblock import clear_mark, cut_short, marked
 
 

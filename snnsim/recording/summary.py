@@ -8,11 +8,12 @@ import h5py
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.files.hdf5 import open_hdf5, reading
 from snnsim.recording import layout
 from snnsim.recording.events import layout_of
 from snnsim.recording.metrics import METRICS, read_metrics
 from snnsim.recording.reader import open_traces
-from snnsim.recording.runs import open_hdf5, reading, tree_entries, tree_kind
+from snnsim.recording.runs import tree_entries, tree_kind
 
 CONFIG = "config.toml"
 

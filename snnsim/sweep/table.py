@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from snnsim.files.atomic import write_atomic
 from snnsim.recording.provenance import provenance
-from snnsim.recording.runs import load_tree, save_tree, write_atomic
+from snnsim.recording.runs import load_tree, save_tree
 from snnsim.sweep.grid import format_value, point_name
 
 FILE, KIND = "sweep.h5", "sweep"

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from snnsim import config as configuration
 from snnsim.errors import InputError
+from snnsim.files.atomic import leftovers, write_atomic
 from snnsim.models import load_model, save_model
 from snnsim.processes import Group
 from snnsim.recording.provenance import provenance
-from snnsim.recording.runs import load_tree, save_tree, write_atomic
+from snnsim.recording.runs import load_tree, save_tree
 from snnsim.training.evaluation import evaluate, spikes_per_neuron
 from snnsim.training.session import Session
 from snnsim.training.target import session_class
@@ -209,7 +210,7 @@ def _saved(directory, path):
 def _remove_parts(directory):
     """Remove what a write that was killed left behind."""
     for name in FILES:
-        for part in directory.glob(f".{Path(name).stem}.*.tmp{Path(name).suffix}"):
+        for part in leftovers(directory / name):
             part.unlink()
 
 
