@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import tomllib
 
@@ -9,6 +10,8 @@ from snnsim.errors import InputError
 
 LONGEST = 64 * 2**20
 """Bytes of the longest text that is read."""
+MOST_DOTS = 64
+"""Parts of the longest dotted key of TOML: the time of Python's parser grows with more than their square."""
 
 
 def check_ordinary(path):
@@ -59,6 +62,8 @@ def read_text(path, longest=LONGEST):
 
 def parse_toml(text, origin):
     """Nested dictionaries of TOML text; ``origin`` begins the message of the InputError when it is malformed."""
+    if any(part.count(".") > MOST_DOTS for part in re.split(r"[=,\[\]{}\n]", text)):
+        raise InputError(f"{origin}: not valid TOML: a key or value with more than {MOST_DOTS} dots")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -1,14 +1,15 @@
 """What is in a file or directory of snnsim, as a dictionary that JSON takes, without scanning anything large."""
 
 import math
-import tomllib
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from snnsim.config import LONGEST, parse
 from snnsim.errors import InputError
 from snnsim.files.hdf5 import open_hdf5, reading
+from snnsim.files.text import read_text
 from snnsim.recording import layout
 from snnsim.recording.events import layout_of
 from snnsim.recording.metrics import METRICS, read_metrics
@@ -126,12 +127,7 @@ def _traces(path):
 
 
 def _run(path):
-    with open(path / CONFIG, "rb") as file:
-        try:
-            config = tomllib.load(file)
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(f"{path / CONFIG}: not TOML: {error}") from error
-    summary = {"kind": "run", "config": config}
+    summary = {"kind": "run", "config": parse(read_text(path / CONFIG, LONGEST), path / CONFIG)}
     if (path / METRICS).exists():
         records = read_metrics(path)
         ends = {"first": records[0], "last": records[-1]} if records else {"first": {}, "last": {}}
