@@ -6,6 +6,7 @@ import numpy as np
 
 from snnsim import config as configuration
 from snnsim.errors import InputError
+from snnsim.files.hdf5 import reading
 from snnsim.network import Network
 from snnsim.parameters import LIFParameters
 from snnsim.recording.provenance import provenance
@@ -25,8 +26,13 @@ def network_of(tree, path):
     """Network of a tree that :func:`network_tree` made; ``path`` begins the message when it is not one."""
     if not {"weights", "parameters", "readout"} <= tree.keys():
         raise InputError(f"{path}: holds no network (weights, parameters, readout)")
-    weights = [np.ascontiguousarray(w) for w in tree["weights"]]
-    return Network(weights, [LIFParameters(**p) for p in tree["parameters"]], tree["readout"])
+    with reading(path):
+        weights = [np.ascontiguousarray(w) for w in tree["weights"]]
+        parameters = [LIFParameters(**p) for p in tree["parameters"]]
+    try:
+        return Network(weights, parameters, tree["readout"])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def save_model(path, network, config=None, **notes):
@@ -63,4 +69,6 @@ def load_model(path):
     tree = load_tree(path, "model")
     network = network_of(tree, path)
     text = tree.get("config", "")
+    if not isinstance(text, str):
+        raise InputError(f"{path}: its config must be text")
     return network, configuration.from_tree(configuration.parse(text, path), path) if text else None
