@@ -209,21 +209,23 @@ class _Walk:
 
     def _read(self, dataset, place):
         """Read values of variable length, which lie all over the file and whose lengths HDF5 believes."""
-        length = dataset.shape[0] if dataset.ndim else 1
-        step = max(1, 1024 * length // dataset.size)
-        for first in range(0, length, step):
-            values = self._try(lambda first=first: dataset[first : first + step] if dataset.ndim else dataset[()])
+        length, first, step = dataset.shape[0] if dataset.ndim else 1, 0, 1
+        while first < length:
+            before = self._unpacked
+            values = self._try(lambda rows=slice(first, first + step): dataset[rows] if dataset.ndim else dataset[()])
             for value in np.ravel(np.asarray(values, object)):
                 self._unpacked += getattr(value, "nbytes", None) or (len(value) if hasattr(value, "__len__") else 0)
             self._claim(self._unpacked, SMALL + 4 * self._size, f"{place}: values of variable length")
+            first += step
+            step = min(2 * step, 4096) if self._unpacked - before < 2**20 else max(1, step // 2)
 
     def _try(self, read):
         """Read something, to see whether HDF5 survives it; whoever needs it will be told by HDF5 what is wrong."""
         try:
             return read()
-        except MemoryError:
-            raise Unsafe("claims more memory than a file of its size can fill") from None
-        except Exception:
+        except Exception as error:
+            if isinstance(error, MemoryError) or "allocat" in str(error):
+                raise Unsafe("claims more memory than a file of its size can fill") from None
             return ()
 
     def _claim(self, claimed, allowed, what):

@@ -7,6 +7,7 @@ import numpy as np
 
 from snnsim.errors import InputError
 from snnsim.files.hdf5 import attribute, dataset_of, group_of, number, open_hdf5, reading, text
+from snnsim.files.vetting import Unsafe
 from snnsim.recording import layout
 
 CACHE_BYTES = 16 * 2**20
@@ -79,7 +80,9 @@ def open_file(path):
             raise
     try:
         return open_hdf5(path, swmr=True, rdcc_nbytes=CACHE_BYTES)
-    except InputError:
+    except InputError as error:
+        if isinstance(error.__cause__, Unsafe):
+            raise
         raise InputError(f"{path}: its run has not committed a trial yet, or was killed before it did") from None
 
 
