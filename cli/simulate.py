@@ -36,6 +36,10 @@ def simulate(
     trial_length: Annotated[
         float | None, typer.Option(metavar="MS", help="Cut a SONATA file given as --spikes into trials of this length.")
     ] = None,
+    time_unit: Annotated[
+        str | None,
+        typer.Option(metavar="s|ms|us|ns|MS", help="Unit of the times of a file given as --spikes; as the file says."),
+    ] = None,
     engine: o.Engine = None,
     dt: o.Dt = None,
     steps: o.Steps = None,
@@ -63,8 +67,8 @@ def simulate(
     use_threads(threads)
     if split not in ("test", "validation", "train"):
         raise InputError(f"--split {split}: must be one of test, validation, train")
-    if spikes is None and (population or trial_length):
-        raise InputError("--population, --trial-length: belong to --spikes")
+    if spikes is None and (population or trial_length or time_unit):
+        raise InputError("--population, --trial-length, --time-unit: belong to --spikes")
     flags = {
         "engine": engine,
         "dt": dt,
@@ -85,7 +89,7 @@ def simulate(
     if spikes is None:
         trials = _Samples(source, settings, flags, split, chosen)
     else:
-        trials = _Trains(source, settings, flags, spikes, population, trial_length, chosen)
+        trials = _Trains(source, settings, flags, spikes, population, trial_length, time_unit, chosen)
     simulator = trials.simulator(
         record=names(record),
         record_layers=names(record_layers),
@@ -161,7 +165,7 @@ class _Samples:
 class _Trains:
     """Spike trains of a file."""
 
-    def __init__(self, source, settings, flags, path, population, trial_length, chosen):
+    def __init__(self, source, settings, flags, path, population, trial_length, time_unit, chosen):
         import numpy as np
 
         from snnsim.errors import InputError
@@ -172,7 +176,12 @@ class _Trains:
         if stated not in (None, n_inputs):
             raise InputError(f"{path}: has {stated} channels, but the network has {n_inputs} inputs")
         self.spikes, self.labels = read_spikes(
-            path, n_neurons=n_inputs, samples=chosen, population=population, trial_length=trial_length
+            path,
+            n_neurons=n_inputs,
+            samples=chosen,
+            population=population,
+            trial_length=trial_length,
+            time_unit=time_unit,
         )
         if len(self.labels) == 0:
             raise InputError(f"{path}: has no samples, or --record-trials names none of them")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from snnsim import blueprint, notation
 from snnsim.errors import InputError
+from snnsim.files.text import parse_toml, read_text
 from snnsim.parameters import LIFParameters
 
 
@@ -273,6 +274,9 @@ BELOW_ONE = (
     "training.ema_decay",
 )
 
+LONGEST = 2**20
+"""Bytes of the longest configuration that is read."""
+
 
 def shipped():
     """Names of the training configurations that come with the package."""
@@ -315,7 +319,7 @@ def load(source=None, settings=()):
             raise InputError(f"--set {setting}: must read table.key=value, such as simulation.dt=0.05")
         values = tree.setdefault(table, {})
         if isinstance(values, dict):  # else from_tree says that it must be a table
-            values[name] = _value(value.strip())
+            values[name] = _value(value.strip(), f"--set {key.strip()}")
     return from_tree(tree, origin)
 
 
@@ -333,7 +337,7 @@ def parse_value(key, text, origin):
         For a value of another type; ``origin`` begins the message.
     """
     table, _, name = key.partition(".")
-    return _convert(_value(text), typing.get_type_hints(TABLES[table])[name], f"{origin}: {key}")
+    return _convert(_value(text, origin), typing.get_type_hints(TABLES[table])[name], f"{origin}: {key}")
 
 
 def layers_of(text, origin):
@@ -500,25 +504,25 @@ def _text(source):
     if path.suffix != ".toml" and str(source) in shipped():
         return (resources.files("snnsim.configs") / f"{source}.toml").read_text()
     try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise InputError(f"{source}: {reason}; a TOML file, or one of {', '.join(shipped())}") from error
+        return read_text(path, LONGEST)
+    except InputError as error:
+        raise InputError(f"{error}; must be a TOML file, or one of {', '.join(shipped())}") from error
 
 
 def parse(text, origin):
     """Read TOML text to nested dictionaries; ``origin`` begins the message when it is malformed."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{origin}: not valid TOML: {error}") from error
+    if len(text) > LONGEST:
+        raise InputError(f"{origin}: {len(text)} letters: too long for a configuration, must be at most {LONGEST}")
+    return parse_toml(text, origin)
 
 
-def _value(text):
+def _value(text, origin):
     try:
-        return tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
-        return text
+        return parse_toml(f"x = {text}", origin)["x"]
+    except InputError as error:
+        if isinstance(error.__cause__, tomllib.TOMLDecodeError):
+            return text  # a bare word
+        raise
 
 
 def nearest(name, known):

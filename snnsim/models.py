@@ -7,6 +7,7 @@ import numpy as np
 from snnsim import config as configuration
 from snnsim.connections import SHAPES, Pool
 from snnsim.errors import InputError, check_names
+from snnsim.files.hdf5 import reading
 from snnsim.network import Network
 from snnsim.parameters import LI, LIFParameters
 from snnsim.recording.provenance import provenance
@@ -30,17 +31,16 @@ def network_of(tree, path):
 
     Files of version 0.1 hold ``weights`` and ``parameters`` of layers one after another.
     """
-    try:
-        if {"weights", "parameters", "readout"} <= tree.keys():
-            weights = [np.ascontiguousarray(w) for w in tree["weights"]]
-            return Network.chain(weights, [LIFParameters(**p) for p in tree["parameters"]], tree["readout"])
-        if not {"populations", "connections", "tensors"} <= tree.keys():
-            raise InputError("holds no network (populations, connections, tensors)")
-        return _of_graph(tree)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
-        raise InputError(f"{path}: holds no network that can be read: {error}") from error
+    with reading(path):
+        try:
+            if {"weights", "parameters", "readout"} <= tree.keys():
+                weights = [np.ascontiguousarray(w) for w in tree["weights"]]
+                return Network.chain(weights, [LIFParameters(**p) for p in tree["parameters"]], tree["readout"])
+            if not {"populations", "connections", "tensors"} <= tree.keys():
+                raise InputError("holds no network (populations, connections, tensors)")
+            return _of_graph(tree)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
 
 
 def _population_tree(p):
@@ -120,4 +120,6 @@ def load_model(path):
     tree = load_tree(path, "model")
     network = network_of(tree, path)
     text = tree.get("config", "")
+    if not isinstance(text, str):
+        raise InputError(f"{path}: its config must be text")
     return network, configuration.from_tree(configuration.parse(text, path), path) if text else None

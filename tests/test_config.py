@@ -111,8 +111,8 @@ def test_settings_for_a_malformed_table_are_refused(toml):
 
 
 def test_missing_and_unreadable_files(tmp_path):
-    assert refusal(source=tmp_path / "none.toml").startswith(f"{tmp_path}/none.toml: No such file or directory")
-    assert "Is a directory" in refusal(source=tmp_path)
+    assert refusal(source=tmp_path / "none.toml").startswith(f"{tmp_path}/none.toml: no such file")
+    assert "a directory, not a file" in refusal(source=tmp_path)
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     assert "not a text file" in refusal(source=tmp_path / "binary.toml")
 

@@ -15,10 +15,13 @@ from pathlib import Path
 
 from snnsim import config as configuration
 from snnsim.errors import InputError
+from snnsim.files.atomic import leftovers, write_atomic
+from snnsim.files.hdf5 import reading
+from snnsim.files.text import parse_json
 from snnsim.models import load_model, save_model
 from snnsim.processes import Group
 from snnsim.recording.provenance import provenance
-from snnsim.recording.runs import load_tree, save_tree, write_atomic
+from snnsim.recording.runs import load_tree, save_tree
 from snnsim.training.evaluation import evaluate, spikes_per_neuron
 from snnsim.training.session import Session
 from snnsim.training.target import session_class
@@ -150,10 +153,10 @@ def resume(directory, listener=None, epochs=None, target="cpu", group=None):
     if epochs is not None:
         config = configuration.load(config, [f"training.epochs={epochs}"])
     session = _session(config, target, group, None)
-    session.load_state(tree["session"], path)
-    run = Run(
-        directory, session, json.loads(tree["history"]), tree["best_accuracy"], tree["best_epoch"], tree["seconds"]
-    )
+    with reading(path):
+        session.load_state(tree["session"], path)
+    history = parse_json(tree["history"], f"{path}: history")
+    run = Run(directory, session, history, tree["best_accuracy"], tree["best_epoch"], tree["seconds"])
     if epochs is not None:
         run.write("config.toml", configuration.to_toml(config))
     group.first(_remove_parts, directory)
@@ -201,6 +204,9 @@ def _saved(directory, path):
     if not path.exists():
         raise InputError(f"{directory}: no checkpoint.h5 to resume from")
     tree = load_tree(path, "checkpoint")
+    missing = {"session", "history", "best_accuracy", "best_epoch", "seconds", "config"} - tree.keys()
+    if missing or not isinstance(tree["config"], str):
+        raise InputError(f"{path}: lacks {', '.join(sorted(missing)) or 'its configuration'}")
     config = configuration.load(directory / "config.toml")
     _same_run(configuration.from_tree(configuration.parse(tree["config"], path), path), config, path)
     return tree, config
@@ -209,7 +215,7 @@ def _saved(directory, path):
 def _remove_parts(directory):
     """Remove what a write that was killed left behind."""
     for name in FILES:
-        for part in directory.glob(f".{Path(name).stem}.*.tmp{Path(name).suffix}"):
+        for part in leftovers(directory / name):
             part.unlink()
 
 
