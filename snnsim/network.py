@@ -88,8 +88,10 @@ class Network:
         return layer < len(self.weights) - 1 or self.readout == "spiking"
 
     def astype(self, dtype):
-        """Copy the network with weights of another dtype."""
-        return Network(tuple(np.ascontiguousarray(w, dtype) for w in self.weights), self.parameters, self.readout)
+        """Copy the network with weights of another dtype; raises InputError if one of them exceeds it."""
+        with np.errstate(over="ignore"):  # what exceeds it is infinite, and refused
+            weights = tuple(np.array(w, dtype) for w in self.weights)
+        return Network(weights, self.parameters, self.readout)
 
 
 def _floats(weights):

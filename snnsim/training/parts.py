@@ -42,12 +42,6 @@ def loss_of(config, n_classes, engine):
 
 def with_network(config, network):
     """Change the ``[network]`` table of a configuration to describe the given network."""
-    columns = {
-        name: tuple(getattr(p, name) for p in network.parameters)
-        for name in LIFParameters.__dataclass_fields__
-        if name != "reset"
-    }
-    table = replace(
-        config.network, layers=network.layers, readout=network.readout, reset=network.parameters[0].reset, **columns
-    )
+    columns = {name: tuple(getattr(p, name) for p in network.parameters) for name in LIFParameters.__dataclass_fields__}
+    table = replace(config.network, layers=network.layers, readout=network.readout, **columns)
     return replace(config, network=table)
