@@ -18,7 +18,7 @@ from snnsim.parameters import LIFParameters
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """``[network]``: layers, neurons, initial weights. Neuron parameters are one number, or a list with one a layer."""
+    """``[network]``: layers, neurons, initial weights. Neuron parameters are one value, or a list with one a layer."""
 
     layers: tuple[int, ...] | str = (784, 400, 10)  # sizes, or a notation such as "28x28-15c5-p2-300r-10"
     input: str = "spikes"  # spikes | current: what the encoder's intensities become
@@ -32,7 +32,7 @@ class NetworkConfig:
     v_threshold: float | tuple[float, ...] = 1.0
     v_reset: float | tuple[float, ...] = 0.0
     v_leak: float | tuple[float, ...] = 0.0
-    reset: str = "hard"  # hard | subtract | none
+    reset: str | tuple[str, ...] = "hard"  # hard | subtract | none
     init: str = "kaiming"  # kaiming | uniform
     init_scale: float = 1.0
     init_mean: float = 0.0  # added to every weight, in units of the initial standard deviation
@@ -408,11 +408,12 @@ def check(config, origin="configuration"):
         return tree[table][name]
 
     for key, allowed in CHOICES.items():
-        if value(key) not in allowed:
-            raise InputError(
-                f"{origin}: {key} = {value(key)!r}: must be one of {', '.join(allowed)}"
-                f"{nearest(str(value(key)), allowed)}"
-            )
+        found = value(key)
+        for one in found if isinstance(found, list) else [found]:
+            if one not in allowed:
+                raise InputError(
+                    f"{origin}: {key} = {found!r}: must be one of {', '.join(allowed)}{nearest(str(one), allowed)}"
+                )
     for key in POSITIVE:
         if not 0 < value(key) < float("inf"):
             raise InputError(f"{origin}: {key} = {value(key)}: must be a positive number")
@@ -461,8 +462,10 @@ def check(config, origin="configuration"):
         )
     if engine != "clock" and config.training.dropout:
         raise InputError(f"{origin}: training.dropout = {config.training.dropout}: engine {engine} has none")
-    if engine != "clock" and config.network.reset == "none":
-        raise InputError(f"{origin}: network.reset = 'none': engine {engine} allows hard and subtract")
+    if engine != "clock":
+        for layer in neurons(config):
+            if layer.reset == "none":
+                raise InputError(f"{origin}: network.reset = 'none': engine {engine} allows hard and subtract")
     if bool(config.population) != bool(config.connection):
         raise InputError(f"{origin}: [[population]] and [[connection]]: a network of its own needs both")
 
@@ -486,17 +489,14 @@ def neurons(config):
     layers = config.network.layers
     n_layers = len(notation.parse(layers) if isinstance(layers, str) else layers) - 1
     columns = {}
-    for name in ("tau_mem", "tau_syn", "r", "v_threshold", "v_reset", "v_leak"):
+    for name in LIFParameters.__dataclass_fields__:
         value = getattr(config.network, name)
         if isinstance(value, tuple) and len(value) != n_layers:
             raise InputError(
-                f"network.{name} = {list(value)}: must be one number, or one for each of the {n_layers} layers"
+                f"network.{name} = {list(value)}: must be one value, or one for each of the {n_layers} layers"
             )
         columns[name] = value if isinstance(value, tuple) else (value,) * n_layers
-    return tuple(
-        LIFParameters(**{k: float(v[layer]) for k, v in columns.items()}, reset=config.network.reset)
-        for layer in range(n_layers)
-    )
+    return tuple(LIFParameters(**{k: v[layer] for k, v in columns.items()}) for layer in range(n_layers))
 
 
 def _text(source):
@@ -575,7 +575,10 @@ def _convert(value, wanted, name):
 def _describe(wanted):
     kinds = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
     kinds = [k for k in kinds if k is not types.NoneType]
-    return " or ".join("a list of numbers" if typing.get_origin(k) is tuple else _NAMES[k] for k in kinds)
+    return " or ".join(
+        f"a list of {_NAMES[typing.get_args(k)[0]].split(' ')[-1]}s" if typing.get_origin(k) is tuple else _NAMES[k]
+        for k in kinds
+    )
 
 
 def toml_value(value):

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from snnsim.arguments import array, one_for_each
 from snnsim.connections import Dense
 from snnsim.connections.maps import described, size_of
 from snnsim.errors import InputError, check_names
@@ -91,6 +92,11 @@ class Connection:
     def delayed(self):
         """Whether a spike can arrive later than it was sent."""
         return "delay" in self.learn or bool(np.any(np.asarray(self.delay) > 0))
+
+    def same_as(self, other):
+        """Whether another connection is the same in every field."""
+        mine, theirs = ((c.name, c.source, c.target, c.learn) for c in (self, other))
+        return mine == theirs and self.shape == other.shape and np.array_equal(self.delay, other.delay)
 
 
 class Network:
@@ -172,8 +178,9 @@ class Network:
         return network
 
     def _chain(self, weights, parameters, readout):
-        weights = tuple(weights)
-        parameters = (parameters,) * len(weights) if isinstance(parameters, LIFParameters | LI) else tuple(parameters)
+        weights = [array(f"weights[{layer}]", w, 2, "a matrix (N_in, N_out)") for layer, w in enumerate(weights)]
+        weights = _floats(weights)
+        parameters = one_for_each(parameters, LIFParameters | LI, len(weights))
         check_names("readout", readout, ("spiking", "leaky"))
         if not weights or len(weights) != len(parameters):
             raise InputError(
@@ -183,8 +190,6 @@ class Network:
         for layer, (w, p) in enumerate(zip(weights, parameters, strict=True)):
             if not isinstance(p, LIFParameters | LI):
                 raise InputError(f"network: parameters[{layer}] = {p!r}: must be LIFParameters")
-            if getattr(w, "ndim", 0) != 2 or w.dtype != weights[0].dtype or w.dtype not in FLOATS:
-                raise InputError(f"network: weights[{layer}]: must be a 2-d array, all layers float32 or all float64")
             if layer and w.shape[0] != weights[layer - 1].shape[1]:
                 raise InputError(
                     f"network: weights[{layer}] has {w.shape[0]} inputs, but layer {layer - 1} has "
@@ -315,13 +320,16 @@ class Network:
         wanted = self.tensor_shapes().get(name)
         if wanted is None:
             raise InputError(f"tensor {name!r}: must be one of {', '.join(self.tensor_shapes())}")
-        value = np.asarray(value)
+        value = array(name, value, len(wanted), f"numbers of shape {described(wanted) or '()'}")
         if value.dtype not in FLOATS:
             value = value.astype(np.float64)
+        if wanted == ():  # NumPy's contiguous arrays have a dimension
+            value = value.reshape(())
         if value.shape != wanted:
             raise InputError(f"{name}: shape {described(value.shape) or '()'}; must be {described(wanted) or '()'}")
         if not np.isfinite(value).all():
-            raise InputError(f"{name}: holds values that are not finite")
+            at = tuple(map(int, np.argwhere(~np.isfinite(value))[0]))
+            raise InputError(f"network: {name}[{', '.join(map(str, at))}] = {value[at]}: must be a finite number")
         self.tensors[name] = np.ascontiguousarray(value).reshape(wanted)
 
     def weight_shape(self, connection):
@@ -384,9 +392,28 @@ class Network:
         }
         return made
 
+    def __eq__(self, other):
+        """Whether every field of another network is the same, tensors bit by bit and of the same dtype."""
+        if not isinstance(other, Network):
+            return NotImplemented
+        mine, theirs = self.tensors, other.tensors
+        return (
+            self.populations_by_name == other.populations_by_name
+            and sorted(self.connections_by_name) == sorted(other.connections_by_name)
+            and all(c.same_as(other.connections_by_name[n]) for n, c in self.connections_by_name.items())
+            and sorted(mine) == sorted(theirs)
+            and all(w.dtype == theirs[n].dtype and np.array_equal(w, theirs[n]) for n, w in mine.items())
+        )
+
+    __hash__ = None
+
     def astype(self, dtype):
-        """Copy the network with tensors of another dtype."""
-        return self.with_tensors({name: np.ascontiguousarray(w, dtype) for name, w in self.tensors.items()})
+        """Copy the network with tensors of another dtype; raises InputError if one of them exceeds it."""
+        made = self.with_tensors({})
+        with np.errstate(over="ignore"):  # what exceeds it is infinite, and refused
+            for name, w in self.tensors.items():
+                made.set(name, np.array(w, dtype))
+        return made
 
     def check_complete(self):
         """Raise InputError if a tensor has no values yet."""
@@ -499,6 +526,16 @@ class Network:
 def layer_names(count):
     """Names of a chain of ``count`` layers behind an input: ``input``, ``hidden0``, ..., ``output``."""
     return ("input", *(f"hidden{k}" for k in range(count - 1)), "output")
+
+
+def _floats(weights):
+    """Weights in the one float dtype that they share; whole numbers and half precision take that of the others."""
+    kinds = {w.dtype for w in weights if w.dtype in FLOATS}
+    if len(kinds) > 1:
+        raise InputError("network: weights: all layers must be float32 or all float64")
+    half = any(w.dtype == np.float16 for w in weights)
+    dtype = kinds.pop() if kinds else np.dtype(np.float32 if half else np.float64)
+    return [w.astype(dtype, copy=False) for w in weights]
 
 
 def _shape(name, shape):

@@ -10,7 +10,7 @@ from snnsim.engines import make_engine
 from snnsim.errors import InputError
 from snnsim.initialisation import initial_tensors
 from snnsim.losses import Loss
-from snnsim.parameters import LIFParameters
+from snnsim.parameters import LI, LIFParameters
 
 
 def engine_of(config, network):
@@ -88,11 +88,7 @@ def with_network(config, network):
     """Change a configuration to describe the layers of the given network, if it is a chain."""
     if not network.is_chain:
         return config
-    columns = {
-        f.name: tuple(getattr(p, f.name, getattr(config.network, f.name)) for p in network.parameters)
-        for f in fields(LIFParameters)
-        if f.name != "reset"
-    }
-    reset = network.parameters[0].reset if hasattr(network.parameters[0], "reset") else config.network.reset
-    table = replace(config.network, layers=network.layers, readout=network.readout, reset=reset, **columns)
+    neurons = [p.spiking() if isinstance(p, LI) else p for p in network.parameters]
+    columns = {f.name: tuple(getattr(p, f.name) for p in neurons) for f in fields(LIFParameters)}
+    table = replace(config.network, layers=network.layers, readout=network.readout, **columns)
     return replace(config, network=table)
