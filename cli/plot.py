@@ -92,7 +92,9 @@ def rates(
 def weights(
     path: Annotated[str, typer.Argument(metavar="RUN", help="Run directory, or its model.h5.")],
     output: Output,
-    layer: Annotated[int, typer.Option(metavar="N", min=0, help="Layer; 0 is the first after the input.")] = 0,
+    layer: Annotated[
+        str, typer.Option(metavar="NAME", help="Connection, such as input->hidden0; or a number, in their order.")
+    ] = "0",
     neurons: Annotated[
         str | None, typer.Option(metavar="3,5,8", help="Neurons; those with the largest weights without it.")
     ] = None,
@@ -107,14 +109,24 @@ def weights(
     check_output(output, force)
     from snnsim.errors import InputError
     from snnsim.models import load_model
-    from snnsim.plotting import plot_weights
+    from snnsim.connections import Convolution
+    from snnsim.plotting import plot_kernels, plot_weights
+    from snnsim.plotting.weights import matrix_of
 
     from .runs import model_path
 
     network, _ = load_model(model_path(path))
-    if layer >= len(network.weights):
-        raise InputError(f"--layer {layer}: {path} has layers 0..{len(network.weights) - 1}")
-    figure = plot_weights(network.weights[layer], _numbers(neurons, "--neurons"), count, _shape(shape))
+    names = [c.name for c in network.connections]
+    if layer.isdecimal() and int(layer) < len(names):
+        layer = names[int(layer)]
+    if layer not in names:
+        raise InputError(f"--layer {layer}: {path} has {', '.join(names)}, or 0..{len(names) - 1}")
+    if isinstance(network.connections_by_name[layer].shape, Convolution):
+        figure = plot_kernels(network.tensors[layer], count)
+    else:
+        figure = plot_weights(
+            matrix_of(network, layer), _numbers(neurons, "--neurons"), count, _shape(shape)
+        )
     _save(figure, output, dpi)
 
 
@@ -170,13 +182,15 @@ def sweep(
 def _spiking_layers(directory):
     """Names of the spiking layers after the input, from the configuration of a run; None without one."""
     from snnsim import config
+    from snnsim.blueprint import network_of
 
     path = directory / "config.toml"
     if not path.exists():
         return None
     loaded = config.load(path)
-    hidden = [f"hidden{k}" for k in range(len(loaded.network.layers) - 2)]
-    return [*hidden, "output"] if config.readout(loaded) == "spiking" else hidden
+    network = network_of(loaded)
+    spiking = (network.populations_by_name[name] for name in network.populations)
+    return [p.name for p in spiking if p.spiking and not p.is_input]
 
 
 def check_output(output, force):

@@ -172,7 +172,7 @@ class _Trains:
         from snnsim.interchange.shd import read_spikes, stated_neurons
 
         self.config, self.network = _network(source, settings, flags)
-        n_inputs, stated = self.network.layers[0], stated_neurons(path, population)
+        n_inputs, stated = self.network.inputs[0].size, stated_neurons(path, population)
         if stated not in (None, n_inputs):
             raise InputError(f"{path}: has {stated} channels, but the network has {n_inputs} inputs")
         self.spikes, self.labels = read_spikes(
@@ -207,7 +207,7 @@ class _Trains:
 
         simulator = _simulator(self.config, self.network, self.n_steps, options)
         config = replace(self.config, simulation=replace(self.config.simulation, n_steps=self.n_steps))
-        self.loss = loss_of(config, self.network.layers[-1], simulator.engine)
+        self.loss = loss_of(config, self.network.output.size, simulator.engine)
         return simulator
 
     def predict(self, output, labels):
@@ -309,7 +309,7 @@ def _neurons(texts, network):
     from .selection import parse_selection
 
     chosen = {}
-    sizes = dict(zip(network.populations, network.layers, strict=True))
+    sizes = network.sizes
     for text in texts or ():
         name, sign, numbers = text.rpartition("=")
         for layer in [name] if sign else [n for n in sizes if n != "input"]:

@@ -118,6 +118,11 @@ class LI:
 LIF = LIFParameters
 
 
+def neuron_from(fields):
+    """Neuron parameters from a dictionary of them: without a threshold, a readout."""
+    return LIFParameters(**fields) if "v_threshold" in fields else LI(**fields)
+
+
 def scheme_coefficients(parameters, dt, scheme="backward_euler", impulse="unit-area"):
     """Coefficients ``(a_ii, b_i, a_vv, a_vi, b_v)`` of a scheme as Python floats.
 

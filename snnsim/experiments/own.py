@@ -16,7 +16,7 @@ from snnsim.engines.outputs import spikes_of_slab
 from snnsim.errors import InputError
 from snnsim.experiments.base import tree
 from snnsim.experiments.learning import first_gradients
-from snnsim.parameters import SCHEMES, LIFParameters, scheme_coefficients
+from snnsim.parameters import SCHEMES, neuron_from, scheme_coefficients
 
 
 def trace_layer(traces, layer):
@@ -70,7 +70,7 @@ def spectrum_of_traces(traces, layer=None, trials=None, n_segment=256):
     error = np.sqrt(np.maximum(square / n - mean**2, 0) / (n - 1)) if n > 1 else np.full(mean.size, np.nan)
     inside = slice(1, -1)  # a one-sided density is not doubled at its ends
     frequency = found.frequency[inside]
-    parameters = LIFParameters(**traces.populations[layer].parameters)
+    parameters = neuron_from(traces.populations[layer].parameters)
     shapes = {"continuous": np.abs(continuous_response(2 * np.pi * frequency, parameters)) ** 2}
     scheme, step = traces.info["scheme"], traces.info["dt"]
     if traces.info["engine"] == "clock":

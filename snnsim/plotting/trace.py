@@ -5,7 +5,7 @@ from matplotlib.transforms import offset_copy
 
 from snnsim.dynamics.lif import reset_membrane
 from snnsim.errors import InputError
-from snnsim.parameters import LIFParameters
+from snnsim.parameters import neuron_from
 from snnsim.plotting.style import (
     BLACK,
     CYCLE,
@@ -126,7 +126,7 @@ def _membrane(axis, traces, layer, trial, neuron, window, look, k):
     spikes = np.empty(0)
     if "spikes" in traces.info["record"] and population.spiking:
         spikes = traces.spikes(layer, [int(trial)], neurons=[neuron], window=window).times
-    parameters = LIFParameters(**population.parameters)
+    parameters = neuron_from(population.parameters)
     times, v = _from_rest(times, v, parameters.v_leak, window)
     shown_times, shown, tops = _with_resets(times, v, spikes, parameters)
     axis.plot(shown_times * factor, shown, **look)

@@ -59,6 +59,57 @@ def plot_weights(weights, neurons=None, count=40, shape=None):
     return figure
 
 
+def plot_kernels(weights, count=40):
+    """Draw the kernels of a convolution: a row an output channel, a column an input channel.
+
+    Parameters
+    ----------
+    weights : ndarray, (C_in, height, width, C_out)
+    count : int
+        At most so many output channels, the first ones.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    weights = np.asarray(weights, np.float64)
+    c_in, height, width, c_out = weights.shape
+    shown_in, shown_out = min(c_in, 12), min(c_out, count)
+    limit = float(np.quantile(np.abs(weights), 0.995)) or 1.0
+    # One input channel: the output channels are laid out as a page.
+    columns = min(shown_out, 10) if shown_in == 1 else shown_in
+    rows = -(-shown_out // columns) if shown_in == 1 else shown_out
+    cell = min((PAGE - 1.1) / max(columns, 4), 0.7)
+    figure, axes = new_figure(1.1 + cell * max(columns, 4), 0.5 + rows * (cell * height / width + 0.1), rows, columns)
+    for k, axis in enumerate(axes.flat):
+        source, target = (0, k) if shown_in == 1 else (k % columns, k // columns)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.grid(False)
+        axis.set_visible(target < shown_out)
+        if target < shown_out:
+            image = axis.imshow(
+                weights[source, :, :, target], interpolation="nearest", cmap=DIVERGING, vmin=-limit, vmax=limit
+            )
+            axis.spines[:].set(visible=True, color="#999999", linewidth=0.5)
+    _bar(figure, image, axes)
+    several = f", from {shown_in} of {c_in} channels" if c_in > 1 else ""
+    figure.suptitle(f"{shown_out} of {c_out} kernels {height} x {width}{several}", fontsize=TITLE, x=0.01, ha="left")
+    return figure
+
+
+def matrix_of(network, name):
+    """Weights of a connection as a matrix (N_source, N_target), zero where there is no synapse."""
+    connection, w = network.connections_by_name[name], network.tensors[name]
+    if w.ndim == 2:
+        return w
+    source, target = (network.populations_by_name[end] for end in (connection.source, connection.target))
+    indptr, targets, places = connection.shape.synapses(source.shape, target.shape)
+    matrix = np.zeros((source.size, target.size))
+    np.add.at(matrix, (np.repeat(np.arange(source.size), np.diff(indptr)), targets), w.reshape(-1)[places])
+    return matrix
+
+
 def _title(figure, neurons, n_out):
     figure.suptitle(f"weights into {len(neurons)} of {n_out} neurons", fontsize=TITLE, x=0.01, ha="left")
 

@@ -5,25 +5,33 @@ import json
 import h5py
 import numpy as np
 
+from snnsim.connections.maps import as_map
 from snnsim.files.atomic import write_atomic
 
 NODES, CIRCUIT, SIMULATION = "nodes.h5", "circuit_config.json", "simulation_config.json"
 
 
-def write_circuit(directory, sizes):
+def write_circuit(directory, network):
     """Write ``nodes.h5`` and ``circuit_config.json``.
 
     Parameters
     ----------
     directory : Path
-    sizes : dict of str to int
-        Neurons of each population.
+    network : Network
+        Neurons of a map get the columns ``x``, ``y`` and ``channel``.
     """
+    sizes = network.sizes
     with h5py.File("nodes", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
         for name, size in sizes.items():
             group = file.create_group(f"nodes/{name}")
             group["node_type_id"] = np.full(size, -1, np.int64)
             group["0/model_type"] = np.full(size, "point_neuron", h5py.string_dtype())
+            place = as_map(network.populations_by_name[name].shape)
+            if place is not None:
+                channels, height, width = place
+                y, x, channel = np.unravel_index(np.arange(size), (height, width, channels))
+                for column, values in (("x", x), ("y", y), ("channel", channel)):
+                    group[f"0/{column}"] = values.astype(np.int32)
         file.flush()
         image = file.id.get_file_image()
     write_atomic(directory / NODES, lambda out: out.write(image), sync=False)

@@ -110,7 +110,7 @@ class TraceWriter:
         check_positive("time_unit_ms", self.factor)
         if not (isinstance(record_every, int | np.integer) and record_every >= 1):
             raise InputError(f"record_every = {record_every!r}: must be a whole number, at least 1")
-        sizes = dict(zip(network.populations, network.layers, strict=True))
+        sizes = network.sizes
         selection = checked_neurons(neurons, sizes)
         self._reports = [name for name in self.record if name != "spikes"]
         if sample_step is None:
@@ -158,7 +158,7 @@ class TraceWriter:
                 self._create(network, selection, exact, attributes, np.dtype(report_dtype))
                 units = {"v": voltage_unit, "i_syn": current_unit}
                 self._simulation = {name: units[name] for name in self._reports}, self._step * self.factor
-                write_circuit(self.directory, sizes)
+                write_circuit(self.directory, network)
                 write_simulation(self.directory, *self._simulation, stop_ms=0.0)
                 for file in self._files.values():
                     file.flush()
@@ -260,8 +260,8 @@ class TraceWriter:
         self._files[layout.INDEX] = self._index.file
         self._counts = {name: np.zeros(wanted.size, np.int64) for name, wanted in self._index.wanted.items()}
         self._columns = self._index.columns
-        sizes = dict(zip(network.populations, network.layers, strict=True))
-        elements = {k: selection.get(k, np.arange(sizes[k])) for k in self.layers if k != "input"}
+        sizes, inputs = network.sizes, {p.name for p in network.inputs}
+        elements = {k: selection.get(k, np.arange(sizes[k])) for k in self.layers if k not in inputs}
         self._sampling = Sampling(self.duration, self._step, self._frames, elements)
         self._frame_columns, self._clocks = {}, []
         for variable in self._reports:
