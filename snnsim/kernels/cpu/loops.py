@@ -68,17 +68,17 @@ def _forward(neuron, keep, wired):
             # What a spike changes has a place of its own until the spikes are known.
             now = scratch_like(last[:jumps]) + last[jumps:]
             changed, ready = last[:jumps], now[:jumps]
-            memory = rows_of(kept, b)
+            memory, inputs, listed, ends = rows_of(kept, b), x[b], neurons[b], spike_ptr[b]
             fired = np.empty(x.shape[2], np.int32)
             flags = np.empty(x.shape[2] + WORD, np.uint8)
             part = np.empty(x.shape[2], x.dtype)
-            stored = spike_ptr[b, k0 * n_populations]
+            stored = ends[k0 * n_populations]
             for k in range(k0, k1):
-                xk = x[b, k - k0]
+                xk = inputs[k - k0]
                 for p in range(n_populations):
                     low, high = bounds[p], bounds[p + 1]
                     if wired:
-                        pull(wiring, p, k, neurons[b], spike_ptr[b], part, xk)
+                        pull(wiring, p, k, listed, ends, part, xk)
                         if ring.size:
                             collect(ring[b], low, high, k, xk)
                     for n in range(low, high):
@@ -89,13 +89,13 @@ def _forward(neuron, keep, wired):
                     if stored + m <= cap:
                         for j in range(m):
                             n = fired[j]
-                            neurons[b, stored + j] = n
+                            put(listed, stored + j, n)
                             s, c = pick(now, n), pick(constants, n)
                             put(memory, stored + j, keep(pick(last, n), s, jump(s, c), c, settings))
                     if wired and ring.size:
                         push_population(wiring, p, fired, 0, m, k, k, ring[b])
                     stored += m
-                    spike_ptr[b, k * n_populations + p + 1] = stored
+                    ends[k * n_populations + p + 1] = stored
                     for n in range(low, high):
                         put(changed, n, pick(ready, n))
                     for j in range(m):
@@ -159,40 +159,40 @@ def _at_spikes(neuron, estimator, wired):
             states, memory, errors = rows_of(state, b), rows_of(kept, b), error[b]
             a, extra = states[:own], states[own:]
             line, sums = np.empty(adjoint.shape[2], adjoint.dtype), np.empty(adjoint.shape[2], adjoint.dtype)
-            rows = adjoint[b]
+            rows, listed, ends = adjoint[b], neurons[b], spike_ptr[b]
             for k in range(k1 - 1, k0 - 1, -1):
                 now, later = rows[k - k0], rows[k - k0 + 1]
                 for p in range(n_populations - 1, -1, -1):
                     low, high = bounds[p], bounds[p + 1]
-                    start, stop = spike_ptr[b, k * n_populations + p], spike_ptr[b, k * n_populations + p + 1]
+                    start, stop = ends[k * n_populations + p], ends[k * n_populations + p + 1]
                     for n in range(low, high):
                         put(a, n, adjoint_step(pick(a, n), pick(constants, n)))
                     if wired and start < stop:
                         for e in range(wiring.row_source.shape[0]):
                             if wiring.row_source[e] == p:
                                 there, due = wiring.row_target[e], k - k0 + wiring.row_delay[e]
-                                n_columns = bounds[there + 1] - bounds[there]
-                                for n in range(bounds[there], bounds[there + 1]):
-                                    value = arriving(pick(rows[due], n), pick(rows[due + 1], n), wiring.row_fraction[e])
-                                    put(line, n - bounds[there], value)
+                                to, n_columns = bounds[there], bounds[there + 1] - bounds[there]
+                                near, far, fraction = rows[due], rows[due + 1], wiring.row_fraction[e]
+                                for n in range(n_columns):
+                                    put(line, n, arriving(pick(near, to + n), pick(far, to + n), fraction))
                                 dot_table_rows(
                                     sums, -start, line, n_columns, wiring.table, wiring.row_start[e] - low * n_columns,
-                                    n_columns, neurons[b], start, stop,
+                                    n_columns, listed, start, stop,
                                 )  # fmt: skip
                                 for j in range(start, stop):
-                                    errors[j] += scaled(sums[j - start], pick(constants, neurons[b, j]).dt)
+                                    errors[j] += scaled(sums[j - start], pick(constants, listed[j]).dt)
                         for e in range(wiring.list_source.shape[0]):
                             if wiring.list_source[e] == p:
                                 for j in range(start, stop):
-                                    i = wiring.list_start[e] + neurons[b, j] - low
+                                    i = wiring.list_start[e] + listed[j] - low
                                     total = adjoint.dtype.type(0)
                                     for s in range(wiring.indptr[i], wiring.indptr[i + 1]):
                                         n, row = wiring.target[s], k - k0 + wiring.delay[s]
                                         value = arriving(rows[row, n], rows[row + 1, n], wiring.fraction[s])
                                         total += wiring.weight[s] * value
-                                    errors[j] += scaled(total, pick(constants, neurons[b, j]).dt)
+                                    errors[j] += scaled(total, pick(constants, listed[j]).dt)
                     for j in range(start, stop):
-                        n = neurons[b, j]
+                        n = listed[j]
                         before = pick(a, n)
                         put(a, n, adjoint_spike(before, before, errors[j], pick(memory, j), pick(constants, n)))
                     if dloss_dv.size:
