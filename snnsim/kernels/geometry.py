@@ -40,9 +40,9 @@ class Tables(NamedTuple):
     place : ndarray, (N_in, 3)
         Of each neuron the row, column and channel in the pooled map; -1 in all three for a neuron beyond the last whole
         window.
-    number, framed : ndarray, (N_in,)
-        Of each neuron its number in the pooled map, ``(y * width + x) * C + c``, and in that map with the padding as a
-        frame; -1 for none.
+    spot, number : ndarray, (N_in,)
+        Of each neuron its place in the pooled map, ``y * width + x``, and its number there, ``place * C + c``; -1 for
+        none.
     down : ndarray, (pooled height, 3)
         Of a row y the first kernel row a through which an output sees it, the number of those, and the output row Y
         of the first; the next has ``a + stride`` and ``Y - 1``.
@@ -54,8 +54,8 @@ class Tables(NamedTuple):
     """
 
     place: np.ndarray
+    spot: np.ndarray
     number: np.ndarray
-    framed: np.ndarray
     down: np.ndarray
     across: np.ndarray
     column: np.ndarray
@@ -195,11 +195,9 @@ class Geometry:
         y, x, c = np.unravel_index(np.arange(self.n_in), (self.height, self.width, self.channels))
         y, x = y // self.pool[0], x // self.pool[1]
         outside = (y >= s.pooled_height) | (x >= s.pooled_width)
-        framed_width = s.pooled_width + 2 * s.padding_x
-        place = np.stack([y, x, c], axis=1)
-        number = (y * s.pooled_width + x) * s.channels + c
-        framed = ((y + s.padding_y) * framed_width + x + s.padding_x) * s.channels + c
-        for table in (place, number, framed):
+        place, spot = np.stack([y, x, c], axis=1), y * s.pooled_width + x
+        number = spot * s.channels + c
+        for table in (place, spot, number):
             table[outside] = -1
         column = np.arange(s.pooled_width * s.channels) // s.channels
-        return Tables(*(t.astype(np.int32) for t in (place, number, framed, down, across, column)))
+        return Tables(*(t.astype(np.int32) for t in (place, spot, number, down, across, column)))

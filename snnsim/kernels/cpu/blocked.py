@@ -17,7 +17,8 @@ from snnsim.kernels.jit import LEAF
 _FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
 VECTOR_BYTES = 64 if "+avx512f" in _FEATURES else 32
 BLOCK_ROWS = 8 if VECTOR_BYTES == 64 else 4
-"""Rows of a block of a product."""
+BLOCK_STEPS = 5 if VECTOR_BYTES == 64 else 4
+"""Rows of a block of a product; steps that are taken together where the rows are steps."""
 MOST_VECTORS = 3
 """Vectors of a row that are kept at a time; together with the rows they fill the registers."""
 
@@ -249,47 +250,128 @@ def _scatter(size):
     return scatter
 
 
-def _multiply(size, accumulate):
+def _sums_of_products(v, sums, factors, vectors):
+    """Add the products of each row's factor with the vectors of a line to the row's sums."""
+    for factor, kept in zip(factors, sums, strict=True):
+        spread = v.splat(factor)
+        for vector, place in zip(vectors, kept, strict=True):
+            v.builder.store(v.multiply_add(spread, vector, v.builder.load(place)), place)
+
+
+def _multiply_rows(size):
     @intrinsic
-    def multiply(typing, a, first, rows, row, a_inner, a_outer, b, b_first, b_inner, b_outer, c, c_first, c_pitch,
-                 n_inner, n_outer):  # fmt: skip
+    def multiply(typing, a, first, rows, row, inner, outer, b, line, outer_b, c, start, targets, n_inner, n_outer):
         _check(a, b, c)
-        _check(rows)
+        _check(rows, targets)
 
         def build(context, builder, signature, args):
             v = _Vectors(context, builder, a.dtype)
             base = v.at(_data(context, builder, a, args[0]), args[1])
-            numbers = v.at(_data(context, builder, rows, args[2]), args[3])
-            given = [v.at(base, builder.load(v.at(numbers, _I64(m)))) for m in range(BLOCK_ROWS)]
-            table = v.at(_data(context, builder, b, args[6]), args[7])
-            target = v.at(_data(context, builder, c, args[10]), args[11])
-            into = [v.at(target, builder.mul(_I64(m), args[12])) for m in range(BLOCK_ROWS)]
-            sums = [[v.variable(v.load(p, i) if accumulate else v.zero) for i in range(size)] for p in into]
-            with cgutils.for_range(builder, args[14], intp=_I64) as outer:
-                here, there = builder.mul(outer.index, args[5]), v.at(table, builder.mul(outer.index, args[9]))
-                with cgutils.for_range(builder, args[13], intp=_I64) as inner:
-                    line = v.at(there, builder.mul(inner.index, args[8]))
-                    place = builder.add(here, builder.mul(inner.index, args[4]))
-                    vectors = [v.load(line, i) for i in range(size)]
-                    for pointer, kept in zip(given, sums, strict=True):
-                        factor = v.splat(builder.load(v.at(pointer, place)))
-                        for vector, sum_ in zip(vectors, kept, strict=True):
-                            builder.store(v.multiply_add(factor, vector, builder.load(sum_)), sum_)
-            for pointer, kept in zip(into, sums, strict=True):
-                for i in range(size):
-                    v.store(builder.load(kept[i]), pointer, i)
+            given, into = (v.at(_data(context, builder, t, args[i]), args[3]) for t, i in ((rows, 2), (targets, 11)))
+            pointers = [v.at(base, builder.load(v.at(given, _I64(m)))) for m in range(BLOCK_ROWS)]
+            table, pitch = v.at(_data(context, builder, b, args[6]), args[7]), args[5]
+            sums = [[v.variable(v.zero) for _ in range(size)] for _ in pointers]
+            with cgutils.for_range(builder, args[13], intp=_I64) as turn:
+                lines = v.at(table, builder.mul(turn.index, args[8]))
+                here = builder.mul(turn.index, pitch)
+                with cgutils.for_range(builder, args[12], intp=_I64) as loop:
+                    vectors = [v.load(v.at(lines, builder.mul(loop.index, args[4])), i) for i in range(size)]
+                    place = builder.add(here, loop.index)
+                    _sums_of_products(v, sums, [builder.load(v.at(p, place)) for p in pointers], vectors)
+            target = v.at(_data(context, builder, c, args[9]), args[10])
+            for m, kept in enumerate(sums):
+                out = v.at(target, builder.load(v.at(into, _I64(m))))
+                for i, place in enumerate(kept):
+                    v.store(builder.load(place), out, i)
             return context.get_dummy_value()
 
         n = types.intp
-        return types.void(a, n, rows, n, n, n, b, n, n, n, c, n, n, n, n), build
+        return types.void(a, n, rows, n, n, n, b, n, n, c, n, targets, n, n), build
 
     return multiply
 
 
+def _multiply_places(size):
+    @intrinsic
+    def multiply(typing, a, pitch, depth, listed, b, line, first, c, start, c_pitch, segments, n_segments):
+        _check(a, b, c)
+        _check(listed)
+        _check(segments)
+
+        def build(context, builder, signature, args):
+            v = _Vectors(context, builder, a.dtype)
+            maps, places = (_data(context, builder, t, args[i]) for t, i in ((a, 0), (listed, 3)))
+            table = v.at(_data(context, builder, b, args[4]), args[6])
+            pieces = _data(context, builder, segments, args[10])
+            sums = [[v.variable(v.zero) for _ in range(size)] for _ in range(BLOCK_STEPS)]
+            with cgutils.for_range(builder, args[11], intp=_I64) as turn:
+                piece = v.at(pieces, builder.mul(turn.index, _I64(3)))
+                j0, j1, shift = (builder.load(v.at(piece, _I64(i))) for i in range(3))
+                shifted = v.at(table, shift)
+                with cgutils.for_range(builder, builder.sub(j1, j0), intp=_I64) as entry:
+                    place = builder.sext(builder.load(v.at(places, builder.add(j0, entry.index))), _I64)
+                    number = builder.mul(place, args[2])
+                    here, lines = v.at(maps, number), v.at(shifted, builder.mul(number, args[5]))
+                    rows = [v.at(here, builder.mul(_I64(m), args[1])) for m in range(BLOCK_STEPS)]
+                    with cgutils.for_range(builder, args[2], intp=_I64) as loop:
+                        vectors = [v.load(v.at(lines, builder.mul(loop.index, args[5])), i) for i in range(size)]
+                        _sums_of_products(v, sums, [builder.load(v.at(p, loop.index)) for p in rows], vectors)
+            target = v.at(_data(context, builder, c, args[7]), args[8])
+            for m, kept in enumerate(sums):
+                out = v.at(target, builder.mul(_I64(m), args[9]))
+                for i, place in enumerate(kept):
+                    v.store(builder.load(place), out, i)
+            return context.get_dummy_value()
+
+        n = types.intp
+        return types.void(a, n, n, listed, b, n, n, c, n, n, segments, n), build
+
+    return multiply
+
+
+def _accumulate_entries(size):
+    @intrinsic
+    def accumulate(typing, a, first, b, low, numbers, lines, c, start, pitch, segments, n_segments):
+        _check(a, b, c)
+        _check(numbers, lines)
+        _check(segments)
+
+        def build(context, builder, signature, args):
+            v = _Vectors(context, builder, a.dtype)
+            maps = v.at(_data(context, builder, a, args[0]), args[1])
+            table = v.at(_data(context, builder, b, args[2]), args[3])
+            left, right = (_data(context, builder, t, args[i]) for t, i in ((numbers, 4), (lines, 5)))
+            pieces = _data(context, builder, segments, args[9])
+            target = v.at(_data(context, builder, c, args[6]), args[7])
+            into = [v.at(target, builder.mul(_I64(m), args[8])) for m in range(BLOCK_ROWS)]
+            sums = [[v.variable(v.load(p, i)) for i in range(size)] for p in into]
+            with cgutils.for_range(builder, args[10], intp=_I64) as turn:
+                piece = v.at(pieces, builder.mul(turn.index, _I64(3)))
+                j0, j1, shift = (builder.load(v.at(piece, _I64(i))) for i in range(3))
+                shifted = v.at(table, shift)
+                with cgutils.for_range(builder, builder.sub(j1, j0), intp=_I64) as entry:
+                    j = builder.add(j0, entry.index)
+                    here = v.at(maps, builder.sext(builder.load(v.at(left, j)), _I64))
+                    line = v.at(shifted, builder.sext(builder.load(v.at(right, j)), _I64))
+                    vectors = [v.load(line, i) for i in range(size)]
+                    factors = [builder.load(v.at(here, _I64(m))) for m in range(BLOCK_ROWS)]
+                    _sums_of_products(v, sums, factors, vectors)
+            for p, kept in zip(into, sums, strict=True):
+                for i, place in enumerate(kept):
+                    v.store(builder.load(place), p, i)
+            return context.get_dummy_value()
+
+        n = types.intp
+        return types.void(a, n, b, n, numbers, lines, c, n, n, segments, n), build
+
+    return accumulate
+
+
 _gather_1, _gather_2, _gather_3 = (_gather(size) for size in (1, 2, 3))
 _scatter_1, _scatter_2, _scatter_3 = (_scatter(size) for size in (1, 2, 3))
-_multiply_1, _multiply_2, _multiply_3 = (_multiply(size, False) for size in (1, 2, 3))
-_accumulate_1, _accumulate_2, _accumulate_3 = (_multiply(size, True) for size in (1, 2, 3))
+_rows_1, _rows_2, _rows_3 = (_multiply_rows(size) for size in (1, 2, 3))
+_places_1, _places_2, _places_3 = (_multiply_places(size) for size in (1, 2, 3))
+_entries_1, _entries_2, _entries_3 = (_accumulate_entries(size) for size in (1, 2, 3))
 
 
 @njit(**LEAF)
@@ -315,37 +397,45 @@ def scatter_row(n_vectors, row, start, table, first, pitch, codes, counts, j0, j
 
 
 @njit(**LEAF)
-def multiply_block(
-    n_vectors, a, first, rows, row, a_inner, a_outer, b, b_first, b_inner, b_outer, c, c_first, c_pitch,
-    n_inner, n_outer,
-):  # fmt: skip
-    """Product of a block: ``c[m] = sum_{j, i} a[rows[row + m] + i, j] * b[i, j]`` with strides of i and j of their own.
+def multiply_rows(n_vectors, a, first, rows, row, inner, outer, b, line, outer_b, c, start, targets, n_inner, n_outer):
+    """Multiply a block of rows with lines of 1 to 3 vectors.
 
-    ``c`` has :data:`BLOCK_ROWS` rows of 1 to 3 vectors; ``i < n_inner``, ``j < n_outer``.
+    For ``m < BLOCK_ROWS``: ``c[start + targets[row + m] :] = sum_{j < n_outer, i < n_inner} a[first + rows[row + m] +
+    j * outer + i] * b[line + j * outer_b + i * inner :]``.
     """
     if n_vectors == 1:
-        _multiply_1(a, first, rows, row, a_inner, a_outer, b, b_first, b_inner, b_outer, c, c_first, c_pitch,
-                    n_inner, n_outer)  # fmt: skip
+        _rows_1(a, first, rows, row, inner, outer, b, line, outer_b, c, start, targets, n_inner, n_outer)
     elif n_vectors == 2:
-        _multiply_2(a, first, rows, row, a_inner, a_outer, b, b_first, b_inner, b_outer, c, c_first, c_pitch,
-                    n_inner, n_outer)  # fmt: skip
+        _rows_2(a, first, rows, row, inner, outer, b, line, outer_b, c, start, targets, n_inner, n_outer)
     else:
-        _multiply_3(a, first, rows, row, a_inner, a_outer, b, b_first, b_inner, b_outer, c, c_first, c_pitch,
-                    n_inner, n_outer)  # fmt: skip
+        _rows_3(a, first, rows, row, inner, outer, b, line, outer_b, c, start, targets, n_inner, n_outer)
 
 
 @njit(**LEAF)
-def accumulate_block(
-    n_vectors, a, first, rows, row, a_inner, a_outer, b, b_first, b_inner, b_outer, c, c_first, c_pitch,
-    n_inner, n_outer,
-):  # fmt: skip
-    """Product of a block as in :func:`multiply_block`, added to what is in ``c``, which the sums begin with."""
+def multiply_places(n_vectors, a, pitch, depth, listed, b, line, first, c, start, c_pitch, segments, n_segments):
+    """Multiply places of :data:`BLOCK_STEPS` maps, ``depth`` numbers each, with lines of 1 to 3 vectors.
+
+    ``c[start + m * c_pitch :] = sum_{s < n_segments} sum_{j0 <= j < j1} sum_{i < depth} a[m * pitch + n + i] *
+    b[first + shift + (n + i) * line :]`` with ``n = listed[j] * depth`` and ``(j0, j1, shift) = segments[s]``.
+    """
     if n_vectors == 1:
-        _accumulate_1(a, first, rows, row, a_inner, a_outer, b, b_first, b_inner, b_outer, c, c_first, c_pitch,
-                      n_inner, n_outer)  # fmt: skip
+        _places_1(a, pitch, depth, listed, b, line, first, c, start, c_pitch, segments, n_segments)
     elif n_vectors == 2:
-        _accumulate_2(a, first, rows, row, a_inner, a_outer, b, b_first, b_inner, b_outer, c, c_first, c_pitch,
-                      n_inner, n_outer)  # fmt: skip
+        _places_2(a, pitch, depth, listed, b, line, first, c, start, c_pitch, segments, n_segments)
     else:
-        _accumulate_3(a, first, rows, row, a_inner, a_outer, b, b_first, b_inner, b_outer, c, c_first, c_pitch,
-                      n_inner, n_outer)  # fmt: skip
+        _places_3(a, pitch, depth, listed, b, line, first, c, start, c_pitch, segments, n_segments)
+
+
+@njit(**LEAF)
+def accumulate_entries(n_vectors, a, first, b, low, numbers, lines, c, start, pitch, segments, n_segments):
+    """Add the products of entries to a block of rows of 1 to 3 vectors, whose sums begin with what is there.
+
+    For ``m < BLOCK_ROWS``: ``c[start + m * pitch :] += sum_{s < n_segments, j0 <= j < j1} a[first + numbers[j] + m]
+    * b[low + shift + lines[j] :]`` with ``(j0, j1, shift) = segments[s]``.
+    """
+    if n_vectors == 1:
+        _entries_1(a, first, b, low, numbers, lines, c, start, pitch, segments, n_segments)
+    elif n_vectors == 2:
+        _entries_2(a, first, b, low, numbers, lines, c, start, pitch, segments, n_segments)
+    else:
+        _entries_3(a, first, b, low, numbers, lines, c, start, pitch, segments, n_segments)

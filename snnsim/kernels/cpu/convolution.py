@@ -64,16 +64,11 @@ class Convolution:
 
     def __init__(self, geometry, dtype):
         self.geometry, self.dtype = geometry, np.dtype(dtype)
-        g, s = geometry, geometry.sizes
+        g = geometry
         self._filters, self._channels = (padded(n, self.dtype.itemsize) for n in (g.filters, g.channels))
         self._runs = np.zeros((g.channels, *g.kernel, self._filters), self.dtype)
         self._table = np.zeros((g.kernel[0], g.kernel[1] * g.channels, self._filters), self.dtype)
         self._transposed = np.zeros((*g.kernel, g.filters, self._channels), self.dtype)
-        line = (s.pooled_width + 2 * s.padding_x) * s.channels
-        y, x = np.divmod(np.arange(s.out_height * s.out_width), s.out_width)
-        self._patches = _whole_blocks(y * s.stride_y * line + x * s.stride_x * s.channels)
-        a, rest = np.divmod(np.arange(g.kernel[0] * g.kernel[1] * g.channels), g.kernel[1] * g.channels)
-        self._weights = _whole_blocks(a * line + rest)
 
     def prepare(self, weights):
         """Take the weights, (C_in, kernel height, kernel width, C_out), C-contiguous: call it whenever they change."""
@@ -103,7 +98,7 @@ class Convolution:
         elif way == "pooled":
             pooled.pooled_input(s, self._table, codes, counts, starts, k0, k1, delay, add, x)
         else:
-            dense.dense_input(s, tables, self._table, self._patches, rows, row_ptr, k0, k1, delay, add, x)
+            dense.dense_input(s, tables, self._table, rows, row_ptr, k0, k1, delay, add, x)
 
     def gradient(self, way, spikes, k0, k1, delay, adjoint, grad):
         """Add the weight gradient of the adjoints (B, >= k1 - k0, N_out) to ``grad`` (C_in, height, width, C_out)."""
@@ -117,8 +112,9 @@ class Convolution:
             grads = np.zeros((n_groups, *self._table.shape), self.dtype)
             pooled.pooled_gradient(s, codes, counts, starts, k0, k1, delay, adjoint, grads)
         else:
-            grads = np.zeros((n_groups, len(self._weights), self._filters), self.dtype)
-            dense.dense_gradient(s, tables, self._weights, rows, row_ptr, k0, k1, delay, adjoint, grads)
+            depth = -(-g.channels // BLOCK_ROWS) * BLOCK_ROWS
+            grads = np.zeros((n_groups, *g.kernel, depth, self._filters), self.dtype)
+            dense.dense_gradient(s, tables, rows, row_ptr, k0, k1, delay, adjoint, grads)
         total = grads[0]
         for portion in grads[1:]:
             total += portion
@@ -126,8 +122,8 @@ class Convolution:
         if way == "events":
             grad[:, :, g.column_order] += total[..., : g.filters]
         else:
-            total = total.reshape(-1, self._filters)[: g.kernel[0] * g.kernel[1] * g.channels, : g.filters]
-            grad += total.reshape(*g.kernel, g.channels, g.filters).transpose(2, 0, 1, 3)
+            total = total.reshape(*g.kernel, -1, self._filters)[:, :, : g.channels, : g.filters]
+            grad += total.transpose(2, 0, 1, 3)
 
     def error_at_spikes(self, way, spikes, k0, k1, delay, passed, error):
         """Add the derivative by each spike, of the passed rows (B, >= k1 - k0, N_out), to ``error`` (B, cap)."""
@@ -154,8 +150,3 @@ class Convolution:
             passed, error,
         )  # fmt: skip
 
-
-def _whole_blocks(positions):
-    offsets = np.zeros(-(-len(positions) // BLOCK_ROWS) * BLOCK_ROWS, np.int64)
-    offsets[: len(positions)] = positions
-    return offsets
