@@ -9,10 +9,15 @@ app = typer.Typer(no_args_is_help=True, help="Show, check and list configuration
 
 @app.command()
 def show(source: Source = None, settings: Settings = None):
-    """Print a configuration with every value, ready to be edited."""
+    """Print a configuration with every value, ready to be edited, and its network as a table."""
     from snnsim import config
+    from snnsim.blueprint import network_of
+    from snnsim.outline import outline
 
-    print(config.to_toml(config.load(source, settings or [])), end="")
+    chosen = config.load(source, settings or [])
+    print(config.to_toml(chosen))
+    for line in outline(network_of(chosen)):
+        print(f"# {line}".rstrip())
 
 
 @app.command()

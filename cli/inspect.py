@@ -1,6 +1,7 @@
 """``snnsim inspect``: what is in a recording, a run, a checkpoint or an event file."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -110,6 +111,17 @@ def _show_run(console, summary):
             table.add_row(key, _number(first), _number(value))
         console.print(table)
     _show_config(console, summary["config"])
+    if (Path(summary["path"]) / "model.h5").exists():
+        _show_network(console, Path(summary["path"]) / "model.h5")
+
+
+def _show_network(console, path):
+    from snnsim.models import load_model
+    from snnsim.outline import outline
+
+    network, _ = load_model(path)
+    for line in outline(network):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _show_tree(console, summary):
@@ -119,6 +131,8 @@ def _show_tree(console, summary):
         text = f"{value['dtype']} {' x '.join(map(str, value['shape']))}" if isinstance(value, dict) else str(value)
         table.add_row(name, text if len(text) <= 100 else text[:97] + "...")
     console.print(table)
+    if summary["kind"] == "model":
+        _show_network(console, summary["path"])
 
 
 def _show_events(console, summary):

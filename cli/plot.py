@@ -107,9 +107,9 @@ def weights(
 ):
     """Weights into single neurons, as pictures of their inputs."""
     check_output(output, force)
+    from snnsim.connections import Convolution
     from snnsim.errors import InputError
     from snnsim.models import load_model
-    from snnsim.connections import Convolution
     from snnsim.plotting import plot_kernels, plot_weights
     from snnsim.plotting.weights import matrix_of
 

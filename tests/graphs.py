@@ -115,7 +115,7 @@ def _edge(network, c, tensors, back):
         weight = pool @ w
         back[c.name] = lambda grads: pool.T @ grads[c.name]
     elif isinstance(c.shape, Convolution):
-        channels, height, width = as_map(source.shape)
+        _, height, width = as_map(source.shape)
         size, kind = (c.shape.pool.size, c.shape.pool.kind) if c.shape.pool else ((1, 1), "average")
 
         def unroll(kernel):

@@ -108,8 +108,9 @@ def test_readout_gradients_agree_with_the_reference(gradient):
     weights, parameters, dense = problem()
     dv = np.random.default_rng(2).normal(size=(*dense.shape[:2], weights[-1].shape[1]))
     engine = LayerEngine(
-        weights, parameters, "leaky", dt=0.1, n_steps=dense.shape[1], gradient=gradient, precision="float64", synapse="gather"
-    )
+        weights, parameters, "leaky", dt=0.1, n_steps=dense.shape[1], gradient=gradient, precision="float64",
+        synapse="gather",
+    )  # fmt: skip
     ours = engine_gradient(engine, weights, dense, lambda output: dv)
     theirs, _ = reference_gradient(
         weights, parameters, dense, "backward_euler", "unit-area", "leaky", 0.1, gradient=gradient, beta=10.0,
@@ -126,8 +127,9 @@ def test_ways_of_summing_agree(synapse, gradient):
     results = []
     for way in ("gather", synapse):
         engine = LayerEngine(
-            weights, parameters, "leaky", dt=0.1, n_steps=dense.shape[1], precision="float64", synapse=way, gradient=gradient
-        )
+            weights, parameters, "leaky", dt=0.1, n_steps=dense.shape[1], precision="float64", synapse=way,
+            gradient=gradient,
+        )  # fmt: skip
         results.append(engine_gradient(engine, weights, dense, lambda output: dv))
     assert_same_gradients(*results)
 

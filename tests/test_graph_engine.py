@@ -1,5 +1,7 @@
 """The clock engine on general graphs beside the serial reference, tensor by tensor."""
 
+import re
+
 import numba
 import numpy as np
 import pytest
@@ -67,8 +69,9 @@ def test_spikes_and_gradients_are_the_reference_s(kind, scheme, estimator):
     signal = signal_of(network, 1)
     gradient, _, fallback = estimator.partition("-")
     engine, output, found = ours(
-        network, tensors, dense, signal, scheme=scheme, gradient=gradient, tssl_fallback=bool(fallback), synapse="gather"
-    )
+        network, tensors, dense, signal, scheme=scheme, gradient=gradient, tssl_fallback=bool(fallback),
+        synapse="gather",
+    )  # fmt: skip
     run, expected = theirs(
         network, tensors, dense, signal, scheme, estimator=gradient, sigmoid_fallback=bool(fallback)
     )
@@ -80,8 +83,9 @@ def test_spikes_and_gradients_are_the_reference_s(kind, scheme, estimator):
         np.testing.assert_allclose(output.v, run.v["output"], rtol=0, atol=1e-12 * np.abs(output.v).max())
     assert sorted(found) == sorted(set(network.learnt()))
     for name, g in found.items():
-        assert np.abs(expected[name]).max() > 0, name
-        np.testing.assert_allclose(g, expected[name], rtol=0, atol=ROUNDING * np.abs(expected[name]).max(), err_msg=name)
+        size = np.abs(expected[name]).max()
+        assert size > 0, name
+        np.testing.assert_allclose(g, expected[name], rtol=0, atol=ROUNDING * size, err_msg=name)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -135,7 +139,7 @@ def test_a_delay_is_a_time():
 def test_a_network_without_spikes_has_no_gradient():
     network, tensors, dense = problem("recurrent")
     silent = {name: w if name.endswith("delay") else 0 * w for name, w in tensors.items()}
-    engine, output, grads = ours(network, silent, dense, signal_of(network, 1))
+    _, output, grads = ours(network, silent, dense, signal_of(network, 1))
     assert output.counts.sum() == 0
     assert not any(g.any() for g in grads.values())
 
@@ -162,9 +166,13 @@ def test_what_cannot_be_is_one_line(build, text):
     network.connect("input", "a")
     network.population("output", 2, LI())
     network.connect("a", "output")
-    with pytest.raises(InputError, match="(?s)" + text.replace("(", r"\(")):
+
+    def attempt():
         build(network)
         ClockEngine(network, dt=0.1, n_steps=50)
+
+    with pytest.raises(InputError, match=re.escape(text)):
+        attempt()
 
 
 def test_literal_is_for_chains():
