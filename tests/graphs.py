@@ -78,7 +78,24 @@ def recurrent():
     return network
 
 
-def reference_of(network, tensors, batch_inputs=()):
+def driven():
+    """Two inputs, spikes and currents; biases; a convolution of the currents."""
+    network = Network()
+    network.input("input", 8)
+    network.input("image", (1, 4, 4), "current")
+    network.population("map", (2, 3, 3), LIF(v_leak=0.1), bias=0.2, learn_bias=True)
+    network.connect("image", "map", Convolution(2))
+    network.connect("input", "map")
+    network.population("hidden", 5, LIF(reset="subtract"), bias=[0.3, -0.1, 0.2, 0.0, 0.1], learn_bias=True)
+    network.connect("map", "hidden", delay=0.1)
+    network.connect("hidden", "hidden", delay=0.2)
+    network.connect("image", "hidden")
+    network.population("output", 3, LI(v_leak=-0.2), bias=0.1, learn_bias=True)
+    network.connect("hidden", "output")
+    return network
+
+
+def reference_of(network, tensors):
     """The same network as a graph of the reference, and what brings its gradients back to the tensors' shapes.
 
     Returns

@@ -12,21 +12,23 @@ from snnsim.engines.clock import ClockEngine
 from snnsim.errors import InputError
 from snnsim.network import Network
 from snnsim.parameters import LI, LIF
-from tests.graphs import counts, draw, feed_forward, grid_of_counts, recurrent, reference_of
+from tests.graphs import counts, draw, driven, feed_forward, grid_of_counts, recurrent, reference_of
 from tests.reference import graph_clock
 
 ROUNDING = 1e-9
 """Relative to a tensor's largest entry: float64 sums in another order, amplified by slopes of up to 1e4."""
 DT, STEPS, BATCH = 0.1, 90, 3
-KINDS = {"feed-forward": (feed_forward, 0.6, 0.1), "recurrent": (recurrent, 0.9, 0.1)}
+KINDS = {"feed-forward": (feed_forward, 0.6, 0.1), "recurrent": (recurrent, 0.9, 0.1), "driven": (driven, 0.5, 0.2)}
 
 
 def problem(kind, seed=3):
     make, scale, mean = KINDS[kind]
     network = make()
     tensors = draw(network, seed, scale, mean)
-    (source,) = network.inputs
-    return network, tensors, counts(seed, BATCH, STEPS, source.size, 0.05)
+    inputs = {"input": counts(seed, BATCH, STEPS, network.sizes["input"], 0.05)}
+    if "image" in network.sizes:
+        inputs["image"] = np.random.default_rng(seed).uniform(0, 0.4, (BATCH, STEPS, network.sizes["image"]))
+    return network, tensors, inputs
 
 
 def signal_of(network, seed):
@@ -34,10 +36,11 @@ def signal_of(network, seed):
     return np.random.default_rng(seed).normal(size=(BATCH, STEPS, network.output.size))
 
 
-def ours(network, tensors, dense, signal, precision="float64", **options):
+def ours(network, tensors, inputs, signal, precision="float64", **options):
     engine = ClockEngine(network, dt=DT, n_steps=STEPS, precision=precision, **options)
     tensors = {name: np.array(w, engine.dtype, order="C") for name, w in tensors.items()}
-    output = engine.forward(tensors, grid_of_counts(dense))
+    given = {name: grid_of_counts(x) if x.dtype.kind == "i" else x for name, x in inputs.items()}
+    output = engine.forward(tensors, given)
     if network.readout == "spiking" and not engine.takes_amplitude:
         e = np.zeros(output.times.shape)
         for b, n in enumerate(output.counts):
@@ -47,9 +50,9 @@ def ours(network, tensors, dense, signal, precision="float64", **options):
     return engine, output, {name: g.copy() for name, g in engine.backward(tensors, signal).items()}
 
 
-def theirs(network, tensors, dense, signal, scheme="backward_euler", **options):
+def theirs(network, tensors, inputs, signal, scheme="backward_euler", **options):
     graph, back = reference_of(network, tensors)
-    run = graph_clock.run(graph, {network.inputs[0].name: dense.astype(float)}, DT, STEPS, scheme)
+    run = graph_clock.run(graph, {name: x.astype(float) for name, x in inputs.items()}, DT, STEPS, scheme)
     of_output = {network.output.name: signal}
     dv, dspike = (of_output, {}) if network.readout == "leaky" else ({}, of_output)
     found, _ = graph_clock.backward(run, dv, dspike, **options)
@@ -65,22 +68,23 @@ ESTIMATORS = ["exact", "tssl", "tssl-fallback", "surrogate"]
     ("scheme", "estimator"), [*((s, "exact") for s in SCHEMES), *(("backward_euler", e) for e in ESTIMATORS)]
 )
 def test_spikes_and_gradients_are_the_reference_s(kind, scheme, estimator):
-    network, tensors, dense = problem(kind)
+    network, tensors, inputs = problem(kind)
     signal = signal_of(network, 1)
     gradient, _, fallback = estimator.partition("-")
     engine, output, found = ours(
-        network, tensors, dense, signal, scheme=scheme, gradient=gradient, tssl_fallback=bool(fallback),
+        network, tensors, inputs, signal, scheme=scheme, gradient=gradient, tssl_fallback=bool(fallback),
         synapse="gather",
     )  # fmt: skip
     run, expected = theirs(
-        network, tensors, dense, signal, scheme, estimator=gradient, sigmoid_fallback=bool(fallback)
+        network, tensors, inputs, signal, scheme, estimator=gradient, sigmoid_fallback=bool(fallback)
     )
     for name, grid in engine.grids().items():
-        spikes = dense if name == "input" else run.spikes[name]
+        spikes = inputs["input"] if name == "input" else run.spikes[name]
         assert spikes.sum() > 0, name
         np.testing.assert_array_equal(grid.row_ptr[:, 1:], np.cumsum(spikes.sum(axis=2), axis=1), err_msg=name)
     if network.readout == "leaky":
-        np.testing.assert_allclose(output.v, run.v["output"], rtol=0, atol=1e-12 * np.abs(output.v).max())
+        v = output.v + network.output.neuron.v_leak
+        np.testing.assert_allclose(v, run.v["output"], rtol=0, atol=1e-12 * np.abs(v).max())
     assert sorted(found) == sorted(set(network.learnt()))
     for name, g in found.items():
         size = np.abs(expected[name]).max()
@@ -91,11 +95,11 @@ def test_spikes_and_gradients_are_the_reference_s(kind, scheme, estimator):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("gradient", ["exact", "surrogate"])
 def test_chunks_and_recomputed_states_change_no_bit_of_spikes(kind, gradient, monkeypatch):
-    network, tensors, dense = problem(kind)
+    network, tensors, inputs = problem(kind)
     signal, results = signal_of(network, 1), []
     for chunk in (STEPS, 17):
         monkeypatch.setattr(clock, "CHUNK", chunk)
-        engine, _, grads = ours(network, tensors, dense, signal, gradient=gradient, synapse="gather")
+        engine, _, grads = ours(network, tensors, inputs, signal, gradient=gradient, synapse="gather")
         results.append((engine.grids(), grads))
     for name, grid in results[0][0].items():
         np.testing.assert_array_equal(grid.row_ptr, results[1][0][name].row_ptr)
@@ -106,7 +110,7 @@ def test_chunks_and_recomputed_states_change_no_bit_of_spikes(kind, gradient, mo
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("gradient", ["exact", "surrogate"])
 def test_any_number_of_threads_and_order_of_connections_gives_the_same_bits(kind, gradient):
-    network, tensors, dense = problem(kind)
+    network, tensors, inputs = problem(kind)
     signal, results = signal_of(network, 1), []
     shuffled = network.with_tensors({})
     shuffled.connections_by_name = dict(reversed(network.connections_by_name.items()))
@@ -114,7 +118,7 @@ def test_any_number_of_threads_and_order_of_connections_gives_the_same_bits(kind
     try:
         for threads, same in ((1, network), (2, network), (2, shuffled)):
             numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-            results.append(ours(same, tensors, dense, signal, "float32", gradient=gradient)[2])
+            results.append(ours(same, tensors, inputs, signal, "float32", gradient=gradient)[2])
     finally:
         numba.set_num_threads(before)
     for other in results[1:]:
@@ -137,9 +141,9 @@ def test_a_delay_is_a_time():
 
 
 def test_a_network_without_spikes_has_no_gradient():
-    network, tensors, dense = problem("recurrent")
+    network, tensors, inputs = problem("recurrent")
     silent = {name: w if name.endswith("delay") else 0 * w for name, w in tensors.items()}
-    _, output, grads = ours(network, silent, dense, signal_of(network, 1))
+    _, output, grads = ours(network, silent, inputs, signal_of(network, 1))
     assert output.counts.sum() == 0
     assert not any(g.any() for g in grads.values())
 

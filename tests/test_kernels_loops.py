@@ -35,7 +35,7 @@ def _one_thread():
 
 def constants_of(dtype, reset, scheme=schemes.bilinear):
     coefficients = scheme(DT, 0.8, 0.6, 1.2)
-    values = lif.Constants(*coefficients, 0.5, 0.2, reset, 1.2, 0.8, 0.6, DT)
+    values = lif.Constants(*coefficients, 0.5, 0.2, reset, 1.2, 0.8, 0.6, DT, 0.1)
     return lif.Constants(*(v if isinstance(v, int) else dtype(v) for v in values))
 
 
@@ -72,7 +72,7 @@ def run_forward(estimator, x, constants, settings, wiring, chunk, cap=None, wire
     for k0, k1 in chunks(steps, chunk):
         part = x[:, k0:k1].copy()
         forward_of(lif, estimator, wired)(
-            part, constants, settings, wiring, k0, k1, state, ring, neurons, spike_ptr, kept, traces, 0, 1
+            part, empty(dtype), constants, settings, wiring, k0, k1, state, ring, neurons, spike_ptr, kept, traces, 0, 1
         )
         inputs[:, k0:k1] = part
     return state, neurons, spike_ptr, kept, traces, inputs
@@ -95,7 +95,7 @@ def run_backward(
         passed, current = np.full((2, batch, span, n), np.nan, dtype)
         backward_of(lif, estimator, wired)(
             constants, settings, wiring, k0, k1, neurons, spike_ptr, kept, *extra, error, dloss_dv, 0, state, adjoint,
-            passed, current if continuous else empty(dtype),
+            passed, current if continuous else empty(dtype), empty(dtype),
         )  # fmt: skip
         later = adjoint[:, :reach].copy()
         for out, part in zip(whole, (adjoint[:, :span], passed, current), strict=True):
@@ -453,8 +453,9 @@ def test_states_of_a_chunk_are_found_again():
     again = tuple(np.full((2, BATCH, 16, sum(SIZES)), np.nan))
     before = [a.copy() for a in (neurons, spike_ptr, *kept)]
     forward_of(lif, exact, True)(
-        x[:, 13:29].copy(), c, settings, wiring, 13, 29, state, ring, neurons, spike_ptr, kept, again, 13, 1
-    )
+        x[:, 13:29].copy(), empty(x.dtype), c, settings, wiring, 13, 29, state, ring, neurons, spike_ptr, kept, again,
+        13, 1,
+    )  # fmt: skip
     assert_equal(again, [trace[:, 13:29] for trace in traces])
     assert_equal((neurons, spike_ptr, *kept), before)
 

@@ -8,7 +8,7 @@ longer than a chunk (and the longest delay) are lists of spikes: memory grows wi
 again.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import ModuleType
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from snnsim.engines.workspace import Workspace
 from snnsim.errors import InputError, check_names
 from snnsim.estimators import exact, literal, surrogate, tssl, tssl_fallback
 from snnsim.kernels import cpu
+from snnsim.kernels.cpu.inside import refill_ring
 from snnsim.kernels.cpu.loops import backward_of, forward_of
 from snnsim.kernels.cpu.synapses import add_errors, sub_list
 from snnsim.kernels.cpu.wiring import longest_delay, wiring_of
@@ -61,7 +62,9 @@ class _Part:
     constants: tuple
     inner: tuple
     incoming: list
-    ways: list = field(default_factory=list)
+    currents: list
+    biased: list
+    drive: np.ndarray | None = None
     wiring: tuple = ()
     reach: int = 1
     cap: int = 0
@@ -69,7 +72,7 @@ class _Part:
     spike_ptr: np.ndarray | None = None
     kept: tuple = ()
     traces: tuple = ()
-    borders: list = field(default_factory=list)
+    borders: np.ndarray | None = None
     error: np.ndarray | None = None
 
     @property
@@ -216,7 +219,8 @@ class ClockEngine:
         population = self.network.populations_by_name[name]
         p = population.neuron
         coefficients = scheme_coefficients(p, self.dt, self.scheme, self.impulse)
-        values = (*coefficients, p.threshold, p.reset_value, p.reset_mode, p.r, p.tau_mem, p.tau_syn, self.dt)
+        drive = p.r * (1 - coefficients[2])
+        values = (*coefficients, p.threshold, p.reset_value, p.reset_mode, p.r, p.tau_mem, p.tau_syn, self.dt, drive)
         return lif.Constants(
             *(v if key == "reset" else self.dtype.type(v) for key, v in zip(lif.Constants._fields, values, strict=True))
         )
@@ -300,7 +304,7 @@ class ClockEngine:
 
     def last_presynaptic(self):
         """Spikes that reached the output by its first connection: ``neurons`` (B, cap) and ``counts`` (B,) int32."""
-        given = self._part_of(self._output).ways[0].arrived()
+        given = self._part_of(self._output).incoming[0].arrived()
         return given.rows, given.row_ptr[:, -1]
 
     def backward(self, tensors, gradient, on_tensor=None, activity_cost=0.0):
@@ -344,7 +348,7 @@ class ClockEngine:
         return grads
 
     def _ways(self):
-        return [way for part in self._parts for way in part.incoming]
+        return [way for part in self._parts for way in (*part.incoming, *part.currents)]
 
     def _part_of(self, name):
         return next(part for part in self._parts if name in part.names)
@@ -363,9 +367,12 @@ class ClockEngine:
             )  # fmt: skip
         inner = {c.name for c in component.inner}
         outer = [c for name in names for c in network.into(name) if c.name not in inner]
-        incoming = [make_way(c, network, self._clock, self._workspace) for c in outer]
+        ways = [make_way(c, network, self._clock, self._workspace) for c in outer]
+        incoming = [way for way in ways if way.source.spiking]
+        currents = [way for way in ways if not way.source.spiking]
+        biased = [name for name in names if network.populations_by_name[name].bias]
         own = tuple(make_way(c, network, self._clock, self._workspace, inner=True) for c in component.inner)
-        return _Part(names, bounds, populations[0].spiking, lif, constants, own, incoming)
+        return _Part(names, bounds, populations[0].spiking, lif, constants, own, incoming, currents, biased)
 
     def _array(self, key, shape, dtype=None):
         return self._workspace.array(key, shape, self.dtype if dtype is None else dtype)
@@ -420,6 +427,13 @@ class ClockEngine:
                     self._dropped[way.source.name] = dropout.drop(layer.index(way.source.name), spikes)
                 spikes, gain = self._dropped[way.source.name].spikes, dropout.gain
             way.begin(tensors, spikes, gain)
+        for way in part.currents:
+            way.begin(tensors, self._spikes[way.source.name])
+        part.drive = self._array((part.names, "bias"), (1, 1, part.size if part.biased else 0))
+        part.drive[:] = 0
+        for name in part.biased:
+            low, high = part.span(name)
+            part.drive[0, 0, low:high] = tensors[f"{name}.bias"]
         part.wiring = self._wired(part, tensors)
         part.reach = max([1, *(way.reach for way in part.incoming), *(self._inner_reach(part))])
         self._tensors = tensors
@@ -477,29 +491,36 @@ class ClockEngine:
             for index, (k0, k1) in enumerate(chunks):
                 if k0:
                     self._drop_faded(*state)
-                if part.borders:
-                    states, rings = part.borders[index]
-                    states[:, block] = state
-                    if ring.size:
-                        rings[block] = ring
+                if part.borders is not None:
+                    part.borders[index, :, block] = state
                 self._sum_input(part, block, k0, k1, x)
                 self._loop(part, block, k0, k1, x, state, ring, part.traces, 0, every)
 
     def _borders(self, part, chunks):
-        """Room for the states at the start of each chunk, and for what is under way, where they are needed again."""
+        """Room for the states at the start of each chunk, where they are needed again."""
         if not (self.every_step and part.spiking and self.n_steps > CHUNK):
-            return []
-        batch, n, depth = len(part.spike_ptr), part.size, self._depth(part)
-        states = self._array((part.names, "states"), (len(chunks), len(part.neuron.STATE), batch, n))
-        rings = self._array((part.names, "rings"), (len(chunks), batch, depth, n))
-        return list(zip(states, rings, strict=True))
+            return None
+        shape = (len(chunks), len(part.neuron.STATE), len(part.spike_ptr), part.size)
+        return self._array((part.names, "states"), shape)
 
-    def _depth(self, part):
-        return longest_delay(part.wiring) + 1 if part.wiring.indptr.size else 0
+    def _driven(self, part, block, k0, k1):
+        """Sum the current into the membranes of a component: its biases, and what inputs of currents send."""
+        drive = part.drive
+        for way in part.currents:
+            low, high = part.span(way.target.name)
+            flows = way.current(block, k0, k1)
+            if high - low == part.size:
+                drive = flows + drive if drive.size else flows
+                continue
+            wide = np.zeros((*flows.shape[:2], part.size), self.dtype)
+            wide[:, :, low:high] = flows
+            drive = wide + drive if drive.size else wide
+        return np.ascontiguousarray(drive)
 
     def _states(self, part, block):
         """States at the start of a trial, and the ring of input that is under way inside a component."""
-        size, depth = (block.stop - block.start, part.size), self._depth(part)
+        size = (block.stop - block.start, part.size)
+        depth = longest_delay(part.wiring) + 1 if part.wiring.indptr.size else 0
         state = tuple(self._array(name, size) for name in part.neuron.STATE)
         for values in state:
             values[:] = 0
@@ -509,8 +530,8 @@ class ClockEngine:
 
     def _loop(self, part, block, k0, k1, x, state, ring, traces, first, every):
         forward_of(part.neuron, self._estimator, bool(part.inner))(
-            x, part.constants, self._settings, part.wiring, k0, k1, state, ring, part.neurons[block],
-            part.spike_ptr[block], tuple(kept[block] for kept in part.kept),
+            x, self._driven(part, block, k0, k1), part.constants, self._settings, part.wiring, k0, k1, state, ring,
+            part.neurons[block], part.spike_ptr[block], tuple(kept[block] for kept in part.kept),
             tuple(trace[block] if len(trace) == len(part.spike_ptr) else trace for trace in traces), first, every,
         )  # fmt: skip
 
@@ -643,6 +664,8 @@ class ClockEngine:
         below = not self.every_step and any(not way.source.is_input for way in part.incoming)
         passed = self._array("passed", (batch, min(CHUNK, self.n_steps), n)) if below else nothing
         current = self._array("current", (batch, min(CHUNK, self.n_steps), n)) if self.continuous else nothing
+        felt = part.currents or any(f"{name}.bias" in grads for name in part.biased)
+        membrane = self._array("membrane", (batch, min(CHUNK, self.n_steps), n)) if felt else nothing
         traces, first = (), 0
         if part.spiking:
             dloss_dv, error = nothing, part.error[block]
@@ -658,9 +681,18 @@ class ClockEngine:
         backward_of(part.neuron, self._estimator, bool(part.inner))(
             part.constants, self._settings, part.wiring, k0, k1, part.neurons[block], part.spike_ptr[block],
             tuple(kept[block] for kept in part.kept), *traces, error, dloss_dv, first, state, adjoint, passed, current,
+            membrane,
         )  # fmt: skip
         part.carried[block] = adjoint[:, : part.reach]
         self._follow(part, block, k0, k1, adjoint, passed, current, grads)
+        for way in part.currents:
+            low, high = part.span(way.target.name)
+            way.drive_gradient(block, k0, k1, membrane[:, :, low:high], grads)
+        for name in part.biased:
+            if f"{name}.bias" in grads:
+                low, high = part.span(name)
+                found = membrane[:, :span, low:high].sum(axis=(0, 1), dtype=np.float64)
+                grads[f"{name}.bias"] += found.astype(self.dtype)
 
     def _again(self, part, block, k0, k1):
         """States of every step of a chunk, computed from those at its border as in the forward pass."""
@@ -668,11 +700,10 @@ class ClockEngine:
         if self.n_steps <= CHUNK:
             return tuple(trace[block] for trace in part.traces)
         state, ring = self._states(part, block)
-        states, rings = part.borders[k0 // CHUNK]
-        for values, kept in zip(state, states, strict=True):
+        for values, kept in zip(state, part.borders[k0 // CHUNK], strict=True):
             values[:] = kept[block]
         if ring.size:
-            ring[:] = rings[block]
+            refill_ring(part.wiring, k0, part.neurons[block], part.spike_ptr[block], ring)
         traces = tuple(self._array(("again", name), (batch, span, part.size)) for name in part.neuron.STATE)
         x = self._array("x", (batch, span, part.size))
         self._sum_input(part, block, k0, k1, x)
@@ -704,11 +735,13 @@ class ClockEngine:
 
     def _finish(self, part, grads, on_tensor):
         """Scale and announce the gradients of a component's connections."""
+        names = [f"{name}.bias" for name in part.biased]
         for way in (*part.incoming, *part.inner):
-            for name in (way.name, f"{way.name}.delay"):
-                if name not in grads:
-                    continue
-                if self.continuous and name == way.name:
-                    grads[name] *= self.area
-                if on_tensor is not None:
+            if self.continuous and way.name in grads:
+                grads[way.name] *= self.area
+            names += [way.name, f"{way.name}.delay"]
+        names += [way.name for way in part.currents]
+        if on_tensor is not None:
+            for name in names:
+                if name in grads:
                     on_tensor(name, grads[name])

@@ -6,6 +6,8 @@ A neuron's module has, with ``s`` a tuple of its states, ``a`` one of their adjo
     JUMPS                     how many of them a spike changes
     Constants                 a named tuple; each entry is a number or one number a neuron
     step(s, x, c)             states of the next step before the threshold, from those after the last step's spikes
+    driven(s, u, c)           states after a step with a current u into the membrane
+    felt(s, u)                states with that current, as the slopes at a spike see them
     fires(s, c)               whether it spikes
     jump(s, c)                states after a spike
     excess(s, c)              how far above threshold
@@ -18,6 +20,7 @@ A neuron's module has, with ``s`` a tuple of its states, ``a`` one of their adjo
     adjoint_by_jump(a, p, e, kept, c)                 a, which is p plus what the excess added, at a spike held fixed
     adjoint_membrane(a, d)    a plus d = dL/dv
     adjoint_input(a, c)       dL/dx
+    adjoint_drive(a, c)       dL/du
     adjoint_current(a, c)     what stands for it with the continuous model's coefficient
     trace_passed(extra, a, now, later, c)             what the gradient as printed passes down
 

@@ -26,6 +26,7 @@ class Constants(NamedTuple):
     tau_mem: float
     tau_syn: float
     dt: float
+    drive: float
 
 
 @register_jitable
@@ -33,6 +34,18 @@ def step(s, x, c):
     """Membrane and current of the next step."""
     v, i = s
     return lif.step_membrane(v, i, x, c.a_vv, c.a_vi, c.b_v), lif.step_synapse(i, x, c.a_ii, c.b_i)
+
+
+@register_jitable
+def driven(s, u, c):
+    """States of a step through which a current u flows into the membrane: every scheme tends to ``r u``."""
+    return s[0] + c.drive * u, s[1]
+
+
+@register_jitable
+def felt(s, u):
+    """States with all current that the membrane feels as one."""
+    return s[0], s[1] + u
 
 
 @register_jitable
@@ -107,6 +120,12 @@ def adjoint_membrane(a, d):
 def adjoint_input(a, c):
     """``X_k``."""
     return lif.adjoint_input(a[0], a[1], c.b_v, c.b_i)
+
+
+@register_jitable
+def adjoint_drive(a, c):
+    """dL/du of a current into the membrane."""
+    return c.drive * a[0]
 
 
 @register_jitable

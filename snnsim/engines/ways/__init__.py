@@ -13,6 +13,7 @@ import numpy as np
 
 from snnsim.connections import Convolution, Dense
 from snnsim.engines.ways.convolution import ConvolutionWay
+from snnsim.engines.ways.current import CurrentWay
 from snnsim.engines.ways.dense import DenseWay
 from snnsim.engines.ways.synapses import SynapsesWay
 
@@ -36,6 +37,8 @@ def make_way(connection, network, clock, workspace, inner=False):
     Way
     """
     arguments = connection, network, clock, workspace, inner
+    if network.populations_by_name[connection.source].kind == "current":
+        return CurrentWay(*arguments)
     one_for_all = np.ndim(connection.delay) == 0
     if isinstance(connection.shape, Convolution) and one_for_all and not inner:
         return ConvolutionWay(*arguments)

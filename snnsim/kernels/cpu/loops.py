@@ -26,10 +26,13 @@ def forward_of(neuron, estimator, wired=False):
     Returns
     -------
     callable
-        ``forward(x, constants, settings, wiring, k0, k1, state, ring, neurons, spike_ptr, kept, traces, first, every)``
+        ``forward(x, drive, constants, settings, wiring, k0, k1, state, ring, neurons, spike_ptr, kept, traces, first,
+        every)``
 
         x : ndarray, (B, >= k1 - k0, N) float
             Summed input of each step from outside; on return with that from inside.
+        drive : ndarray, (B or 1, >= k1 - k0 or 1, N) float, or empty
+            Current into the membrane in each step; one row stands for all samples or steps.
         k0, k1 : int
         state : tuple of ndarray, (B, N) float
             After step ``k0 - 1`` and its spikes, and on return after step ``k1 - 1``.
@@ -55,10 +58,11 @@ def forward_of(neuron, estimator, wired=False):
 @cache
 def _forward(neuron, keep, wired):
     step, fires, jump, jumps = neuron.step, neuron.fires, neuron.jump, neuron.JUMPS
+    driven, felt = neuron.driven, neuron.felt
 
     @njit(**KERNEL)
     def forward(
-        x, constants, settings, wiring, k0, k1, state, ring, neurons, spike_ptr, kept, traces, first, every
+        x, drive, constants, settings, wiring, k0, k1, state, ring, neurons, spike_ptr, kept, traces, first, every
     ):  # fmt: skip
         bounds = wiring.bounds
         n_populations = bounds.shape[0] - 1
@@ -71,7 +75,7 @@ def _forward(neuron, keep, wired):
             memory, inputs, listed, ends = rows_of(kept, b), x[b], neurons[b], spike_ptr[b]
             fired = np.empty(x.shape[2], np.int32)
             flags = np.empty(x.shape[2] + WORD, np.uint8)
-            part = np.empty(x.shape[2], x.dtype)
+            part, u = np.empty(x.shape[2], x.dtype), np.zeros(x.shape[2], x.dtype)
             stored = ends[k0 * n_populations]
             for k in range(k0, k1):
                 xk = inputs[k - k0]
@@ -83,6 +87,11 @@ def _forward(neuron, keep, wired):
                             collect(ring[b], low, high, k, xk)
                     for n in range(low, high):
                         put(now, n, step(pick(last, n), pick(xk, n), pick(constants, n)))
+                    if drive.size:
+                        given = drive[np.intp(b) if drive.shape[0] > 1 else 0, k - k0 if drive.shape[1] > 1 else 0]
+                        for n in range(low, high):
+                            put(now, n, driven(pick(now, n), pick(given, n), pick(constants, n)))
+                            put(u, n, pick(given, n))
                     for n in range(low, high):
                         put(flags, n - low, fires(pick(now, n), pick(constants, n)))
                     m = list_flags(flags, high - low, low, fired)
@@ -91,7 +100,8 @@ def _forward(neuron, keep, wired):
                             n = fired[j]
                             put(listed, stored + j, n)
                             s, c = pick(now, n), pick(constants, n)
-                            put(memory, stored + j, keep(pick(last, n), s, jump(s, c), c, settings))
+                            after = felt(jump(s, c), pick(u, n))
+                            put(memory, stored + j, keep(pick(last, n), felt(s, pick(u, n)), after, c, settings))
                     if wired and ring.size:
                         push_population(wiring, p, fired, 0, m, k, k, ring[b])
                     stored += m
@@ -114,9 +124,9 @@ def backward_of(neuron, estimator, wired=False):
     -------
     callable
         ``backward(constants, settings, wiring, k0, k1, neurons, spike_ptr, kept, error, dloss_dv, first, state,
-        adjoint, passed, current)`` if spikes alone have a derivative, else
+        adjoint, passed, current, membrane)`` if spikes alone have a derivative, else
         ``backward(constants, settings, wiring, k0, k1, neurons, spike_ptr, kept, traces, error, dloss_dv, first, state,
-        adjoint, passed, current)``.
+        adjoint, passed, current, membrane)``.
 
         neurons, spike_ptr, kept
             From the loop forward.
@@ -138,6 +148,8 @@ def backward_of(neuron, estimator, wired=False):
             Output: what the spikes of connections from below read.
         current : ndarray, (B, >= k1 - k0, N) float, or empty
             Output: what stands for ``X_k`` with the continuous model's coefficient.
+        membrane : ndarray, (B, >= k1 - k0, N) float, or empty
+            Output: dL/d(current into the membrane).
     """
     return (_every_step if estimator.EVERY_STEP else _at_spikes)(neuron, estimator, wired)
 
@@ -147,11 +159,12 @@ def _at_spikes(neuron, estimator, wired):
     adjoint_input, adjoint_current = neuron.adjoint_input, neuron.adjoint_current
     adjoint_spike, pass_down = estimator.adjoint_spike(neuron), estimator.passed(neuron)
     arriving, scaled, own = estimator.arriving, estimator.scaled, len(neuron.ADJOINT)
+    adjoint_drive = neuron.adjoint_drive
 
     @njit(**KERNEL)
     def backward(
         constants, settings, wiring, k0, k1, neurons, spike_ptr, kept, error, dloss_dv, first, state, adjoint, passed,
-        current,
+        current, membrane,
     ):  # fmt: skip
         bounds = wiring.bounds
         n_populations = bounds.shape[0] - 1
@@ -213,6 +226,10 @@ def _at_spikes(neuron, estimator, wired):
                         out = current[b, k - k0]
                         for n in range(low, high):
                             put(out, n, adjoint_current(pick(a, n), pick(constants, n)))
+                    if membrane.size:
+                        out = membrane[b, k - k0]
+                        for n in range(low, high):
+                            put(out, n, adjoint_drive(pick(a, n), pick(constants, n)))
 
     return backward
 
@@ -222,12 +239,12 @@ def _every_step(neuron, estimator, wired):
     adjoint_input, adjoint_current, by_excess = neuron.adjoint_input, neuron.adjoint_current, neuron.adjoint_by_excess
     adjoint_spike, derivative, arriving = estimator.adjoint_spike(neuron), estimator.derivative, estimator.arriving
     # What arrives inside is a product with all samples of a tile.
-    jumps, tile = neuron.JUMPS, TILE if wired else 1
+    jumps, tile, adjoint_drive = neuron.JUMPS, TILE if wired else 1, neuron.adjoint_drive
 
     @njit(**KERNEL)
     def backward(
         constants, settings, wiring, k0, k1, neurons, spike_ptr, kept, traces, error, dloss_dv, first, state, adjoint,
-        passed, current,
+        passed, current, membrane,
     ):  # fmt: skip
         bounds = wiring.bounds
         n_populations = bounds.shape[0] - 1
@@ -236,7 +253,7 @@ def _every_step(neuron, estimator, wired):
         n_tiles = (n_samples + tile - 1) // tile
         # Flat, so that the rows of many samples can be had without an array each.
         a, memory, levels = flat_of(state), flat_of(kept), flat_of(traces[:jumps])
-        rows, errors, signal, below, h = flat_of((adjoint, error, dloss_dv, passed, current))
+        rows, errors, signal, below, h, felt = flat_of((adjoint, error, dloss_dv, passed, current, membrane))
         for t in prange(n_tiles):
             begin, end = n_samples * t // n_tiles, n_samples * (t + 1) // n_tiles
             before = scratch_like(rows_of(state, 0))
@@ -309,5 +326,9 @@ def _every_step(neuron, estimator, wired):
                             at = (b * current.shape[1] + k - k0) * n_neurons
                             for n in range(low, high):
                                 put(h, at + n, adjoint_current(pick(a, own + n), pick(constants, n)))
+                        if felt.size:
+                            at = (b * membrane.shape[1] + k - k0) * n_neurons
+                            for n in range(low, high):
+                                put(felt, at + n, adjoint_drive(pick(a, own + n), pick(constants, n)))
 
     return backward

@@ -160,6 +160,30 @@ def synapse_error_everywhere(indptr, targets, weights, steps, fractions, adjoint
 
 
 @njit(**KERNEL)
+def current_gradient(indptr, targets, values, felt, grad):
+    """Gradient of each synapse that weighs a current: ``sum values * felt`` over samples and steps.
+
+    Parameters
+    ----------
+    indptr, targets
+        See the module.
+    values : ndarray, (K, N_in) float
+        Currents.
+    felt : ndarray, (K, N) float
+        dL/d(current into the target).
+    grad : ndarray, (S,) float
+        Output.
+    """
+    for strand in prange(STRANDS):
+        for i in range(strand, indptr.shape[0] - 1, STRANDS):
+            for s in range(indptr[i], indptr[i + 1]):
+                total = grad.dtype.type(0)
+                for k in range(values.shape[0]):
+                    total += values[k, i] * felt[k, targets[s]]
+                grad[s] = total
+
+
+@njit(**KERNEL)
 def arrivals(neurons, spike_ptr, steps, rows_of, out_rows, out_ptr, source):
     """List spikes by the step in which they arrive, as rows of a table.
 
