@@ -103,9 +103,9 @@ class LI:
     r: float = 1.2
     v_leak: float = 0.0
 
-    threshold = float("inf")
-    reset_value = 0.0
-    reset_mode = RESET_NONE
+    v_threshold = threshold = float("inf")
+    v_reset = reset_value = 0.0
+    reset, reset_mode = "none", RESET_NONE
 
     def __post_init__(self):
         self.spiking()

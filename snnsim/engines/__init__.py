@@ -1,6 +1,7 @@
 """Engines: the same network on a clock, as a hybrid, or exactly in continuous time, each forward and backward."""
 
 from snnsim.errors import check_names
+from snnsim.parameters import LI
 
 ENGINES = ("clock", "hybrid", "event")
 TARGETS = ("cpu", "cuda", "auto")
@@ -30,7 +31,7 @@ def make_engine(name, network, *, dt, n_steps, precision, duration=None, max_inv
 
         return ClockEngine(network, dt=dt, n_steps=n_steps, **common, **clock_options)
     network.require_chain(f"engine {name}")
-    layers = network.parameters, network.readout
+    layers = [p.spiking() if isinstance(p, LI) else p for p in network.parameters], network.readout
     from snnsim.engines.by_name import ByName
 
     if name == "hybrid":
