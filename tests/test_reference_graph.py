@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.linalg import expm
 from scipy.signal import correlate2d
 
 from tests.reference import clock_backward, clock_forward
 from tests.reference import graph_clock as clock
+from tests.reference import graph_event as event
 from tests.reference.differences import fourth_order
 from tests.reference.graph import Connection, Graph, Input, Population, conv1d, conv2d, one_to_one, pull_back, sparse
 
@@ -339,3 +341,111 @@ def test_one_to_one_and_sparse_weights():
     assert np.array_equal(mask, [[True, False], [False, True]])
     with pytest.raises(ValueError, match="twice"):
         sparse([0, 0], [1, 1], [1.0, 2.0], (2, 2))
+
+
+DIFFERENCE = 1e-6  # fourth-order differences with step 2e-5 of a loss of size 10 to 100: rounding 1e-15/2e-5 of it
+DURATION = 2.0
+LIF = dict(beta=0.0, c_a=0.0, q=0.0, a0=0.0, i_ext=0.0)
+NEURONS = {
+    "lif": LIF,
+    "refractory": LIF | {"t_ref": np.array([0.08, 0.15, 0.11])},
+    "biased": LIF | {"i_ext": np.array([0.3, 0.2, 0.4])},
+    "alif": LIF | {"beta": np.array([0.2, 0.1, 0.4]), "q": np.array([0.3, 0.5, 0.2]), "a0": 0.1},
+    "adlif": LIF | {"c_a": np.array([0.2, 0.1, 0.4]), "q": np.array([0.3, 0.5, 0.2]), "a0": 0.1},
+    "everything": {"t_ref": np.array([0.08, 0.0, 0.11])},
+}
+EDGES = {
+    "single": [("input", "output", 3.0)],
+    "deep": [("input", "hidden", 3.0), ("hidden", "third", 2.5), ("third", "output", 2.5)],
+    "recurrent": [("input", "hidden", 3.0), ("hidden", "hidden", -0.4), ("hidden", "output", 2.5)],
+    "feedback": [
+        ("input", "hidden", 3.0),
+        ("hidden", "output", 2.0),
+        ("output", "hidden", -0.4),
+        ("input", "output", 0.6),
+    ],
+}
+EDGES["all"] = [*EDGES["feedback"], ("hidden", "hidden", -0.3), ("output", "output", -0.3), ("output", "leaky", 0.6)]
+EDGES["all"] += [("more", "hidden", 0.5)]
+
+
+def event_net(rng, edges, neuron, delays, reset="hard"):
+    sizes = {"input": 3, "more": 2, "hidden": 3, "third": 3, "output": 2, "leaky": 1}
+    nodes = [Input("input", 3), Input("more", 2)]
+    for name, size in list(sizes.items())[2:]:
+        if any(name in edge for edge in EDGES[edges]):
+            chosen = {key: np.broadcast_to(value, 3)[:size] for key, value in NEURONS[neuron].items()}
+            nodes.append(Population(name, size, reset, name != "leaky", **parameters(rng, size, **chosen)))
+    connections = []
+    for source, target, total in EDGES[edges]:
+        shape = sizes[source], sizes[target]
+        delay = rng.uniform(0.02, 0.2, shape) if delays else 0.0
+        connections.append(Connection(source, target, weights(rng, *shape, total), delay))
+    return Graph(nodes, connections)
+
+
+def event_inputs(rng, duration=DURATION):
+    return {
+        "input": (np.sort(rng.uniform(0, 0.6 * duration, 7)), rng.integers(0, 3, 7)),
+        "more": (np.sort(rng.uniform(0, duration, 3)), rng.integers(0, 2, 3)),
+    }
+
+
+class EventLoss:
+    """A nonlinear function of all spike times and, if wanted, of samples, integrals and maxima of membranes."""
+
+    def __init__(self, rng, graph, membranes=True):
+        self.spiking = [name for name, p in graph.populations.items() if p.spiking]
+        self.leaky = [name for name, p in graph.populations.items() if not p.spiking]
+        self.membranes = membranes
+        self.c = {name: rng.normal(size=200) for name in graph.populations}
+        self.times = np.sort(rng.uniform(0, DURATION, 3))
+
+    def __call__(self, run):
+        value, dtimes, probes = 0.0, {}, []
+        for name in self.spiking:
+            t = run.times[name]
+            c = self.c[name][: len(t)]
+            value += np.sum(c * t + 0.3 * t * t)
+            dtimes[name] = c + 0.6 * t
+        for name in run.graph.populations if self.membranes else ():
+            size = run.graph.populations[name].size
+            c = self.c[name][: 3 * size].reshape(3, size)
+            read = [
+                ("sample", (self.times,), event.sample(run, name, self.times), c),
+                ("integral", (1.3,), event.integral(run, name, 1.3), c[0]),
+                ("integral", (np.inf,), event.integral(run, name), c[1]),
+            ]
+            if name in self.leaky:
+                read.append(("maximum", (), event.maximum(run, name)[0], c[2]))
+            for kind, what, y, weight in read:
+                value += np.sum(weight * y + 0.2 * y * y)
+                probes.append((kind, name, *what, weight + 0.4 * y))
+        return value, dtimes, probes
+
+
+def order_of_events(run):
+    """What happens to every neuron, in order: where this changes, the loss has a kink or a jump."""
+    found = {key: [] for key in run.parameters}
+    for entry in run.log:
+        found[entry.neuron].append((entry.kind, entry.what))
+    return found
+
+
+def event_case(seed, edges, neuron, delays=True, **options):
+    rng = np.random.default_rng(seed)
+    graph = event_net(rng, edges, neuron, delays, **options)
+    inputs = {name: spikes for name, spikes in event_inputs(rng).items() if name in graph.inputs}
+    run = event.run(graph, inputs, DURATION)
+    loss = EventLoss(rng, graph)
+    gradient, _ = event.backward(run, *loss(run)[1:])
+
+    def function(changed):
+        moved = event.run(changed, inputs, DURATION)
+        assert order_of_events(moved) == order_of_events(run)
+        return loss(moved)[0]
+
+    fixed = [
+        name for name, value in graph.tensors().items() if name.endswith((".delay", ".t_ref")) and np.any(value <= 0)
+    ]
+    return graph, inputs, run, gradient, function, fixed
