@@ -5,7 +5,7 @@ import pytest
 from scipy.linalg import expm
 from scipy.signal import correlate2d
 
-from tests.reference import clock_backward, clock_forward
+from tests.reference import clock_backward, clock_forward, event_backward, relative_error, simulate_events
 from tests.reference import graph_clock as clock
 from tests.reference import graph_event as event
 from tests.reference.differences import fourth_order
@@ -343,8 +343,9 @@ def test_one_to_one_and_sparse_weights():
         sparse([0, 0], [1, 1], [1.0, 2.0], (2, 2))
 
 
-DIFFERENCE = 1e-6  # fourth-order differences with step 2e-5 of a loss of size 10 to 100: rounding 1e-15/2e-5 of it
-DURATION = 2.0
+DIFFERENCE = 1e-7  # fourth-order differences with step 5e-6 of a loss of size 10 to 100: rounding 1e-15/5e-6 of it
+DURATION = 1.6
+CONVERGENCE_SEED = 1
 LIF = dict(beta=0.0, c_a=0.0, q=0.0, a0=0.0, i_ext=0.0)
 NEURONS = {
     "lif": LIF,
@@ -356,7 +357,8 @@ NEURONS = {
 }
 EDGES = {
     "single": [("input", "output", 3.0)],
-    "deep": [("input", "hidden", 3.0), ("hidden", "third", 2.5), ("third", "output", 2.5)],
+    "deep": [("input", "hidden", 3.0), ("hidden", "third", 1.8), ("third", "output", 1.8)],
+    "loop": [("input", "output", 3.0), ("output", "output", -0.4), ("output", "leaky", 0.6)],
     "recurrent": [("input", "hidden", 3.0), ("hidden", "hidden", -0.4), ("hidden", "output", 2.5)],
     "feedback": [
         ("input", "hidden", 3.0),
@@ -449,3 +451,289 @@ def event_case(seed, edges, neuron, delays=True, **options):
         name for name, value in graph.tensors().items() if name.endswith((".delay", ".t_ref")) and np.any(value <= 0)
     ]
     return graph, inputs, run, gradient, function, fixed
+
+
+def assert_joint_gradient(graph, gradient, function, step, seed=0, fixed=()):
+    """All tensors moved at once, along a random direction."""
+    rng = np.random.default_rng(seed)
+    tensors = {name: tensor for name, tensor in graph.tensors().items() if name not in fixed}
+    directions = {
+        name: rng.choice([-1.0, 1.0], t.shape) * rng.uniform(0.5, 1.0, t.shape) for name, t in tensors.items()
+    }
+
+    def along(h):
+        changed = graph
+        for name, direction in directions.items():
+            changed = changed.replace(name, tensors[name] + h * direction)
+        return function(changed)
+
+    terms = np.concatenate([np.ravel(gradient[name] * directions[name]) for name in directions])
+    assert abs(fourth_order(along, step) - terms.sum()) <= DIFFERENCE * np.linalg.norm(terms)
+
+
+NETS = [
+    ("single", "lif", True),
+    ("deep", "lif", True),
+    ("recurrent", "lif", True),
+    ("feedback", "lif", True),
+    ("recurrent", "lif", False),
+    ("all", "lif", False),
+    ("recurrent", "refractory", True),
+    ("recurrent", "biased", True),
+    ("recurrent", "alif", True),
+    ("feedback", "adlif", True),
+    ("all", "everything", True),
+    ("all", "everything", False),
+]
+
+
+@pytest.mark.parametrize(("edges", "neuron", "delays"), NETS)
+def test_event_gradient_is_the_derivative_of_the_simulated_loss(edges, neuron, delays):
+    graph, _, run, gradient, function, fixed = event_case(1, edges, neuron, delays)
+    assert all(len(run.times[name]) > 4 for name, p in graph.populations.items() if p.spiking)
+    assert_joint_gradient(graph, gradient, function, 5e-6, fixed=fixed)
+
+
+def test_event_gradient_is_the_derivative_tensor_by_tensor():
+    graph, _, run, gradient, function, fixed = event_case(1, "loop", "everything")
+    assert len(run.times["output"]) > 4
+    assert_gradient(graph, gradient, function, DIFFERENCE, 5e-6, skip=fixed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("reset", ["hard", "none"])
+@pytest.mark.parametrize(("edges", "neuron", "delays"), NETS)
+def test_event_gradient_of_every_net_tensor_by_tensor(edges, neuron, delays, reset, seed):
+    graph, _, _, gradient, function, fixed = event_case(seed, edges, neuron, delays, reset=reset)
+    assert_gradient(graph, gradient, function, DIFFERENCE, 5e-6, skip=fixed)
+
+
+def random_state(rng):
+    """Parameters and state of a neuron that moves about its threshold; time constants of any ratio, equal ones too."""
+    taus = rng.uniform(0.2, 2.0, 3)
+    if rng.random() < 0.3:
+        taus[rng.integers(3)] = taus[0] * rng.choice([1.0, 1 + 1e-9, 2.0, 0.5])
+    p = dict(zip(("tau_mem", "tau_syn", "tau_a"), taus.tolist(), strict=True))
+    p |= dict(r=rng.uniform(0.5, 2), v_leak=rng.normal(0, 0.3), i_ext=rng.normal(0.5, 0.7), v_threshold=1.0)
+    p |= dict(beta=rng.choice([0.0, rng.uniform(0, 1)]), c_a=rng.choice([0.0, rng.uniform(0, 1)]))
+    return p, (rng.normal(0.3, 0.5), rng.normal(0, 2), rng.choice([0.0, rng.uniform(0, 2)]))
+
+
+def test_closed_form_is_the_matrix_exponential_and_its_derivatives_are_as_good():
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        p, x = random_state(rng)
+        h = rng.uniform(0, 3)
+        mem, rest = p["tau_mem"], p["v_leak"] + p["r"] * p["i_ext"]
+        system = np.diag([-1 / mem, -1 / p["tau_syn"], -1 / p["tau_a"], 0])
+        system[0, 1:] = p["r"] / mem, -p["r"] * p["c_a"] / mem, rest / mem
+        expected = expm(h * system) @ [*x, 1]
+        np.testing.assert_allclose(event.flow(x, h, p), expected[:3], rtol=0, atol=1e-12)
+        p |= dict.fromkeys(("t_ref", "q"), 0.0)
+        start = event.Event(0.0, "start", ("a", 0), None, x, False)
+        by_parameter, by_state = event._transport(start, h, p, np.array([1.0, 0.5, 0.2]), [])
+        by_system = expm(h * system)[:, :3].T @ [1.0, 0.5, 0.2, 0]
+        np.testing.assert_allclose(by_state, by_system, rtol=0, atol=1e-12)
+        for key, found in zip(event.FLOW, by_parameter, strict=True):
+
+            def along(change, key=key, p=p, x=x, h=h):
+                return np.dot([1.0, 0.5, 0.2], event.flow(x, h, p | {key: p[key] + change}))
+
+            assert abs(fourth_order(along, 1e-3 * p["tau_mem"]) - found) < 1e-6 * max(1, abs(found))
+
+
+def test_crossings_are_those_of_a_dense_scan():
+    rng = np.random.default_rng(1)
+    crossed = 0
+    for _ in range(600):
+        p, x = random_state(rng)
+        h = rng.uniform(0.1, 4)
+        if event.excess(x, p) >= 0:
+            continue
+        times = np.linspace(0, h, 2001)
+        v, _, a = event.flow(x, times, p, False, np.exp, event._mean_decay_array)
+        g = v - p["v_threshold"] - p["beta"] * a
+        found = event.crossing(x, h, p)
+        above = np.flatnonzero(g >= 0)
+        if len(above):
+            crossed += 1
+            assert found is not None
+            assert times[above[0] - 1] <= found <= times[above[0]]
+            assert abs(event.excess(event.flow(x, found, p), p)) < 1e-13
+        elif found is not None:  # an excursion between two points of the scan
+            assert g.max() > -1e-5
+    assert crossed > 100
+
+
+def test_events_of_a_chain_are_those_of_the_older_reference():
+    rng = np.random.default_rng(3)
+    p = dict(tau_mem=0.8, tau_syn=0.6, r=1.2, v_threshold=1.0, v_reset=0.2)
+    for reset in ("hard", "subtract", "none"):
+        w = [weights(rng, 4, 3, 5.0), weights(rng, 3, 2, 4.0)]
+        times, neurons = np.sort(rng.uniform(0, 1.2, 10)), rng.integers(0, 4, 10)
+        layers = simulate_events(times, neurons, w, p | {"reset": reset}, 2.0)
+        nodes = [Input("a", 4), Population("b", 3, reset, **p), Population("c", 2, reset, **p)]
+        graph = Graph(nodes, [Connection("a", "b", w[0]), Connection("b", "c", w[1])])
+        run = event.run(graph, {"a": (times, neurons)}, 2.0)
+        for layer, name in zip(layers, "bc", strict=True):
+            assert len(layer.times) > 4
+            assert np.array_equal(run.neurons[name], layer.neurons)
+            np.testing.assert_allclose(run.times[name], layer.times, rtol=0, atol=ROUNDING)
+        e = rng.normal(size=len(layers[-1].times))
+        expected = event_backward(layers, w, e)
+        found, passed = event.backward(run, {"c": e})
+        np.testing.assert_allclose(found["a->b"], expected.grad_w[0], rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(found["b->c"], expected.grad_w[1], rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(passed["a"], expected.e_input, rtol=1e-10, atol=1e-10)
+
+
+def test_subtracting_is_resetting_in_continuous_time():
+    for neuron in ("everything", "lif"):
+        gradients = [event_case(1, "recurrent", neuron, reset=reset)[3] for reset in ("hard", "subtract")]
+        for name, tensor in gradients[0].items():
+            np.testing.assert_array_equal(tensor, gradients[1][name])
+
+
+@pytest.mark.parametrize(("neuron", "edges", "reset"), [("everything", "all", "hard"), ("lif", "recurrent", "none")])
+def test_shift_and_scaling_identities(neuron, edges, reset):
+    rng = np.random.default_rng(1)
+    graph = event_net(rng, edges, neuron, True, reset)
+    inputs = {name: spikes for name, spikes in event_inputs(rng).items() if name in graph.inputs}
+    run = event.run(graph, inputs, DURATION)
+    _, dtimes, _ = EventLoss(rng, graph, membranes=False)(run)
+    gradient, e = event.backward(run, dtimes)
+    values = graph.tensors()
+
+    def scaled(names):
+        return {name: values[name] * gradient[name] for name in names}
+
+    size = sum(np.abs(t * gradient[name]).sum() for name, t in values.items())
+    for name in graph.populations:  # per neuron: the origin of voltage, and its unit, are free
+        shift = sum(gradient[f"{name}.{key}"] for key in ("v_leak", "v_threshold", "v_reset", "v0"))
+        assert np.abs(shift).max() < ROUNDING * size
+        own = scaled(f"{name}.{key}" for key in ("v_leak", "v_threshold", "v_reset", "v0", "i_ext", "i0", "q", "a0"))
+        incoming = scaled(c.name for c in graph.connections.values() if c.target == name)
+        total = sum(own.values()) + sum(w.sum(axis=0) for w in incoming.values())
+        assert np.abs(total).max() < ROUNDING * size
+        drive = scaled(f"{name}.{key}" for key in ("i_ext", "i0", "c_a"))
+        drive = sum(drive.values()) + sum(w.sum(axis=0) for w in incoming.values())
+        assert np.abs(drive - values[f"{name}.r"] * gradient[f"{name}.r"]).max() < ROUNDING * size
+    in_time = [n for n in values if n in graph.connections or n.split(".")[-1] in ("delay", "tau_mem", "tau_syn")]
+    in_time += [n for n in values if n.split(".")[-1] in ("tau_a", "t_ref")]
+    total = sum(t.sum() for t in scaled(in_time).values()) + sum(np.sum(run.times[n] * e[n]) for n in graph.inputs)
+    assert abs(total - sum(np.sum(run.times[n] * dtimes[n]) for n in dtimes)) < ROUNDING * size
+
+
+def test_an_arrival_at_the_instant_of_a_spike_has_the_derivative_towards_later():
+    p = dict(tau_mem=0.8, tau_syn=0.6, r=1.2, v_threshold=1.0, v_reset=0.2)
+    graph = Graph([Input("a", 2), Population("b", 1, **p)], [Connection("a", "b", [[3.0], [2.0]])])
+    first = event.run(graph, {"a": ([0.1], [0])}, 2.0).times["b"][0]
+
+    def loss(h):
+        return event.run(graph, {"a": ([0.1, first + h], [0, 1])}, 2.0).times["b"][:3].sum()
+
+    run = event.run(graph, {"a": ([0.1, first], [0, 1])}, 2.0)
+    e = np.zeros(len(run.times["b"]))
+    e[:3] = 1.0
+    _, passed = event.backward(run, {"b": e})
+    h = 1e-6
+    later, earlier = (4 * loss(s * h) - loss(2 * s * h) - 3 * loss(0.0) for s in (1, -1))
+    assert later / (2 * h) == pytest.approx(passed["a"][1], rel=1e-6)
+    assert abs(-earlier / (2 * h) - passed["a"][1]) > 0.1  # a kink
+
+
+def test_a_maximum_at_an_inhibitory_arrival_moves_with_it():
+    nodes = [Input("a", 2), Population("b", 1, spiking=False)]
+    graph = Graph(nodes, [Connection("a", "b", [[3.0], [-9.0]], 0.1)])
+    inputs = {"a": ([0.1, 0.3], [0, 1])}
+    run = event.run(graph, inputs, 2.0)
+    value, time = event.maximum(run, "b")
+    assert time[0] == 0.4
+    np.testing.assert_allclose(value, event.sample(run, "b", np.linspace(0, 2, 2001)).max(axis=0), rtol=1e-12)
+    gradient, e = event.backward(run, {}, [("maximum", "b", [1.0])])
+    assert e["a"][1] > 0.5
+    assert_gradient(
+        graph,
+        gradient,
+        lambda g: event.maximum(event.run(g, inputs, 2.0), "b")[0][0],
+        DIFFERENCE,
+        5e-6,
+        skip=("t_ref",),
+    )
+
+
+def test_without_spikes_event_gradients_are_those_of_the_membranes():
+    rng = np.random.default_rng(0)
+    graph = event_net(rng, "all", "everything", True)
+    for name in graph.populations:
+        graph = graph.replace(f"{name}.v_threshold", 50.0)
+    inputs = event_inputs(rng)
+    loss = EventLoss(rng, graph)
+    run = event.run(graph, inputs, DURATION)
+    assert not any(len(run.times[name]) for name in graph.populations)
+    gradient = event.gradients(graph, inputs, DURATION, loss)
+    for key in ("v_threshold", "v_reset", "q", "beta", "t_ref"):
+        assert not gradient[f"hidden.{key}"].any()
+    assert not gradient["hidden->output"].any()
+    assert_joint_gradient(
+        graph,
+        gradient,
+        lambda g: loss(event.run(g, inputs, DURATION))[0],
+        1e-4,
+        fixed=("leaky.t_ref", "hidden.t_ref", "output.t_ref"),
+    )
+
+
+def on_grid(times, dt, n_steps, neurons, size):
+    """Spike counts (1, T, N): a spike at ``(k + 1) dt`` lies in step k."""
+    counts = np.zeros((1, n_steps, size))
+    np.add.at(counts[0], (np.rint(times / dt).astype(int) - 1, neurons), 1)
+    return counts
+
+
+CONVERGENCE = [pytest.param("backward_euler"), pytest.param("exact")]
+CONVERGENCE += [pytest.param(scheme, marks=pytest.mark.slow) for scheme in ("forward_euler", "bilinear")]
+
+
+@pytest.mark.parametrize("scheme", CONVERGENCE)
+def test_clock_gradient_converges_to_the_event_gradient_in_proportion_to_dt(scheme):
+    rng = np.random.default_rng(CONVERGENCE_SEED)
+    graph = event_net(rng, "feedback", "everything", True)
+    for name in graph.connections:
+        graph = graph.replace(f"{name}.delay", np.maximum(np.round(graph.connections[name].delay, 2), 0.02))
+    for name in graph.populations:
+        graph = graph.replace(f"{name}.t_ref", 0.1)
+    duration = 1.2
+    times, neurons = event_inputs(rng, duration)["input"]
+    times = np.round(times, 2)
+    run = event.run(graph, {"input": (times, neurons)}, duration)
+    c = rng.normal(size=(2, 100))
+    rank, dtimes = {}, {}
+    for which, name in enumerate(("hidden", "output")):
+        # every spike of every neuron with a weight of its own, found again on the clock by its rank
+        rank[name] = [np.sum(run.neurons[name][:s] == n) for s, n in enumerate(run.neurons[name])]
+        dtimes[name] = c[which][run.neurons[name] * 20 + rank[name]]
+    expected, _ = event.backward(run, dtimes)
+    spikes = np.sort(np.concatenate([run.times["hidden"], run.times["output"]]))
+    print(len(spikes), np.diff(spikes).min())
+    errors = []
+    for dt in (1e-2, 2.5e-3, 6.25e-4):
+        n_steps = round(duration / dt)
+        counts = on_grid(times, dt, n_steps, neurons, 3)
+        clocked = clock.run(graph, {"input": counts}, dt, n_steps, scheme)
+        signal = {}
+        for which, name in enumerate(("hidden", "output")):
+            s = clocked.spikes[name][0]
+            order = np.cumsum(s, axis=0).astype(int) - 1
+            signal[name] = (s * c[which][np.arange(s.shape[1]) * 20 + order])[None]
+            print(s.sum(), len(run.times[name]))
+        gradient, _ = clock.backward(clocked, {}, signal)
+        errors.append({})
+        for kind in ("weight", "delay", "parameter"):
+            names = [
+                n for n in gradient if kind == ("parameter" if "->" not in n else "delay" if "delay" in n else "weight")
+            ]
+            errors[-1][kind] = relative_error([gradient[n] for n in names], [expected[n] for n in names])
+    print(scheme, errors)
+    assert 0

@@ -78,6 +78,9 @@ def _mean_decay(x):
 
 def _mean_decay_array(x):
     """Of arrays, complex ones too; by its series where the closed form's derivative would lose digits."""
+    if not np.iscomplexobj(x):
+        there = np.where(x == 0, 1, x)
+        return np.where(x == 0, 1, -np.expm1(-there) / there)
     series = 1 + 0 * x
     for n in range(16, 0, -1):
         series = 1 - x / (n + 1) * series
