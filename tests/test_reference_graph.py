@@ -1,5 +1,7 @@
 """The graph oracles against what does not share their formulas: central differences per tensor, each other, scipy."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy.linalg import expm
@@ -778,3 +780,82 @@ def test_integral_of_a_leaky_readout_has_a_closed_form_in_the_time_of_each_spike
     np.testing.assert_allclose(e["a"], of * change(arrivals), rtol=1e-11)
     expected = [[response(0.5) + response(1.3)], [response(0.9)]]
     np.testing.assert_allclose(gradient["a->b"], expected, rtol=1e-11)
+
+
+def gradients_from_events_alone(run, e):
+    """Gradients of constants from spikes and arrivals, the filtered adjoints kappa and the Hamiltonian H."""
+
+    def phi(h, tau, mem):
+        x = h * (1 / tau - 1 / mem)
+        return np.exp(-h / mem) * h / mem * (-np.expm1(-x) / x if x else 1.0)
+
+    def psi(h, tau, mem):
+        x = h * (1 / tau - 1 / mem)
+        series = sum((-x) ** k * (k + 1) / math.factorial(k + 2) for k in range(12))
+        return np.exp(-h / mem) * h**2 / mem * (series if abs(x) < 0.05 else (1 - (1 + x) * np.exp(-x)) / x**2)
+
+    found = {name: np.zeros(t.shape) for name, t in run.graph.tensors().items()}
+    for (name, n), spans in run.spans.items():
+        p = run.parameters[name, n]
+        mem, syn, adapt, r, c_a, q = (p[key] for key in ("tau_mem", "tau_syn", "tau_a", "r", "c_a", "q"))
+        l_v = l_i = l_a = k_i = k_a = k_v = hamiltonian = action = s_i = s_a = release = rho = 0.0
+        out = dict.fromkeys(run.parameters[name, n], 0.0)
+        for entry, end in reversed(spans):
+            h = end - entry.time
+            action += hamiltonian * h
+            k_i = np.exp(-h / syn) * (k_i + h * l_i) + r * l_v * psi(h, syn, mem)
+            k_a = np.exp(-h / adapt) * (k_a + h * l_a) - r * c_a * l_v * psi(h, adapt, mem)
+            k_v = np.exp(-h / adapt) * k_v + mem * phi(h, adapt, mem) * l_v
+            l_i = np.exp(-h / syn) * l_i + r * phi(h, syn, mem) * l_v
+            l_a = np.exp(-h / adapt) * l_a - r * c_a * phi(h, adapt, mem) * l_v
+            l_v = np.exp(-h / mem) * l_v
+            if entry.kind == "arrival":
+                w = run.graph.connections[entry.what[0]].weight[entry.what[1], n]
+                by_time = w / syn * (l_i / syn - (0 if entry.held else r / mem * l_v))
+                found[f"{entry.what[0]}.delay"][entry.what[1], n] += by_time
+                hamiltonian += by_time
+                out["tau_syn"] += w / syn**2 * (k_i / syn - l_i)
+                s_i += w / syn * k_i
+            elif entry.kind == "release":
+                release, rho, l_v = l_v, -event.slope_v(entry.after, p) * l_v, 0.0
+                hamiltonian += rho
+            elif entry.kind == "spike":
+                if not entry.held:
+                    release, rho = l_v, -event.slope_v(entry.after, p) * l_v
+                    hamiltonian += rho
+                own = e[name][entry.what[0]]
+                mu = -(own + rho + q / adapt * l_a) / event.slope_g(entry.before, p)
+                hamiltonian -= own + rho
+                terms = {"v_threshold": -mu, "v_reset": release, "q": l_a, "beta": -entry.before[2] * mu, "t_ref": rho}
+                terms |= {"i_ext": r * (mu - release), "v_leak": mu - release, "tau_a": q * k_a / adapt**2}
+                for key, value in (terms | {"c_a": -r / mem * q * k_v}).items():
+                    out[key] += value
+                s_a += q * k_a
+                l_v, l_a, release, rho = mu, l_a - p["beta"] * mu, 0.0, 0.0
+        i0, a0 = p["i0"], p["a0"]
+        out |= {"v0": l_v, "i0": l_i, "a0": l_a}
+        out["i_ext"] -= r * l_v
+        out["v_leak"] -= l_v
+        out["c_a"] -= r / mem * a0 * k_v
+        out["tau_syn"] += i0 * k_i / syn**2
+        out["tau_a"] += a0 * k_a / adapt**2
+        out["tau_mem"] = -(action + (s_i + i0 * k_i) / syn + (s_a + a0 * k_a) / adapt) / mem
+        for key, value in out.items():
+            found[f"{name}.{key}"][n] = value
+    return found
+
+
+@pytest.mark.parametrize(("edges", "neuron"), [("feedback", "everything"), ("recurrent", "lif")])
+def test_constants_need_events_alone(edges, neuron):
+    rng = np.random.default_rng(1)
+    graph = event_net(rng, edges, neuron, True)
+    graph = graph.replace("hidden.tau_syn", graph.populations["hidden"].p["tau_mem"] * [1.0, 1.001, 0.5])
+    inputs = {name: spikes for name, spikes in event_inputs(rng).items() if name in graph.inputs}
+    run = event.run(graph, inputs, DURATION)
+    gradient, e = event.backward(run, EventLoss(rng, graph, membranes=False)(run)[1])
+    found = gradients_from_events_alone(run, e)
+    for name, tensor in gradient.items():
+        if name not in graph.connections and not name.endswith(".r"):
+            np.testing.assert_allclose(
+                found[name], tensor, rtol=0, atol=1e-11 * (1 + np.abs(tensor).max()), err_msg=name
+            )
