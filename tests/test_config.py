@@ -211,8 +211,8 @@ def test_config_list_names_the_shipped_ones(call):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--layers", "784-x-10"), "--layers 784-x-10: must be sizes joined by '-'"),
-        (("--layers", "-784-10"), "must be sizes joined by '-'"),
+        (("--layers", "784-x-10"), "--layers 784-x-10: x: must be a size"),
+        (("--layers", "-784-10"), "must be layers joined by '-'"),
         (("--scheme", "euler"), "simulation.scheme = 'euler': must be one of"),
         (("--gradient", "exakt"), "did you mean exact?"),
         (("--loss", "count"), "loss.name = 'count'"),

@@ -58,7 +58,8 @@ def state_of(directory):
     tree = load_tree(directory / "checkpoint.h5", "checkpoint")
     history = [{k: v for k, v in m.items() if k != "seconds"} for m in json.loads(tree["history"])]
     optimizer = tree["session"]["optimizer"]
-    arrays = [*tree["session"]["weights"], *optimizer["first"], *optimizer["second"]]
+    slots = tree["session"]["tensors"], optimizer["first"], optimizer["second"]
+    arrays = [w for tensors in slots for w in tensors.values()]
     return (
         bits(arrays), bits(load_model(directory / "model.h5")[0].weights), optimizer["steps"], history,
         tree["best_epoch"], tree["best_accuracy"], tree["session"]["epoch"], tree["session"]["batch"],
@@ -119,10 +120,10 @@ def test_a_small_step_lowers_the_loss_by_what_the_gradient_promises(study, engin
     inputs = made.inputs(batch.values, batch.ids, 0)
 
     def value():
-        return made.loss(made.engine.forward(made.weights, inputs), batch.labels)
+        return made.loss(made.engine.forward(made.tensors, inputs), batch.labels)
 
     before = value()
-    gradients = [g.copy() for g in made.engine.backward(made.weights, before.gradient)]
+    gradients = [g.copy() for g in made.engine.backward(made.tensors, before.gradient).values()]
     square = sum((g**2).sum() for g in gradients)
     assert square > 0
     step = 1e-7 / math.sqrt(square)  # of length 1e-7: the second order is then about 1e-7 of the first
@@ -485,7 +486,7 @@ def test_an_average_of_the_weights_is_kept_and_evaluated(study, tmp_path):
     for mine, expected, now in zip(made.averaged_network.weights, mean, made.network.weights, strict=True):
         np.testing.assert_allclose(mine, expected, rtol=1e-5, atol=1e-7)
         assert not np.allclose(mine, now, rtol=1e-3)
-    plain = Session(study("data.limit=200"), weights=[w.copy() for w in made.averaged_network.weights])
+    plain = Session(study("data.limit=200"), made.averaged_network)
     split = made.test.values, made.test.labels, made.test.ids
     assert (made.examine(*split)[0] == plain.examine(*split)[0]).all()
 
@@ -533,7 +534,7 @@ def test_a_checkpoint_of_another_run_is_refused(study, tmp_path, unstopped, chan
 
 def test_weights_of_another_network_are_refused(study):
     state = Session(study("data.limit=60")).state()
-    with pytest.raises(InputError, match=r"c\.h5: holds weights of shapes .*784, 12.*; the configuration has .*784, 5"):
+    with pytest.raises(InputError, match=r"c\.h5: holds .*784, 12.*; the configuration has .*784, 5"):
         Session(study("data.limit=60", "network.layers=[784, 5, 10]")).load_state(state, "c.h5")
 
 
@@ -560,9 +561,9 @@ def test_nothing_to_resume(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        (("optimizer.name=sgd", "optimizer.lr=1e300"), "loss|weights"),
-        (("optimizer.name=adam", "optimizer.lr=1e38"), "loss|gradient of weights|weights"),
-        (("optimizer.name=adamw", "optimizer.lr=1e30", "optimizer.weight_decay=1e30"), "loss|weights"),
+        (("optimizer.name=sgd", "optimizer.lr=1e300"), "loss|hidden0|input"),
+        (("optimizer.name=adam", "optimizer.lr=1e38"), "loss|gradient of|hidden0|input"),
+        (("optimizer.name=adamw", "optimizer.lr=1e30", "optimizer.weight_decay=1e30"), "loss|hidden0|input"),
     ],
 )
 def test_training_stops_at_the_first_value_that_is_not_finite(study, tmp_path, monkeypatch, settings, named):
@@ -570,7 +571,7 @@ def test_training_stops_at_the_first_value_that_is_not_finite(study, tmp_path, m
     with pytest.raises(InputError, match=rf"^({named}).* is not finite in epoch \d+, batch \d+: training stopped"):
         training.train(study(*settings, "training.epochs=5"), tmp_path)
     saved = load_tree(tmp_path / "checkpoint.h5", "checkpoint")["session"]
-    assert all(np.isfinite(w).all() for w in saved["weights"])
+    assert all(np.isfinite(w).all() for w in saved["tensors"].values())
     assert not (tmp_path / "result.json").exists()
 
 
@@ -582,11 +583,11 @@ def test_a_gradient_that_is_not_finite_is_named_and_not_applied(study):
 
     def broken(*arguments):
         gradients = differentiate(*arguments)
-        gradients[1][3, 4] = np.nan
+        gradients["hidden0->output"][3, 4] = np.nan
         return gradients
 
     made.engine.backward = broken
-    with pytest.raises(InputError, match=r"^gradient of weights\[1\] is not finite in epoch 1, batch 2: training"):
+    with pytest.raises(InputError, match=r"^gradient of hidden0->output is not finite in epoch 1, batch 2: training"):
         made.step()
     assert bits(made.weights) == before
     assert (made.batch, made.totals.samples) == (1, 50)
@@ -598,7 +599,7 @@ def test_a_gradient_whose_norm_overflows_stops_the_training(study):
 
     def broken(*arguments):
         gradients = differentiate(*arguments)
-        gradients[0][:] = 1e200  # finite, but not its square
+        gradients["input->hidden0"][:] = 1e200  # finite, but not its square
         return gradients
 
     made.engine.backward = broken
@@ -612,7 +613,7 @@ def test_no_checkpoint_of_weights_that_are_not_finite(study, tmp_path):
             session.weights[1][2, 3] = np.inf
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(InputError, match=r"^weights\[1\] is not finite in epoch 1, batch 2"):
+    with pytest.raises(InputError, match=r"^hidden0->output is not finite in epoch 1, batch 2"):
         training.train(study(), tmp_path, listener=Spoiling())
     assert load_tree(tmp_path / "checkpoint.h5")["session"]["batch"] == 0
 
@@ -627,13 +628,13 @@ def test_target_rate_is_reached(study, engine, layers):
     )
     # On the probe itself: what the gain was fitted to, within its 1 %, or 20 % where spike counts jump.
     probe = made.train.first(session.PROBE)
-    made.engine.forward(made.weights, made.inputs(probe.values, probe.ids, session.EVALUATION_EPOCH))
-    for total, w in zip(made.engine.spike_totals(), made.weights, strict=False):
-        assert total / (len(probe) * w.shape[1]) == pytest.approx(1.5, rel=0.05)
+    made.engine.forward(made.tensors, made.inputs(probe.values, probe.ids, session.EVALUATION_EPOCH))
+    for name, total in made.engine.spike_totals().items():
+        assert total / (len(probe) * made.spiking[name]) == pytest.approx(1.5, rel=0.05)
 
 
 def test_an_unreachable_target_rate_is_refused(study):
-    with pytest.raises(InputError, match=r"network\.target_rate = 50\.0: layer 0 reaches .* at most"):
+    with pytest.raises(InputError, match=r"network\.target_rate = 50\.0: hidden0 reaches .* at most"):
         Session(study("network.target_rate=50", "data.limit=60"))
 
 

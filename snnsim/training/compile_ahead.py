@@ -12,6 +12,7 @@ from snnsim.blueprint import network_of
 from snnsim.threads import is_compiled
 
 BACKWARD = (
+    "add_errors",
     "transpose_rows",
     "weight_gradient",
     "at_spikes",
