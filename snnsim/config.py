@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from snnsim.errors import InputError
-from snnsim.parameters import LIFParameters, scheme_coefficients
+from snnsim.parameters import LIFParameters, check_continuous, scheme_coefficients
 
 
 @dataclass(frozen=True)
@@ -393,9 +393,9 @@ def check(config, origin="configuration"):
         raise InputError(f"{origin}: training.dropout = {config.training.dropout}: engine {engine} has none")
     try:
         for layer in neurons(config):
-            if engine != "clock" and layer.reset == "none":
-                raise InputError(f"network.reset = 'none': engine {engine} allows hard and subtract")
-            if engine == "clock":
+            if engine != "clock":
+                check_continuous(layer)
+            else:
                 scheme_coefficients(layer, config.simulation.dt, config.simulation.scheme, config.simulation.impulse)
     except InputError as error:
         raise InputError(f"{origin}: {error}") from error
