@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnsim.arguments import array, one_for_each
+from snnsim.arguments import array, each
 from snnsim.errors import InputError
 from snnsim.parameters import LIFParameters
 
@@ -34,9 +34,16 @@ class Network:
     readout: str = "spiking"
 
     def __post_init__(self):
-        weights = [array(f"weights[{layer}]", w, 2, "a matrix (N_in, N_out)") for layer, w in enumerate(self.weights)]
+        weights = [
+            array(f"weights[{layer}]", w, 2, "a matrix (N_in, N_out)")
+            for layer, w in enumerate(each("weights", self.weights, "one matrix a layer"))
+        ]
+        parameters = self.parameters
+        if isinstance(parameters, LIFParameters):
+            parameters = (parameters,) * len(weights)
+        parameters = each("parameters", parameters, "LIFParameters, or one for each layer")
         object.__setattr__(self, "weights", tuple(_floats(weights)))
-        object.__setattr__(self, "parameters", one_for_each(self.parameters, LIFParameters, len(weights)))
+        object.__setattr__(self, "parameters", parameters)
         if self.readout not in ("spiking", "leaky"):
             raise InputError(f"readout = {self.readout!r}: must be one of spiking, leaky")
         if not self.weights or len(self.weights) != len(self.parameters):
@@ -47,6 +54,8 @@ class Network:
         for layer, (w, p) in enumerate(zip(self.weights, self.parameters, strict=True)):
             if not isinstance(p, LIFParameters):
                 raise InputError(f"network: parameters[{layer}] = {p!r}: must be LIFParameters")
+            if 0 in w.shape:
+                raise InputError(f"weights[{layer}]: {w.shape}: must have at least one row and one column")
             if layer and w.shape[0] != self.weights[layer - 1].shape[1]:
                 raise InputError(
                     f"network: weights[{layer}] has {w.shape[0]} inputs, but layer {layer - 1} has "

@@ -97,8 +97,8 @@ def check_continuous(parameters):
     ratio = parameters.tau_syn / parameters.tau_mem
     if not 1 / FURTHEST <= ratio <= FURTHEST:
         raise InputError(
-            f"tau_syn = {parameters.tau_syn:g}: engines event and hybrid take time constants up to a factor {FURTHEST:g} "
-            f"apart; tau_mem is {parameters.tau_mem:g}"
+            f"tau_syn = {parameters.tau_syn:g}: engines event and hybrid take time constants up to a factor "
+            f"{FURTHEST:g} apart; tau_mem is {parameters.tau_mem:g}"
         )
 
 

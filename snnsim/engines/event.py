@@ -73,8 +73,8 @@ def room_for(layer, counts, stalled, cap):
     most, limit = int(counts.max(initial=0)), most_spikes(len(counts))
     if most > limit:
         raise InputError(
-            f"layer {layer}: more than {limit} spikes in a trial, the most allowed in a batch of {len(counts)}; weights "
-            "must be smaller"
+            f"layer {layer}: more than {limit} spikes in a trial, the most allowed in a batch of {len(counts)}; "
+            "weights must be smaller"
         )
     if stalled.max(initial=-1) >= 0:
         raise InputError(

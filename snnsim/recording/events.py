@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from snnsim.arguments import chosen
 from snnsim.errors import InputError
 from snnsim.recording.runs import new_hdf5, open_hdf5, reading
 
@@ -102,27 +103,22 @@ def read_events(path, samples=None):
         times, units, labels = file["spikes/times"], file["spikes/units"], file["labels"]
         if not len(times) == len(units) == len(labels):
             raise InputError(f"{path}: {len(times)} times, {len(units)} units and {len(labels)} labels: must be equal")
-        chosen = chosen_samples(samples, len(labels), path)
-        t = [np.asarray(times[b], np.float64) for b in chosen]
-        u = [np.asarray(units[b], np.int64) for b in chosen]
-        for b, row, ids in zip(chosen, t, u, strict=True):
+        wanted = chosen_samples(samples, len(labels), path)
+        t = [np.asarray(times[b], np.float64) for b in wanted]
+        u = [np.asarray(units[b], np.int64) for b in wanted]
+        for b, row, ids in zip(wanted, t, u, strict=True):
             if row.shape != ids.shape:
                 raise InputError(f"{path}: sample {b}: {row.size} times and {ids.size} units")
             if row.size and not (np.isfinite(row).all() and row.min() >= 0 and ids.min() >= 0):
                 raise InputError(f"{path}: sample {b}: times and units must not be negative")
         n_units = int(file.attrs["n_units"]) if "n_units" in file.attrs else None
         duration = float(file.attrs["duration"]) if "duration" in file.attrs else None
-        return t, u, labels[:].astype(np.int64)[chosen], n_units, duration
+        return t, u, labels[:].astype(np.int64)[wanted], n_units, duration
 
 
 def chosen_samples(samples, count, path):
-    """Numbers of the samples that a slice, a sequence of int, or None (all) names among ``count``; list of int."""
-    if samples is None or isinstance(samples, slice):
-        return list(range(count))[samples or slice(None)]
-    for b in samples:
-        if not 0 <= b < count:
-            raise InputError(f"{path}: sample {b}: the file has {count} samples")
-    return [int(b) for b in samples]
+    """Numbers of the samples that a slice, int or bool, or None (all) names among ``count``; list of int."""
+    return chosen(f"{path}: samples", samples, count, "samples of the file").tolist()
 
 
 def sonata_populations(path):
