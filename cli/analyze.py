@@ -345,7 +345,7 @@ def _neuron(source, layer, settings):
         network, trained = load_model(model_path(source))
         chosen = with_network(trained or config.load(), network)
     else:
-        chosen = o.configuration(source, settings, {})
+        chosen = o.configuration(source, settings, {}, encodes=False)
     parameters = config.neurons(chosen)
     if layer >= len(parameters):
         raise InputError(f"--layer {layer}: the network has layers 0..{len(parameters) - 1}")

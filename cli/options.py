@@ -1,5 +1,6 @@
 """Options that several commands share, and how a configuration is put together from them."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -59,9 +60,11 @@ KEYS = {
     "seed": "training.seed",
 }
 """Configuration key of each flag."""
+PER_STEP = ("poisson", "regular")
+"""Encoders whose spikes have a probability per step."""
 
 
-def configuration(source, settings, flags):
+def configuration(source, settings, flags, encodes=True):
     """Put a configuration together from a file, the flags that were given, and ``--set``; a later one wins.
 
     Parameters
@@ -70,6 +73,9 @@ def configuration(source, settings, flags):
     settings : list of str or None
     flags : dict
         Values by flag name, None where a flag was not given.
+    encodes : bool
+        Whether its encoder will be used: where another step size changes the input per unit of time, one line on
+        standard error says so.
     """
     from snnsim import config
 
@@ -81,4 +87,26 @@ def configuration(source, settings, flags):
         if flag == "layers":
             value = config.layers_of(value, "--layers")
         chosen.append(f"{key}={config.toml_value(str(value) if isinstance(value, Path) else value)}")
-    return config.load(source, [*chosen, *(settings or [])])
+    made = config.load(source, [*chosen, *(settings or [])])
+    note = per_step_note(config.load(source), made) if encodes and (chosen or settings) else None
+    if note:
+        print(note, file=sys.stderr)
+    return made
+
+
+def per_step_note(before, after):
+    """Line that says how another step size changes the input per unit of time; None if it does not."""
+    e = after.encoder
+    if e.name not in PER_STEP or after.simulation.dt == before.simulation.dt:
+        return None
+    was = before.encoder.max_probability if before.encoder.name in PER_STEP else e.max_probability
+    if not was:
+        return None
+    factor = e.max_probability / was * before.simulation.dt / after.simulation.dt
+    if abs(factor - 1) < 1e-9:
+        return None
+    return (
+        f"simulation.dt = {after.simulation.dt:g} instead of {before.simulation.dt:g}: encoder {e.name} has a "
+        f"probability per step, so there is {factor:g} times the input per unit of time; encoder poisson-rate has a "
+        "rate that does not depend on dt"
+    )

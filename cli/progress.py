@@ -113,6 +113,13 @@ class TrainingProgress:
         )
         return f"loss {self._loss:.4f}  accuracy {100 * self._accuracy:.1f} %  spikes/neuron {rates}"
 
+    def trouble(self, text):
+        """Print what keeps the training from learning."""
+        if self._bar is not None:
+            self._bar.console.print(text, highlight=False, markup=False)
+        else:
+            print(text, file=sys.stderr)
+
     def evaluating(self, name, done, total):
         """Show that a split is being evaluated."""
         if self._bar is not None:

@@ -241,9 +241,9 @@ def _network(source, settings, flags):
     if is_run(source):
         network, trained = load_model(model_path(source))
         base = with_network(trained or config.load(), network)
-        chosen = o.configuration(base, settings, flags)
+        chosen = o.configuration(base, settings, flags, encodes=False)
         return chosen, network_for(chosen, base, network, source)
-    chosen = o.configuration(source, settings, flags)
+    chosen = o.configuration(source, settings, flags, encodes=False)
     if chosen.network.target_rate:
         raise InputError("network.target_rate: scales weights to a data set, so it does not go with --spikes")
     structure = network_of(chosen)

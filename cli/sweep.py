@@ -80,7 +80,11 @@ def sweep(
         if flags.get(axis.name) is not None:
             raise InputError(f"--{name}: stands in --grid, too")
     base = o.configuration(source, settings, flags)
-    points_of(axes, base)  # a bad value is refused before workers are started
+    points = points_of(axes, base)  # a bad value is refused before workers are started
+    notes = (o.per_step_note(base, point.config) for point in points)
+    note = next(filter(None, notes), None)
+    if note:
+        print(note, file=sys.stderr)
     view = SweepProgress(output)
     try:
         with Pool(workers, threads, scheduler) as pool, view:

@@ -10,6 +10,8 @@ import numpy as np
 
 from snnsim.errors import InputError
 
+LARGEST = float(np.finfo(np.float64).max)
+
 
 def number(name, value, least=-np.inf, above=-np.inf):
     """Give a finite real number as a float.
@@ -28,10 +30,10 @@ def number(name, value, least=-np.inf, above=-np.inf):
         If it is anything else, or out of range.
     """
     given = value
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
-    if not real or not abs(float(value)) < np.inf:
+    if isinstance(value, np.ndarray | np.generic) and value.ndim == 0:
+        value = value.item()
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not abs(value) <= LARGEST:
         raise InputError(f"{name} = {given!r}: must be a {_wanted('finite', least, above)}")
     if not (float(value) >= least and float(value) > above):
         raise InputError(f"{name} = {given!r}: must be a {_wanted('', least, above)}")
@@ -40,9 +42,12 @@ def number(name, value, least=-np.inf, above=-np.inf):
 
 def whole(name, value, least=None, most=None):
     """Give a whole number as an int; see :func:`number`. A float that is whole counts."""
-    exact = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_) and np.isfinite(value)
+    given = value
+    if isinstance(value, np.ndarray | np.generic) and value.ndim == 0:
+        value = value.item()
+    exact = isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) < np.inf
     if not exact or int(value) != value:
-        raise InputError(f"{name} = {value!r}: must be a whole number{_range(least, most)}")
+        raise InputError(f"{name} = {given!r}: must be a whole number{_range(least, most)}")
     if (least is not None and value < least) or (most is not None and value > most):
         raise InputError(f"{name} = {value!r}: must be a whole number{_range(least, most)}")
     return int(value)
@@ -79,7 +84,7 @@ def array(name, value, ndim, what):
         raise InputError(f"{name}: {found.ndim}-d; must be {what}")
     if found.dtype.kind not in "iuf" or found.dtype.itemsize > 8:
         raise InputError(f"{name}: {found.dtype}; must be {what}")
-    return np.ascontiguousarray(found)
+    return np.ascontiguousarray(found, found.dtype.newbyteorder("="))
 
 
 def integers(name, value, what):
@@ -93,9 +98,34 @@ def integers(name, value, what):
     return found.astype(np.int64)
 
 
-def one_for_each(value, kind, count):
-    """Give a tuple with one for each; a single ``value`` of that kind stands for all."""
-    return (value,) * count if isinstance(value, kind) else tuple(value)
+def chosen(name, value, count, of):
+    """Give the numbers that a slice, whole numbers, a mask of booleans, or None (all) chooses among ``count``.
+
+    Returns
+    -------
+    ndarray, (C,) int64
+    """
+    everything = np.arange(count)
+    if value is None or isinstance(value, slice):
+        return everything[value or slice(None)]
+    found = np.atleast_1d(np.asarray(value))
+    if found.dtype == bool:
+        if found.shape != (count,):
+            raise InputError(f"{name}: a mask must have one entry for each of {count} {of}")
+        return np.flatnonzero(found)
+    found = integers(name, found, f"a slice, whole numbers or a mask of the {count} {of}")
+    if found.size and not (found.min() >= 0 and found.max() < count):
+        bad = found[(found < 0) | (found >= count)][0]
+        raise InputError(f"{name}: {bad}: must lie in 0..{count - 1}")
+    return found
+
+
+def each(name, value, what):
+    """Give a tuple of what a list or another sequence holds; a single array counts by its rows."""
+    try:
+        return tuple(value)
+    except TypeError as error:
+        raise InputError(f"{name} = {value!r}: must be {what}") from error
 
 
 def _wanted(finite, least, above):

@@ -13,7 +13,7 @@ from pathlib import Path
 from snnsim import blueprint, notation
 from snnsim.errors import InputError
 from snnsim.files.text import parse_toml, read_text
-from snnsim.parameters import LIFParameters
+from snnsim.parameters import LIFParameters, check_continuous
 
 
 @dataclass(frozen=True)
@@ -463,9 +463,11 @@ def check(config, origin="configuration"):
     if engine != "clock" and config.training.dropout:
         raise InputError(f"{origin}: training.dropout = {config.training.dropout}: engine {engine} has none")
     if engine != "clock":
-        for layer in neurons(config):
-            if layer.reset == "none":
-                raise InputError(f"{origin}: network.reset = 'none': engine {engine} allows hard and subtract")
+        try:
+            for layer in neurons(config):
+                check_continuous(layer)
+        except InputError as error:
+            raise InputError(f"{origin}: {error}") from error
     if bool(config.population) != bool(config.connection):
         raise InputError(f"{origin}: [[population]] and [[connection]]: a network of its own needs both")
 

@@ -8,5 +8,5 @@ class InputError(ValueError):
 def check_names(option, names, allowed):
     """Raise InputError unless all names (or the one) are allowed."""
     for name in (names,) if isinstance(names, str) else names:
-        if name not in allowed:
+        if not isinstance(name, str) or name not in allowed:
             raise InputError(f"{option} = {name!r}: must be one of {', '.join(allowed)}")

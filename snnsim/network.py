@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from snnsim.arguments import array, one_for_each
+from snnsim.arguments import array, each
 from snnsim.connections import Dense
 from snnsim.connections.maps import described, size_of
 from snnsim.errors import InputError, check_names
@@ -178,9 +178,12 @@ class Network:
         return network
 
     def _chain(self, weights, parameters, readout):
+        weights = each("weights", weights, "one matrix a layer")
         weights = [array(f"weights[{layer}]", w, 2, "a matrix (N_in, N_out)") for layer, w in enumerate(weights)]
         weights = _floats(weights)
-        parameters = one_for_each(parameters, LIFParameters | LI, len(weights))
+        if isinstance(parameters, LIFParameters | LI):
+            parameters = (parameters,) * len(weights)
+        parameters = each("parameters", parameters, "LIFParameters, or one for each layer")
         check_names("readout", readout, ("spiking", "leaky"))
         if not weights or len(weights) != len(parameters):
             raise InputError(
@@ -190,6 +193,8 @@ class Network:
         for layer, (w, p) in enumerate(zip(weights, parameters, strict=True)):
             if not isinstance(p, LIFParameters | LI):
                 raise InputError(f"network: parameters[{layer}] = {p!r}: must be LIFParameters")
+            if 0 in w.shape:
+                raise InputError(f"weights[{layer}]: {w.shape}: must have at least one row and one column")
             if layer and w.shape[0] != weights[layer - 1].shape[1]:
                 raise InputError(
                     f"network: weights[{layer}] has {w.shape[0]} inputs, but layer {layer - 1} has "

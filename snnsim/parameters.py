@@ -15,6 +15,8 @@ SCHEMES = {
     "bilinear": schemes.bilinear,
 }
 IMPULSES = ("unit-area", "unit-height")
+FURTHEST = 1e12
+"""Factor between the time constants of a layer that engines in continuous time allow."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,29 @@ LIF = LIFParameters
 def neuron_from(fields):
     """Neuron parameters from a dictionary of them: without a threshold, a readout."""
     return LIFParameters(**fields) if "v_threshold" in fields else LI(**fields)
+
+
+def check_continuous(parameters):
+    """Refuse a layer that engines in continuous time cannot simulate exactly.
+
+    Beyond :data:`FURTHEST` the instant of a membrane's maximum is lost in the rounding of the two rates' difference.
+
+    Raises
+    ------
+    InputError
+        For ``reset = "none"``, or time constants too far apart.
+    """
+    if parameters.reset == "none":
+        raise InputError(
+            "reset = 'none': engines event and hybrid allow hard and subtract, since a membrane that stays above "
+            "threshold has no next crossing"
+        )
+    ratio = parameters.tau_syn / parameters.tau_mem
+    if not 1 / FURTHEST <= ratio <= FURTHEST:
+        raise InputError(
+            f"tau_syn = {parameters.tau_syn:g}: engines event and hybrid take time constants up to a factor "
+            f"{FURTHEST:g} apart; tau_mem is {parameters.tau_mem:g}"
+        )
 
 
 def scheme_coefficients(parameters, dt, scheme="backward_euler", impulse="unit-area"):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from snnsim.arguments import number, whole
 from snnsim.engines import ENGINES
 from snnsim.errors import InputError, check_names
 from snnsim.recorded import joined
@@ -94,12 +95,11 @@ def simulate(
 
 def _time(engine, dt, n_steps, duration, length):
     """``(n_steps, dt, duration)`` out of what was given; ``length`` is that of the input."""
-    check_names("engine", engine, ENGINES)
-    for name, value in (("dt", dt), ("duration", duration)):
-        if value is not None and not 0 < value < np.inf:
-            raise InputError(f"{name} = {value}: must be a positive number")
-    if n_steps is not None and n_steps < 1:
-        raise InputError(f"n_steps = {n_steps}: must be at least 1")
+    check_names("engine", [engine], ENGINES)
+    dt, duration = (
+        None if value is None else number(name, value, above=0) for name, value in (("dt", dt), ("duration", duration))
+    )
+    n_steps = None if n_steps is None else whole("n_steps", n_steps, 1)
     if dt is None and (engine != "event" or n_steps is not None):
         raise InputError(f"dt = None: engine {engine} needs a step size")
     if n_steps is not None and duration is not None:

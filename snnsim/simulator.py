@@ -4,12 +4,16 @@ from collections import deque
 
 import numpy as np
 
+from snnsim.arguments import number, whole
 from snnsim.engines import ENGINES, choose_target, make_engine
+from snnsim.engines.clock import PRECISIONS, SYNAPSES
 from snnsim.engines.grid import grid_of_spikes
 from snnsim.engines.outputs import SpikeOutput, slab_of_spikes, spikes_of_slab
 from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError, check_names
 from snnsim.kernels.cpu.synapse import GROUP
+from snnsim.network import Network
+from snnsim.parameters import IMPULSES, SCHEMES
 from snnsim.recorded import LayerRecording, Recording
 from snnsim.spikes import RowSpikes, Spikes
 
@@ -68,14 +72,20 @@ class Simulator:
         synapse="auto",
         target="cpu",
     ):
-        check_names("engine", engine, ENGINES)
+        if not isinstance(network, Network):
+            raise InputError(f"network: a {type(network).__name__}; must be snnsim.Network")
+        check_names("engine", [engine], ENGINES)
+        check_names("scheme", [scheme], SCHEMES)
+        check_names("impulse", [impulse], IMPULSES)
+        check_names("synapse", [synapse], SYNAPSES)
+        check_names("precision", [precision or "float64"], PRECISIONS)
+        dt, n_steps = number("dt", dt, above=0), whole("n_steps", n_steps, 1)
+        record_every = whole("record_every", record_every, 1)
         check_names("record", record, VARIABLES)
         layers = network.populations if record_layers is None else record_layers
         check_names("record_layers", layers, network.populations)
-        if not (isinstance(record_every, int | np.integer) and record_every >= 1):
-            raise InputError(f"record_every = {record_every!r}: must be a whole number, at least 1")
         self.record = (record,) if isinstance(record, str) else tuple(record)
-        self.every = int(record_every)
+        self.every = record_every
         self.layers = tuple(name for name in network.populations if name in layers)
         self._reports = tuple(name for name in ("v", "i_syn") if name in self.record)
         if self._reports and not sampled:
@@ -96,7 +106,8 @@ class Simulator:
             self.engine = (CudaRecordingEngine if clock else CudaEventRecordingEngine)(self.engine, network.layers)
             self.ahead = self.engine.slots - 1
         self.network = network
-        self.tensors = {name: aligned_copy(w, self.engine.dtype) for name, w in network.tensors.items()}
+        network = network.astype(self.engine.dtype)
+        self.tensors = {name: aligned_copy(w) for name, w in network.tensors.items()}
         self.dt, self.n_steps, self.duration = float(dt), int(n_steps), self.engine.duration
         self.scheme = scheme if clock else None
         self.sizes = network.sizes
@@ -104,8 +115,8 @@ class Simulator:
         inputs = {p.name for p in network.inputs}
         self._traced = [name for name in self.layers if self._reports and name not in inputs]
         # The engine keeps a leaky readout's membrane at every step unless it is traced; losses read it there.
-        whole = network.readout == "leaky" and network.output.name in self._traced
-        self._kept_every = 1 if whole else self.every
+        at_every_step = network.readout == "leaky" and network.output.name in self._traced
+        self._kept_every = 1 if at_every_step else self.every
         self._launched = deque()
         self._inputs = None
 

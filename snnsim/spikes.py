@@ -149,8 +149,10 @@ class Spikes:
         return first
 
     @classmethod
-    def from_trials(cls, trials, n_neurons, duration):
+    def from_trials(cls, trials, n_neurons, duration, precision=None):
         """Spikes from an iterable of ``(times, neurons)``, one pair a trial, each sorted here by (time, neuron).
+
+        ``precision`` as of :class:`Spikes`; None: that of the coarsest dtype of the times.
 
         Raises
         ------
@@ -158,7 +160,7 @@ class Spikes:
             If a neuron is outside [0, n_neurons) or a time outside [0, duration].
         """
         n_neurons, duration = whole("n_neurons", n_neurons, 0, MOST_NEURONS), number("duration", duration, least=0)
-        times, neurons, offsets, precision = [], [], [0], EXACT
+        times, neurons, offsets, coarsest = [], [], [0], precision or EXACT
         for b, pair in enumerate(trials):
             name = f"spikes of trial {b}"
             try:
@@ -172,8 +174,8 @@ class Spikes:
             if t.shape != n.shape:
                 raise InputError(f"{name}: {t.size} times and {n.size} neurons must be equally many")
             check_neurons(n, n_neurons, name)
-            rounding = rounding_of(t)
-            t, precision = checked_times(t.astype(np.float64), duration, rounding, name), max(precision, rounding)
+            coarsest = max(coarsest, rounding_of(t))
+            t = checked_times(t.astype(np.float64), duration, coarsest, name)
             order = np.lexsort((n, t))
             times.append(t[order])
             neurons.append(n[order].astype(np.int32))
@@ -184,7 +186,7 @@ class Spikes:
             np.concatenate(neurons) if neurons else np.empty(0, np.int32),
             n_neurons,
             duration,
-            precision,
+            coarsest,
         )
 
     @classmethod

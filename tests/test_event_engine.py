@@ -1,6 +1,7 @@
 """The exact engine against an independent simulator and adjoint, scipy's integrator, and central differences."""
 
 import math
+from decimal import Decimal, localcontext
 from itertools import pairwise
 
 import numba
@@ -10,7 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
+from snnsim import Network, config, simulate
 from snnsim.dynamics import events
+from snnsim.engines import event
 from snnsim.engines.event import EventEngine
 from snnsim.engines.outputs import slab_of_spikes, spikes_of_slab
 from snnsim.errors import InputError
@@ -527,7 +530,8 @@ def test_float32_agrees_with_float64_on_one_layer():
         ({"precision": "half"}, "precision = 'half': must be one of float32, float64"),
         ({"n_samples": 0}, "n_samples = 0: must be at least 1"),
         ({"max_inverse_slope": 0.0}, "max_inverse_slope = 0.0: must be positive"),
-        ({"parameters": (parameters(reset="none"),)}, "reset = 'none'"),
+        ({"parameters": (parameters(reset="none"),)}, "layer 0: reset = 'none'"),
+        ({"parameters": (parameters((0.8, 1e-99)),)}, "layer 0: tau_syn = 1e-99: engines event and hybrid take"),
     ],
 )
 def test_bad_arguments_are_named(changes, message):
@@ -544,3 +548,75 @@ def test_inputs_that_do_not_fit_are_named():
         engine.forward([np.ones((4, 2))], late)
     with pytest.raises(InputError, match="2 weight matrices; the engine has 1 layers"):
         engine.forward([np.ones((3, 2)), np.ones((2, 2))], late)
+
+
+def exact_crossing(tau_mem, tau_syn, weight):
+    """First time at which the membrane reaches 1 after one input at time 0 (r = 1), in 50 digits; None if never."""
+    with localcontext() as context:
+        context.prec = 50
+        tau_mem, tau_syn, weight = map(Decimal, (tau_mem, tau_syn, weight))
+
+        def v(t):
+            return weight / (tau_mem - tau_syn) * ((-t / tau_mem).exp() - (-t / tau_syn).exp())
+
+        low, high = Decimal(0), (tau_mem / tau_syn).ln() / (1 / tau_syn - 1 / tau_mem)
+        if v(high) < 1:
+            return None
+        for _ in range(120):
+            middle = (low + high) / 2
+            low, high = (middle, high) if v(middle) < 1 else (low, middle)
+        return float(high)
+
+
+@pytest.mark.parametrize("engine", ["event", "hybrid"])
+@pytest.mark.parametrize("ratio", [1e-12, 1e-9, 1e-6, 1e-3, 1e3, 1e6, 1e9, 1e12])
+def test_time_constants_far_apart(ratio, engine):
+    """No spike is missed or invented up to the ratio that is allowed, down to a membrane that just reaches it."""
+    p = LIFParameters(tau_mem=10.0, tau_syn=10.0 * ratio, r=1.0)
+    t_peak = math.log(1 / ratio) / (1 / p.tau_syn - 1 / p.tau_mem)
+    peak = (math.exp(-t_peak / p.tau_mem) - math.exp(-t_peak / p.tau_syn)) / (p.tau_mem - p.tau_syn)
+    spikes = Spikes.from_trials([([0.0], [0])], 1, 2 * max(t_peak, 10.0))
+    for factor in (0.9999, 1.0001, 1.4):
+        expected = exact_crossing(p.tau_mem, p.tau_syn, factor / peak)
+        assert (expected is None) == (factor < 1)
+        if engine == "hybrid" and factor < 1.1:
+            continue  # an excursion inside a bin, which the hybrid does not look for
+        found = simulate(Network([[[factor / peak]]], p), spikes, engine, dt=spikes.duration / 1000)["output"].spikes
+        if expected is None:
+            assert len(found.times) == 0
+        else:
+            np.testing.assert_allclose(found.times[0], expected, rtol=1e-11)  # its slope is nearly none at the peak
+
+
+@pytest.mark.parametrize("engine", ["event", "hybrid"])
+def test_time_constants_too_far_apart(engine):
+    spikes = Spikes.from_trials([([1.0], [0])], 1, 40.0)
+    for tau_syn in (1e-99, 1e-12, 1e14):
+        net = Network([[[15.0]]], LIFParameters(tau_mem=10.0, tau_syn=tau_syn, r=1.0))
+        with pytest.raises(InputError, match=r"layer 0: tau_syn = 1e.*up to a factor 1e\+12 apart; tau_mem is 10"):
+            simulate(net, spikes, engine, dt=0.1)
+    with pytest.raises(InputError, match="up to a factor"):
+        config.load(None, ["network.tau_syn=1e-99", f"simulation.engine={engine}"])
+
+
+@pytest.mark.parametrize("engine", ["event", "hybrid"])
+@pytest.mark.parametrize(("batch", "tau_syn"), [(1, 0.6), (8, 0.4)])
+def test_more_spikes_than_allowed_end_a_simulation(engine, batch, tau_syn):
+    """The kernel itself stops there: without that, 1e10 spikes would be counted first."""
+    spikes = Spikes.from_trials([([0.1], [0])] * batch, 1, 5.0)
+    net = Network([np.full((1, 3), 1e10)], LIFParameters(tau_syn=tau_syn))
+    with pytest.raises(InputError, match=r"layer 0: more than \d+ spikes in a trial, the most allowed in a batch of"):
+        simulate(net, spikes, engine, dt=0.1)
+
+
+@pytest.mark.parametrize("engine", ["event", "hybrid"])
+def test_the_limit_is_exact(engine, monkeypatch):
+    spikes = Spikes.from_trials([([0.1], [0])] * 3, 1, 5.0)
+    net = Network([np.full((1, 3), 40.0)], LIFParameters())
+    count = len(simulate(net, spikes, engine, dt=0.1)["output"].spikes.times) // 3
+    assert count > 60
+    monkeypatch.setattr(event, "MAX_OF_TRIAL", count)
+    assert len(simulate(net, spikes, engine, dt=0.1)["output"].spikes.times) == 3 * count
+    monkeypatch.setattr(event, "MAX_OF_TRIAL", count - 1)
+    with pytest.raises(InputError, match=f"layer 0: more than {count - 1} spikes in a trial"):
+        simulate(net, spikes, engine, dt=0.1)

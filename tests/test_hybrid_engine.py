@@ -202,7 +202,7 @@ def test_any_number_of_threads_gives_the_same_bits():
     [
         ({"dt": 0.0}, "dt = 0.0: must be a positive number"),
         ({"n_steps": 0}, "n_steps = 0: must be at least 1"),
-        ({"parameters": (parameters(reset="none"),)}, "engine hybrid allows hard and subtract"),
+        ({"parameters": (parameters(reset="none"),)}, "layer 0: reset = 'none': engines event and hybrid"),
     ],
 )
 def test_bad_arguments_are_named(changes, message):

@@ -113,5 +113,5 @@ def test_resets_refused(setting, message):
     with pytest.raises(InputError) as error:
         config.load(None, [setting])
     assert message in str(error.value)
-    with pytest.raises(InputError, match=r"network\.reset = 'none': engine event allows hard and subtract"):
+    with pytest.raises(InputError, match="engines event and hybrid allow hard and subtract"):
         config.load(None, ['network.reset=["hard","none"]', "simulation.engine=event"])

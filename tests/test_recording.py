@@ -289,7 +289,7 @@ def test_a_batch_that_does_not_fit_leaves_the_file_as_it_was(tmp_path, change, m
 
 
 def _reversed(spikes):
-    return Spikes(spikes.offsets, spikes.times[::-1].copy(), spikes.neurons, spikes.n_neurons, spikes.duration)
+    return Spikes.trusted(spikes.offsets, spikes.times[::-1].copy(), spikes.neurons, spikes.n_neurons, spikes.duration)
 
 
 def test_labels_that_do_not_fit(tmp_path):

@@ -17,9 +17,11 @@ from snnsim.kernels.events.backward import (
 from snnsim.kernels.events.forward import all_within, find_instants, spiking_forward
 from snnsim.kernels.events.readout import readout_backward, readout_forward
 from snnsim.kernels.events.trace import trace
+from snnsim.parameters import check_continuous
 
 PRECISIONS = {"float32": np.float32, "float64": np.float64}
-MAX_SPIKES = 2**27  # room for spikes of a batch in one layer, about 7 GB
+MAX_SPIKES, MAX_OF_TRIAL = 2**27, 2**23
+"""Spikes of one layer in a batch, for which there is room (about 7 GB), and in a trial, which are found in a second."""
 
 
 @dataclass
@@ -39,6 +41,11 @@ class _Layer:
 def neuron_constants(p):
     """``(v_threshold, v_reset, r, tau_mem, tau_syn)`` of a layer's parameters, as the kernels take them."""
     return (float(p.threshold), float(p.reset_value), float(p.r), float(p.tau_mem), float(p.tau_syn))
+
+
+def most_spikes(batch):
+    """Spikes of a layer in a trial, of so many in a batch, above which a simulation stops."""
+    return min(MAX_OF_TRIAL, MAX_SPIKES // max(batch, 1))
 
 
 def room_for(layer, counts, stalled, cap):
@@ -63,20 +70,18 @@ def room_for(layer, counts, stalled, cap):
     InputError
         If a neuron stalled, or the spikes do not fit in memory.
     """
+    most, limit = int(counts.max(initial=0)), most_spikes(len(counts))
+    if most > limit:
+        raise InputError(
+            f"layer {layer}: more than {limit} spikes in a trial, the most allowed in a batch of {len(counts)}; "
+            "weights must be smaller"
+        )
     if stalled.max(initial=-1) >= 0:
         raise InputError(
             f"layer {layer}: neuron {stalled.max()} fires so fast that its spike times cannot be told apart; "
             "weights must be smaller"
         )
-    most = int(counts.max(initial=0))
-    if most <= cap:
-        return cap
-    needed = most + most // 4
-    if needed * len(counts) > MAX_SPIKES:
-        raise InputError(
-            f"layer {layer}: {most} spikes in a trial; {MAX_SPIKES} in a batch of {len(counts)} is the most allowed"
-        )
-    return needed
+    return cap if most <= cap else min(most + most // 4, limit)
 
 
 class EventEngine:
@@ -121,11 +126,10 @@ class EventEngine:
     ):
         self.parameters = tuple(parameters)
         for layer, p in enumerate(self.parameters):
-            if p.reset not in ("hard", "subtract"):
-                raise InputError(
-                    f"reset = {p.reset!r} (layer {layer}): engine {self.name} allows hard and subtract, since "
-                    "a membrane that stays above threshold has no next crossing"
-                )
+            try:
+                check_continuous(p)
+            except InputError as error:
+                raise InputError(f"layer {layer}: {error}") from error
         if readout not in ("spiking", "leaky"):
             raise InputError(f"readout = {readout!r}: must be one of spiking, leaky")
         if not 0 < duration < np.inf:
@@ -334,6 +338,7 @@ class EventEngine:
             w,
             self._neuron(layer),
             self.duration,
+            most_spikes(len(state.counts)),
             state.neurons,
             state.times,
             state.intervals,

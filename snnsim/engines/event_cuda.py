@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnsim.engines.device import DeviceNetwork, Pool
-from snnsim.engines.event import neuron_constants, room_for
+from snnsim.engines.event import most_spikes, neuron_constants, room_for
 from snnsim.engines.outputs import SpikeOutput
 from snnsim.kernels.cuda import event_backward, event_forward, event_hybrid, event_readout
 from snnsim.kernels.cuda.compiler import nothing, to_device, to_host
@@ -226,8 +226,9 @@ class CudaEventEngine(DeviceNetwork):
 
     def _advance(self, index, layer, raw, lists, counts, stalled):
         event_forward.spiking_forward_with(
-            raw, *self._given(index, layer), self._neurons[index], self.engine.duration, *lists, counts, stalled
-        )
+            raw, *self._given(index, layer), self._neurons[index], self.engine.duration, most_spikes(len(counts)),
+            *lists, counts, stalled,
+        )  # fmt: skip
 
     def _read_out(self, index, layer):
         shape = self._sample_times.shape[0], self.layers[-1]
@@ -286,6 +287,6 @@ class CudaHybridEngine(CudaEventEngine):
     def _advance(self, index, layer, raw, lists, counts, stalled):
         unseen = self._unseen(index, len(counts))
         event_hybrid.hybrid_forward_with(
-            raw, *self._given(index, layer), self._neurons[index], self.engine.duration, self.engine.n_steps, *lists,
-            counts, stalled, unseen,
+            raw, *self._given(index, layer), self._neurons[index], self.engine.duration, self.engine.n_steps,
+            most_spikes(len(counts)), *lists, counts, stalled, unseen,
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from snnsim.engines.event import EventEngine
+from snnsim.engines.event import EventEngine, most_spikes
 from snnsim.errors import InputError
 from snnsim.kernels.events.hybrid import hybrid_forward
 
@@ -70,6 +70,7 @@ class HybridEngine(EventEngine):
             self._neuron(layer),
             self.duration,
             self.n_steps,
+            most_spikes(len(state.counts)),
             state.neurons,
             state.times,
             state.intervals,

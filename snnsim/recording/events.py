@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from snnsim.arguments import chosen
 from snnsim.errors import InputError
 from snnsim.files.hdf5 import attribute, dataset_of, group_of, number, open_hdf5, reading
 from snnsim.recording.runs import new_hdf5
@@ -249,13 +250,8 @@ def _checked_ids(ids, size, where):
 
 
 def chosen_samples(samples, count, path):
-    """Numbers of the samples that a slice, a sequence of int, or None (all) names among ``count``; list of int."""
-    if samples is None or isinstance(samples, slice):
-        return list(range(count))[samples or slice(None)]
-    for b in samples:
-        if not 0 <= b < count:
-            raise InputError(f"{path}: sample {b}: the file has {count} samples")
-    return [int(b) for b in samples]
+    """Numbers of the samples that a slice, int or bool, or None (all) names among ``count``; list of int."""
+    return chosen(f"{path}: samples", samples, count, "samples of the file").tolist()
 
 
 def sonata_populations(path):

@@ -28,6 +28,8 @@ from snnsim.training.target import session_class
 
 FILES = ("config.toml", "metrics.jsonl", "checkpoint.h5", "model.h5", "result.json")
 CHECKPOINT_SECONDS = 60
+SILENT = 0.005
+"""Spikes a neuron and trial below which a layer is said to be silent."""
 
 
 @dataclass
@@ -45,6 +47,9 @@ class Listener:
 
     def epoch(self, metrics):
         """Announce the end of an epoch."""
+
+    def trouble(self, text):
+        """Say in one line what keeps the training from learning, after an epoch."""
 
 
 @dataclass
@@ -309,6 +314,43 @@ def _finish_epoch(run, started, listener):
     run.save_checkpoint()
     run.write_metrics()
     listener.epoch(metrics)
+    for text in troubles(metrics, totals.samples, session.n_classes, session.readout):
+        listener.trouble(text)
+
+
+def troubles(metrics, samples, n_classes, readout):
+    """Lines about an epoch after which a layer is silent, or no more is known than at the start.
+
+    Parameters
+    ----------
+    metrics : dict
+        ``epoch``, ``spikes_per_neuron``, ``train_accuracy`` and ``train_loss``.
+    samples : int
+        That were learnt from.
+    n_classes : int
+    readout : {"spiking", "leaky"}
+
+    Returns
+    -------
+    list of str
+    """
+    rates, epoch, lines = metrics["spikes_per_neuron"], metrics["epoch"], []
+    names = [f"hidden{k}" for k in range(len(rates))]
+    if readout == "spiking":
+        names[-1] = "output"
+    for name, rate in zip(names, rates, strict=True):
+        if rate < SILENT:
+            lines.append(
+                f"epoch {epoch}: layer {name} is silent, {rate:.2g} spikes a neuron and trial, and passes no gradient; "
+                "try a larger network.target_rate or network.init_scale, or loss.silent_push"
+            )
+    chance = 1 / n_classes
+    if metrics["train_accuracy"] <= chance + 2 * (chance * (1 - chance) / samples) ** 0.5:
+        lines.append(
+            f"epoch {epoch}: accuracy {100 * metrics['train_accuracy']:.1f} % on the samples that were learnt from is "
+            f"chance, loss {metrics['train_loss']:.4g}; try another optimizer.lr, or look at the spikes per neuron"
+        )
+    return lines
 
 
 def _finish(run, listener):

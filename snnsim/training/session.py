@@ -8,7 +8,7 @@ from snnsim import config as configuration
 from snnsim.blueprint import network_of
 from snnsim.datasets import load
 from snnsim.datasets.deskew import deskewed
-from snnsim.encoders import Encoder
+from snnsim.encoders import Encoder, checked_intensities
 from snnsim.engines.dropout import Dropout
 from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError
@@ -375,6 +375,9 @@ class Session:
                 f"network.layers = {configuration.layers_text(self.config)}: {dataset.name} has {dataset.n_inputs} "
                 f"inputs and {dataset.n_classes} classes, so it must read {dataset.n_inputs}-...-{dataset.n_classes}"
             )
+        for part in (dataset.train_images, dataset.test_images, dataset.validation_images):
+            if part is not None and part.dtype != np.uint8:
+                checked_intensities(part)
         self.n_classes, self.image_shape = dataset.n_classes, dataset.image_shape
         n_train = min(data.limit or len(dataset.train_labels), len(dataset.train_labels))
         n_test = min(data.limit or len(dataset.test_labels), len(dataset.test_labels))

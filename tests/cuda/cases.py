@@ -162,9 +162,10 @@ def event_cases(dtype, n_samples, n_in, n_hidden, n_classes, array, cap=2000):
     readout = (*given, real(H, C), neuron, f(50))
     return [
         ("find_instants", event_forward.find_instants, (given[1], long(B), 4.0, 1.0, 0.5, *given[2:])),
-        ("spiking_forward", event_forward.spiking_forward, (*given, real(N, H), neuron, 4.0, *lists, long(B), long(B))),
+        ("spiking_forward", event_forward.spiking_forward, (
+            *given, real(N, H), neuron, 4.0, 10**6, *lists, long(B), long(B))),
         ("hybrid_forward", event_hybrid.hybrid_forward, (
-            *given, real(N, H), neuron, 4.0, 50, *lists, long(B), long(B), long(B))),
+            *given, real(N, H), neuron, 4.0, 50, 10**6, *lists, long(B), long(B), long(B))),
         ("order_by_block", event_backward.order_by_block, (lists[0], long(B), width, n_blocks, order, block_ptr)),
         ("spiking_backward", event_backward.spiking_backward, (
             given[0], given[2], given[4], real(N, H), neuron, 1e4, lists[0], lists[2], lists[3], f(B, cap), order,

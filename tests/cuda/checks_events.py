@@ -13,6 +13,7 @@ from tests.cuda.device import OVERFLOW, assert_same, off, on, somewhere_to_run  
 pytestmark = OVERFLOW
 
 DURATION = 4.0
+MOST = 10**6
 # v_threshold, v_reset, r, tau_mem, tau_syn: the quadratic case, the general one, its mirror, equal time constants
 NEURONS = [(0.5, 0.1, 1.2, 1.0, 0.5), (0.5, -0.1, 1.0, 1.0, 0.7), (0.5, 0.0, 1.0, 0.6, 0.9), (0.5, 0.0, 1.0, 0.8, 0.8)]
 
@@ -93,7 +94,7 @@ def weights(dtype=np.float64, n_in=9, n_out=7, seed=2):
 
 @pytest.mark.parametrize(("neuron", "dtype"), [*((neuron, np.float64) for neuron in NEURONS), (NEURONS[0], np.float32)])
 def test_spiking_forward(neuron, dtype):
-    given = *arranged(*inputs(), neuron), weights(dtype), neuron, DURATION
+    given = *arranged(*inputs(), neuron), weights(dtype), neuron, DURATION, MOST
     mine, theirs = both(event_forward.spiking_forward, forward.spiking_forward, given, lists(3, 120))
     assert theirs[4].max() > 20
     assert (theirs[4] <= 120).all()
@@ -103,7 +104,7 @@ def test_spiking_forward(neuron, dtype):
 def test_spiking_forward_in_several_blocks_and_stages():
     neuron = NEURONS[0]
     slab = inputs(cap=40)
-    given = *arranged(*slab, neuron), weights(n_out=35), neuron, DURATION
+    given = *arranged(*slab, neuron), weights(n_out=35), neuron, DURATION, MOST
     assert given[3][2] > event_forward.STAGE
     mine, theirs = both(event_forward.spiking_forward, forward.spiking_forward, given, lists(3, 700))
     assert_same_lists(mine, theirs)
@@ -112,24 +113,43 @@ def test_spiking_forward_in_several_blocks_and_stages():
 def test_many_simultaneous_inputs_in_the_order_of_the_cpu():
     neurons_in, _, counts_in = inputs()
     times_in = np.repeat([[0.5, 1.5]], 12, axis=1).repeat(3, axis=0)
-    given = *arranged(neurons_in, times_in, counts_in, NEURONS[1]), weights() / 2, NEURONS[1], DURATION
+    given = *arranged(neurons_in, times_in, counts_in, NEURONS[1]), weights() / 2, NEURONS[1], DURATION, MOST
     mine, theirs = both(event_forward.spiking_forward, forward.spiking_forward, given, lists(3, 200))
     assert theirs[4].max() > 5
     assert_same_lists(mine, theirs)
 
 
 def test_spiking_forward_without_room_counts_on():
-    given = *arranged(*inputs(), NEURONS[0]), weights(), NEURONS[0], DURATION
+    given = *arranged(*inputs(), NEURONS[0]), weights(), NEURONS[0], DURATION, MOST
     mine, theirs = both(event_forward.spiking_forward, forward.spiking_forward, given, lists(3, 10))
     assert theirs[4].max() > 10
     np.testing.assert_array_equal(mine[4], theirs[4])
+
+
+@pytest.mark.parametrize("name", ["spiking", "hybrid"])
+def test_a_sample_ends_with_a_spike_too_many(name):
+    bins = () if name == "spiking" else (8,)
+    given = *arranged(*inputs(), NEURONS[0]), weights(), NEURONS[0], DURATION, *bins
+    out = *lists(3, 120), *((np.zeros(3, np.int64),) if bins else ())
+    module, theirs = (event_forward, forward) if name == "spiking" else (event_hybrid, hybrid)
+    found = [
+        both(getattr(module, f"{name}_forward"), getattr(theirs, f"{name}_forward"), (*given, most), out)
+        for most in (MOST, 12)
+    ]
+    whole, cut = (theirs[4] for _, theirs in found)
+    assert whole.max() > 20
+    assert (cut <= 13).all()
+    assert cut.max() == 13
+    mine = found[1][0][4]
+    np.testing.assert_array_equal(mine > 12, whole > 12)
+    assert mine.max() <= 12 + 7  # each thread of a sample may list one more
 
 
 def test_stalled_neurons_are_named():
     neuron = NEURONS[0]
     neurons_in, times_in, counts_in = inputs()
     slab = neurons_in, times_in + 0.5, counts_in  # near time 0 any two spikes can be told apart
-    given = *arranged(*slab, neuron), np.full((9, 2), 1e30) * [1e-31, 1], neuron, DURATION
+    given = *arranged(*slab, neuron), np.full((9, 2), 1e30) * [1e-31, 1], neuron, DURATION, MOST
     mine, theirs = both(event_forward.spiking_forward, forward.spiking_forward, given, lists(3, 50))
     np.testing.assert_array_equal(theirs[5], [1, -1, 1])
     np.testing.assert_array_equal(mine[5], theirs[5])
@@ -148,7 +168,7 @@ def test_equal_times_are_ordered_by_interval_then_neuron():
 
 @pytest.mark.parametrize(("neuron", "n_bins"), [(NEURONS[0], 8), (NEURONS[1], 3), (NEURONS[2], 40)])
 def test_hybrid_forward(neuron, n_bins):
-    given = *arranged(*inputs(), neuron), weights(), neuron, DURATION, n_bins
+    given = *arranged(*inputs(), neuron), weights(), neuron, DURATION, n_bins, MOST
     out = *lists(3, 120), np.zeros(3, np.int64)
     mine, theirs = both(event_hybrid.hybrid_forward, hybrid.hybrid_forward, given, out)
     assert theirs[4].max() > 10
@@ -157,7 +177,7 @@ def test_hybrid_forward(neuron, n_bins):
 
 def test_hybrid_forward_counts_what_it_does_not_see():
     neuron = NEURONS[1]
-    given = *arranged(*inputs(), neuron), weights() * [1, -1, 1, -1, 1, -1, 0.4], neuron, DURATION, 2
+    given = *arranged(*inputs(), neuron), weights() * [1, -1, 1, -1, 1, -1, 0.4], neuron, DURATION, 2, MOST
     mine, theirs = both(event_hybrid.hybrid_forward, hybrid.hybrid_forward, given, (*lists(3, 120), np.zeros(3, int)))
     assert theirs[6].sum() > 0
     assert_same_lists(mine, theirs)
@@ -171,7 +191,7 @@ def test_spiking_backward(neuron, dtype, n_groups, wanted):
     slab, w, cap, width, n_blocks = inputs(), weights(dtype), 120, 4, 2
     given = arranged(*slab, neuron)
     neurons, times, intervals, marks, counts, stalled = lists(3, cap)
-    forward.spiking_forward(*given, w, neuron, DURATION, neurons, times, intervals, marks, counts, stalled)
+    forward.spiking_forward(*given, w, neuron, DURATION, MOST, neurons, times, intervals, marks, counts, stalled)
     out = np.zeros((3, cap), np.int32), np.zeros((3, n_blocks + 1), np.int32)
     mine, (order, block_ptr) = both(
         event_backward.order_by_block, backward.order_by_block, (neurons, counts, width, n_blocks), out

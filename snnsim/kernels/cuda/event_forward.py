@@ -76,7 +76,7 @@ def find_instants(times_in, counts_in, duration, tau_mem, tau_syn, instants, n_i
 
 @device
 def cross(
-    v, drive, v_end, opened, closed, before, over, neuron, b, n, m, neurons, times, intervals, marks, counts
+    v, drive, v_end, opened, closed, before, over, neuron, b, n, m, most, neurons, times, intervals, marks, counts
 ):  # fmt: skip
     """Append all spikes of one neuron in a span without input; see :func:`snnsim.kernels.events.forward.cross`.
 
@@ -99,6 +99,8 @@ def cross(
         a_vv, a_ii, a_vu = compose_flow(a_vv, a_ii, a_vu, b_vv, b_ii, b_vu)
         drive *= b_ii
         place = cuda.atomic.add(counts, b, 1)
+        if place >= most:
+            return v_end, False
         if place < times.shape[1]:
             m_vv, _, m_vu = compose_flow(before[0], before[1], before[2], a_vv, a_ii, a_vu)
             neurons[b, place] = n
@@ -125,8 +127,8 @@ def _begin(counts, stalled):
 
 @kernel
 def _spiking_forward(
-    neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, neurons, times, intervals, marks, counts,
-    stalled,
+    neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, most, neurons, times, intervals, marks,
+    counts, stalled,
 ):  # fmt: skip
     kept = cuda.shared.array(KEPT, w.dtype)
     steps = cuda.shared.array(STEPS, w.dtype)
@@ -164,7 +166,7 @@ def _spiking_forward(
                 end, ok = cross(
                     float(v), r / tau_syn * float(charge), float(v_end), times_in[b, start],
                     times_in[b, last + 1] if m + 1 < found else duration, (1.0, 1.0, 0.0), over, neuron, b, n, m,
-                    neurons, times, intervals, marks, counts,
+                    most, neurons, times, intervals, marks, counts,
                 )  # fmt: skip
                 if not ok:
                     cuda.atomic.max(stalled, b, n)
@@ -211,8 +213,8 @@ def _order_spikes(
 
 
 def spiking_forward(
-    neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, neurons, times, intervals, marks, counts,
-    stalled,
+    neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, most, neurons, times, intervals, marks,
+    counts, stalled,
 ):  # fmt: skip
     """Spikes of a layer; see :func:`snnsim.kernels.events.forward.spiking_forward`. Three launches.
 
@@ -220,21 +222,21 @@ def spiking_forward(
     """
     lists = neurons, times, intervals, marks
     spiking_forward_with(
-        lists_like(*lists), neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, *lists, counts,
-        stalled,
+        lists_like(*lists), neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, most, *lists,
+        counts, stalled,
     )  # fmt: skip
 
 
 def spiking_forward_with(
-    raw, neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, neurons, times, intervals, marks,
-    counts, stalled,
+    raw, neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, most, neurons, times, intervals,
+    marks, counts, stalled,
 ):  # fmt: skip
     """:func:`spiking_forward` with memory for its lists before they are ordered, as :func:`lists_like` makes it."""
     begin(counts, stalled)
     n_tiles, block = tiles(w.shape[1], BLOCK, WARP)
     launch(
         _spiking_forward, (n_tiles, len(counts)), block, neurons_in, times_in, instants, n_instants, flows, w, neuron,
-        duration, *raw, counts, stalled,
+        duration, most, *raw, counts, stalled,
     )  # fmt: skip
     order_spikes(*raw, counts, neurons, times, intervals, marks)
 

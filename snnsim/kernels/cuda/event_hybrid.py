@@ -28,7 +28,7 @@ def _may_hide(charge, v, v_end, start, stop, neurons_in, w, b, n, to_drive, a_ii
 
 @device
 def _replay(
-    v, charge, opened, closed, first, last, neurons_in, times_in, instants, flows, peak, at_peak, w, neuron, b, n,
+    v, charge, opened, closed, first, last, neurons_in, times_in, instants, flows, peak, at_peak, w, neuron, b, n, most,
     neurons, times, intervals, marks, counts,
 ):  # fmt: skip
     # One neuron through a bin, piece by piece: from its start to the first instant inside, and so on.
@@ -51,8 +51,8 @@ def _replay(
             over = a_vv, a_ii, a_vu, largest_response(end - start, a_vu, peak, at_peak)
         drive = r / tau_syn * charge
         v, ok = cross(
-            v, drive, over[0] * v + over[2] * drive, start, end, before, over, neuron, b, n, m, neurons, times,
-            intervals, marks, counts,
+            v, drive, over[0] * v + over[2] * drive, start, end, before, over, neuron, b, n, m, most, neurons,
+            times, intervals, marks, counts,
         )  # fmt: skip
         if not ok:
             return v, False
@@ -69,8 +69,8 @@ def _begin_unseen(unseen):
 
 @kernel
 def _hybrid_forward(
-    neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, n_bins, neurons, times, intervals, marks,
-    counts, stalled, unseen,
+    neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, n_bins, most, neurons, times, intervals,
+    marks, counts, stalled, unseen,
 ):  # fmt: skip
     v_threshold, _, r, tau_mem, tau_syn = neuron
     b, n = cuda.blockIdx.y, cuda.grid(1)
@@ -115,7 +115,7 @@ def _hybrid_forward(
         if v_end >= threshold:
             end, ok = _replay(
                 float(v), float(charge), opened, closed, first, inside, neurons_in, times_in, instants, flows,
-                peak, at_peak, w, neuron, b, n, neurons, times, intervals, marks, counts,
+                peak, at_peak, w, neuron, b, n, most, neurons, times, intervals, marks, counts,
             )  # fmt: skip
             if not ok:
                 cuda.atomic.max(stalled, b, n)
@@ -135,8 +135,8 @@ def _hybrid_forward(
 
 
 def hybrid_forward(
-    neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, n_bins, neurons, times, intervals, marks,
-    counts, stalled, unseen,
+    neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, n_bins, most, neurons, times, intervals,
+    marks, counts, stalled, unseen,
 ):  # fmt: skip
     """Spikes of a layer, looked for at the ends of bins; see :func:`snnsim.kernels.events.hybrid.hybrid_forward`.
 
@@ -144,14 +144,14 @@ def hybrid_forward(
     """
     lists = neurons, times, intervals, marks
     hybrid_forward_with(
-        lists_like(*lists), neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, n_bins, *lists,
-        counts, stalled, unseen,
+        lists_like(*lists), neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, n_bins, most,
+        *lists, counts, stalled, unseen,
     )  # fmt: skip
 
 
 def hybrid_forward_with(
-    raw, neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, n_bins, neurons, times, intervals,
-    marks, counts, stalled, unseen,
+    raw, neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, n_bins, most, neurons, times,
+    intervals, marks, counts, stalled, unseen,
 ):  # fmt: skip
     """:func:`hybrid_forward` with memory for its lists before they are ordered."""
     begin(counts, stalled)
@@ -160,6 +160,6 @@ def hybrid_forward_with(
     n_tiles, block = tiles(w.shape[1], BLOCK, WARP)
     launch(
         _hybrid_forward, (n_tiles, len(counts)), block, neurons_in, times_in, instants, n_instants, flows, w, neuron,
-        duration, n_bins, *raw, counts, stalled, unseen,
+        duration, n_bins, most, *raw, counts, stalled, unseen,
     )  # fmt: skip
     order_spikes(*raw, counts, neurons, times, intervals, marks)

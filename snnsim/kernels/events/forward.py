@@ -95,6 +95,7 @@ def spiking_forward(
     w,
     neuron,
     duration,
+    most,
     neurons,
     times,
     intervals,
@@ -114,9 +115,11 @@ def spiking_forward(
     neuron : tuple of float
         ``(v_threshold, v_reset, r, tau_mem, tau_syn)``, voltages relative to rest.
     duration : float
+    most : int
+        Spikes of a sample above which it ends, and those that have not begun do not begin.
     neurons : ndarray, (B, cap) int32
-        Out: spikes ordered by time, then neuron. A sample with more than cap spikes runs to its end without storing
-        the surplus; its count then exceeds cap and the caller runs it again with more room.
+        Out: spikes ordered by time, then neuron. A sample with more than cap spikes runs to its end, or to ``most``,
+        without storing the surplus; its count then exceeds cap and the caller runs it again with more room.
     times : ndarray, (B, cap) float64
         Out.
     intervals : ndarray, (B, cap) int32
@@ -126,9 +129,14 @@ def spiking_forward(
     counts : ndarray, (B,) int64
         Out.
     stalled : ndarray, (B,) int64
-        Out: -1, or a neuron whose next spike is too close to tell its time from the last one's; the sample ends there.
+        Out: -1, or a neuron whose next spike is too close to tell its time from the last one's, or is one too many; the
+        sample ends there.
     """
+    exceeded = np.zeros(1, np.bool_)
     for b in prange(len(n_instants)):
+        if exceeded[0]:
+            counts[b], stalled[b] = 0, -1
+            continue
         counts[b], stalled[b] = _sample_forward(
             neurons_in[b],
             times_in[b],
@@ -138,23 +146,26 @@ def spiking_forward(
             w,
             neuron,
             duration,
+            most,
             neurons[b],
             times[b],
             intervals[b],
             marks[b],
         )
+        if counts[b] > most:
+            exceeded[0] = True
 
 
 @njit(cache=True, error_model="numpy")
 def _sample_forward(
-    neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, neurons, times, intervals, marks
+    neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, most, neurons, times, intervals, marks
 ):
     size = w.shape[1]
     state = np.zeros((max(1, -(-size // _BLOCK)), 4 * _ROW), w.dtype)
     flagged = np.zeros((size + 7) // 8 * 8, np.uint8)
     busy, candidates = np.empty(len(flagged) // 8 + 1, np.int32), np.empty(len(flagged) + 1, np.int32)
     count, stalled = _advance(
-        neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, neurons, times, intervals, marks,
+        neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, most, neurons, times, intervals, marks,
         state, flagged, flagged.view(np.int64), busy, candidates,
     )  # fmt: skip
     if stalled < 0:
@@ -164,7 +175,7 @@ def _sample_forward(
 
 @njit(**LEAF)
 def _advance(
-    neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, neurons, times, intervals, marks,
+    neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, most, neurons, times, intervals, marks,
     state, flagged, words, busy, candidates,
 ):  # fmt: skip
     v_threshold, _, r, _, tau_syn = neuron
@@ -204,6 +215,7 @@ def _advance(
                 neuron,
                 n,
                 m,
+                most,
                 neurons,
                 times,
                 intervals,
@@ -269,7 +281,7 @@ def add_row(total, row):
 
 
 @njit(**SERIAL, inline="always")
-def cross(v, drive, v_end, opened, closed, before, over, neuron, n, m, neurons, times, intervals, marks, count):
+def cross(v, drive, v_end, opened, closed, before, over, neuron, n, m, most, neurons, times, intervals, marks, count):
     """List all spikes of one neuron in a span without input.
 
     Parameters
@@ -285,6 +297,8 @@ def cross(v, drive, v_end, opened, closed, before, over, neuron, n, m, neurons, 
     neuron : tuple of float
     n, m : int
         Neuron, and the instant that opens the interval.
+    most : int
+        Spikes of the sample above which it ends.
     neurons, times, intervals, marks : ndarray
         Spikes are appended, as far as there is room.
     count : int
@@ -296,7 +310,7 @@ def cross(v, drive, v_end, opened, closed, before, over, neuron, n, m, neurons, 
         Membrane at ``closed``.
     count : int
     ok : bool
-        False if a spike's time cannot be told from that of the one before.
+        False if a spike's time cannot be told from that of the one before, or there are too many.
     """
     v_threshold, v_reset, _, tau_mem, tau_syn = neuron
     span = closed - opened
@@ -309,7 +323,7 @@ def cross(v, drive, v_end, opened, closed, before, over, neuron, n, m, neurons, 
             break
         offset += wait
         t = min(opened + offset, closed)
-        if t <= last:
+        if t <= last or count > most:
             return v_end, count, False
         last = t
         a_vv, a_ii, a_vu = compose_flow(a_vv, a_ii, a_vu, b_vv, b_ii, b_vu)

@@ -20,6 +20,7 @@ def hybrid_forward(
     neuron,
     duration,
     n_bins,
+    most,
     neurons,
     times,
     intervals,
@@ -40,12 +41,16 @@ def hybrid_forward(
         As in :func:`snnsim.kernels.events.forward.spiking_forward`.
     n_bins : int
         Bin k is ``(k dt, (k + 1) dt]`` with ``dt = duration/n_bins``; the first one holds time 0 as well.
-    neurons, times, intervals, marks, counts, stalled
-        Out: as there.
+    most, neurons, times, intervals, marks, counts, stalled
+        As there.
     unseen : ndarray, (B,) int64
         Out: how many times a neuron may have made an excursion inside a bin that was not seen; an upper bound.
     """
+    exceeded = np.zeros(1, np.bool_)
     for b in prange(len(n_instants)):
+        if exceeded[0]:
+            counts[b], stalled[b], unseen[b] = 0, -1, 0
+            continue
         counts[b], stalled[b], unseen[b] = _sample_forward(
             neurons_in[b],
             times_in[b],
@@ -56,17 +61,21 @@ def hybrid_forward(
             neuron,
             duration,
             n_bins,
+            most,
             neurons[b],
             times[b],
             intervals[b],
             marks[b],
         )
+        if counts[b] > most:
+            exceeded[0] = True
 
 
 @njit(cache=True, error_model="numpy")
 def _sample_forward(
-    neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, n_bins, neurons, times, intervals, marks
-):
+    neurons_in, times_in, instants, n_instants, flows, w, neuron, duration, n_bins, most, neurons, times, intervals,
+    marks,
+):  # fmt: skip
     v_threshold, _, r, tau_mem, tau_syn = neuron
     size = w.shape[1]
     real = w.dtype.type
@@ -121,7 +130,7 @@ def _sample_forward(
                 own_v[p], own_charge[p] = v[now, above[p]], charge[now, above[p]]
             count, stalled = _replay(
                 own_v, own_charge, above, n_above, before, first, inside, pieces, neurons_in, instants, w, neuron,
-                neurons, times, intervals, marks, count,
+                most, neurons, times, intervals, marks, count,
             )  # fmt: skip
             if stalled >= 0:
                 return count, stalled, unseen
@@ -244,8 +253,8 @@ def _cut_bin(opened, closed, first, last, times_in, instants, flows, tau_mem, ta
 
 @njit(**LEAF)
 def _replay(
-    v, charge, ids, size, before, first, last, pieces, neurons_in, instants, w, neuron, neurons, times, intervals,
-    marks, count,
+    v, charge, ids, size, before, first, last, pieces, neurons_in, instants, w, neuron, most, neurons, times,
+    intervals, marks, count,
 ):  # fmt: skip
     # Some neurons through a bin, piece by piece.
     for m in range(first - 1, last):
@@ -262,7 +271,7 @@ def _replay(
             drive = neuron[2] / neuron[4] * charge[p]
             v[p], count, ok = cross(
                 v[p], drive, over[0] * v[p] + over[2] * drive, piece[0], piece[5], before if m < first else NO_FLOW,
-                over, neuron, ids[p], m, neurons, times, intervals, marks, count,
+                over, neuron, ids[p], m, most, neurons, times, intervals, marks, count,
             )  # fmt: skip
             if not ok:
                 return count, ids[p]
