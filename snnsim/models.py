@@ -28,11 +28,11 @@ def network_of(tree, path):
         raise InputError(f"{path}: holds no network (weights, parameters, readout)")
     with reading(path):
         weights = [np.ascontiguousarray(w) for w in tree["weights"]]
-        parameters = [LIFParameters(**p) for p in tree["parameters"]]
-    try:
-        return Network(weights, parameters, tree["readout"])
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        try:
+            parameters = [LIFParameters(**p) for p in tree["parameters"]]
+            return Network(weights, parameters, tree["readout"])
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
 
 
 def save_model(path, network, config=None, **notes):
