@@ -3,6 +3,7 @@
 import fcntl
 import os
 import stat
+import time
 from contextlib import contextmanager, suppress
 
 import h5py
@@ -11,6 +12,10 @@ import numpy as np
 from snnsim.errors import InputError
 from snnsim.files import vetting
 from snnsim.files.text import check_ordinary, parse_json
+
+CLOCK_NS = 100_000_000
+"""Longer than a tick of the clock that file systems take the time of a change from."""
+_VETTED = set()
 
 
 def open_hdf5(path, mode="r", *, swmr=False, **options):
@@ -46,8 +51,19 @@ def open_hdf5(path, mode="r", *, swmr=False, **options):
         raise InputError(f"{path}: a symbolic link; name the file itself, which is to be changed")
     with reading(path):
         if not _written_here(status):
-            vetting.vet(path, status.st_size, swmr)
+            _vet(path, status, swmr)
         return h5py.File(path, mode, swmr=swmr, **options)
+
+
+def _vet(path, status, swmr):
+    """Vet a file, unless the very same was vetted before."""
+    changed = max(status.st_mtime_ns, status.st_ctime_ns)
+    state = (status.st_dev, status.st_ino, status.st_size, changed, swmr)
+    if state not in _VETTED:
+        old = time.time_ns() - changed > CLOCK_NS
+        vetting.vet(path, status.st_size, swmr)
+        if old:  # else it may change once more within the same tick of the system's clock
+            _VETTED.add(state)
 
 
 def _written_here(status):
