@@ -2,7 +2,7 @@
 
 Each mutation is one valid file, changed: bits and bytes anywhere, or (HDF5) objects and attributes that are missing, of
 another type, not UTF-8, huge, negative, or lead elsewhere. The commands that read such files then run in a process of
-their own, and must end within ten seconds with success or with our one line that names the file. Files that carry a
+their own, and must end within ten seconds (of the processor) with success or with our one line that names the file. Files that carry a
 digest must be refused whatever was changed. ``--only 123`` runs one mutation again and shows everything.
 """
 
@@ -36,8 +36,10 @@ from snnsim.recording.writer import TraceWriter
 from snnsim.spikes import Spikes
 from tests.recordings import network, recording
 
-SECONDS = 10.0
-"""A command that takes longer hangs."""
+SECONDS = 10
+"""Time of the processor after which a mutation's commands hang."""
+WAIT = 300
+"""Seconds after which they hang although they compute nothing."""
 PLACE = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """Folder of the files: in memory, where there is such a folder, since every command syncs what it writes."""
 MEMORY = 4 * 2**30
@@ -246,7 +248,7 @@ def run(name, number, seed, originals, folder, show=False):
     if child == 0:
         _child(kind, rng, place, file, reader, writer, show)
     os.close(writer)
-    text, end, hung = b"", time.monotonic() + SECONDS * 1.5, False
+    text, end, hung = b"", time.monotonic() + WAIT, False
     while True:
         if not select.select([reader], [], [], max(0.0, end - time.monotonic()))[0]:
             os.kill(child, signal.SIGKILL)
@@ -262,7 +264,7 @@ def run(name, number, seed, originals, folder, show=False):
     lines = [json.loads(line) for line in text.decode().splitlines()]
     result = {"what": lines[0] if lines else None, "codes": [line["code"] for line in lines[1:]]}
     faults = [line["fault"] for line in lines[1:] if line["fault"]]
-    if hung:
+    if hung or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
         faults.append(f"hangs after {len(lines) - 1} commands")
     elif status:
         faults.append(f"crashes with status {status} after {len(lines) - 1} commands")
@@ -274,6 +276,7 @@ def _child(kind, rng, place, file, reader, writer, show):
     try:
         os.close(reader)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         with open("/proc/self/statm") as statm:
             limit = int(statm.read().split()[0]) * resource.getpagesize() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -296,7 +299,7 @@ def _command(arguments, place, sealed, show):
     with open(log, "w+") as out:
         saved = sys.stdout, sys.stderr
         sys.stdout = sys.stderr = out
-        start = time.monotonic()
+        start = _seconds()
         try:
             code, fault = _main(arguments), ""
         except BaseException as error:
@@ -306,7 +309,7 @@ def _command(arguments, place, sealed, show):
             traceback.print_exc()
         finally:
             sys.stdout, sys.stderr = saved
-    seconds, text = time.monotonic() - start, log.read_text(errors="replace")
+    seconds, text = _seconds() - start, log.read_text(errors="replace")
     lines = text.strip().splitlines()
     if show:
         print(" ".join(arguments), code, text)
@@ -323,6 +326,12 @@ def _command(arguments, place, sealed, show):
     if seconds > SECONDS:
         fault = f"took {seconds:.0f} s"
     return {"code": code, "fault": f"{' '.join(arguments[:2])[:40]}: {fault}" if fault else ""}
+
+
+def _seconds():
+    """Time of the processor that this process and those that it started and awaited have taken."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def _main(arguments):

@@ -71,7 +71,7 @@ def _written_here(status):
 
     HDF5 is not asked: it crashes on its list of open files after one that a full disk kept it from closing.
     """
-    for name in os.listdir("/dev/fd"):
+    for name in os.listdir("/dev/fd") if os.path.isdir("/dev/fd") else ():
         with suppress(OSError):  # the one that lists the others is closed by now
             if os.path.samestat(os.fstat(int(name)), status) and fcntl.fcntl(int(name), fcntl.F_GETFL) & os.O_ACCMODE:
                 return True
@@ -116,7 +116,7 @@ def _reason(error):
 
 # Values
 
-_KINDS = {"a number": "iufb", "a whole number": "iu", "text": "OSU"}
+_NAMES = {"iu": "whole numbers", "f": "numbers with a point", "b": "true or false", "S": "text"}
 
 
 def group_of(parent, name):
@@ -132,7 +132,7 @@ def dataset_of(parent, name, ndim=None, kinds=None):
     parent : h5py.Group
     name : str
     ndim : int, optional
-    kinds : str, optional
+    kinds : {"iu", "f", "b", "S"}, optional
         Letters of `numpy.dtype.kind` that it may have.
 
     Raises
@@ -145,7 +145,7 @@ def dataset_of(parent, name, ndim=None, kinds=None):
     if found.shape is None or (ndim is not None and found.ndim != ndim):
         raise InputError(f"{where}: has shape {found.shape}: must have {ndim} dimensions")
     if kinds is not None and found.dtype.kind not in kinds:
-        raise InputError(f"{where}: holds {found.dtype}: must hold {_names(kinds)}")
+        raise InputError(f"{where}: holds {found.dtype}: must hold {_NAMES[kinds]}")
     return found
 
 
@@ -158,10 +158,6 @@ def _child(parent, name, wanted, what):
         if not isinstance(found, wanted):
             raise InputError(f"{path}: {place}: is no {what}")
     return found
-
-
-def _names(kinds):
-    return {"iu": "whole numbers", "fiu": "numbers", "f": "numbers", "b": "true and false"}.get(kinds, f"kinds {kinds}")
 
 
 def attribute(item, name, default=None):
