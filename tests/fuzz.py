@@ -2,8 +2,8 @@
 
 Each mutation is one valid file, changed: bits and bytes anywhere, or (HDF5) objects and attributes that are missing, of
 another type, not UTF-8, huge, negative, or lead elsewhere. The commands that read such files then run in a process of
-their own, and must end within ten seconds (of the processor) with success or with our one line that names the file. Files that carry a
-digest must be refused whatever was changed. ``--only 123`` runs one mutation again and shows everything.
+their own, and must end within ten seconds of the processor with success or with our one line that names the file. Files
+that carry a digest must be refused whatever was changed. ``--only 123`` runs one mutation again and shows everything.
 """
 
 import argparse
@@ -383,10 +383,15 @@ def fuzz(mutations, seed=0, first=0, report=None):
 
 
 def _load():
-    """Import what the commands need, so that it is not done in every child."""
+    """Do here what every child would do again: import what the commands need, and build the command."""
     import importlib
 
-    for name in ("snnsim_cli.main", "nir", "rich.table", "rich.console", "snnsim.training.run"):
+    import typer
+    from snnsim_cli import main as module
+
+    if isinstance(module.app, typer.Typer):
+        module.app = typer.main.get_command(module.app)
+    for name in ("nir", "rich.table", "rich.console", "snnsim.training.run"):
         importlib.import_module(name)
     for name in ("summary", "reader", "repair", "events"):
         importlib.import_module(f"snnsim.recording.{name}")
