@@ -8,6 +8,10 @@ that carry a digest must be refused whatever was changed. ``--only 123`` runs on
 
 import argparse
 import collections
+import contextlib
+import gc
+import gzip
+import io
 import json
 import os
 import resource
@@ -104,8 +108,6 @@ def make_originals(folder):
     images = rng.integers(0, 256, (4, 5, 5), np.uint8)
     raw = bytes([0, 0, 8, 3]) + struct.pack(">III", 4, 5, 5) + images.tobytes()
     (folder / "idx" / IMAGE).write_bytes(raw)
-    import gzip
-
     (folder / "idx" / f"{IMAGE}.gz").write_bytes(gzip.compress(raw))
     weights = [rng.normal(size=shape).astype(np.float32) for shape in ((6, 5), (5, 3))]
     net = Network(weights, [LIFParameters() for _ in weights])
@@ -275,6 +277,7 @@ def _child(kind, rng, place, file, reader, writer, show):
     code = 1
     try:
         os.close(reader)
+        gc.disable()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         with open("/proc/self/statm") as statm:
@@ -397,6 +400,10 @@ def _load():
         importlib.import_module(f"snnsim.recording.{name}")
     for name in ("csv", "nir", "shd"):
         importlib.import_module(f"snnsim.interchange.{name}")
+    with contextlib.redirect_stdout(io.StringIO()):
+        _main(["config", "list"])  # it imports more when it is called first
+    gc.collect()
+    gc.freeze()  # so that no child copies all memory to look for what it may free
 
 
 def main():
