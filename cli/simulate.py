@@ -191,6 +191,11 @@ class _Trains:
             first, step = (chosen.start or 0, chosen.step or 1) if chosen else (0, 1)
             self.numbers = first + step * np.arange(len(self.labels))
         s = self.config.simulation
+        if not flags["steps"] and self.spikes.duration / s.dt > MOST_STEPS:
+            raise InputError(
+                f"{path}: lasts {self.spikes.duration:g}: more than {MOST_STEPS} steps of {s.dt:g}; --time-unit says "
+                "in which unit its times are, --steps how many are simulated"
+            )
         self.n_steps = s.n_steps if flags["steps"] else max(1, int(np.ceil(self.spikes.duration / s.dt * (1 - 1e-12))))
         if self.spikes.times.max(initial=0) > self.n_steps * s.dt * (1 + 1e-9):
             raise InputError(
@@ -220,6 +225,10 @@ class _Trains:
             stop = min(start + size, len(self))
             fields = {"label": self.labels[start:stop], "sample_index": self.numbers[start:stop]}
             yield trials(self.spikes, start, stop), fields
+
+
+MOST_STEPS = 10**8
+"""Steps of a trial whose length the file of its spikes says."""
 
 
 def is_run(source):

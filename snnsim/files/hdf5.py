@@ -3,6 +3,7 @@
 import fcntl
 import os
 import stat
+import time
 from contextlib import contextmanager, suppress
 
 import h5py
@@ -11,6 +12,10 @@ import numpy as np
 from snnsim.errors import InputError
 from snnsim.files import vetting
 from snnsim.files.text import check_ordinary, parse_json
+
+CLOCK_NS = 100_000_000
+"""Longer than a tick of the clock that file systems take the time of a change from."""
+_VETTED = set()
 
 
 def open_hdf5(path, mode="r", *, swmr=False, **options):
@@ -46,8 +51,19 @@ def open_hdf5(path, mode="r", *, swmr=False, **options):
         raise InputError(f"{path}: a symbolic link; name the file itself, which is to be changed")
     with reading(path):
         if not _written_here(status):
-            vetting.vet(path, status.st_size, swmr)
+            _vet(path, status, swmr)
         return h5py.File(path, mode, swmr=swmr, **options)
+
+
+def _vet(path, status, swmr):
+    """Vet a file, unless the very same was vetted before."""
+    changed = max(status.st_mtime_ns, status.st_ctime_ns)
+    state = (status.st_dev, status.st_ino, status.st_size, changed, swmr)
+    if state not in _VETTED:
+        old = time.time_ns() - changed > CLOCK_NS
+        vetting.vet(path, status.st_size, swmr)
+        if old:  # else it may change once more within the same tick of the system's clock
+            _VETTED.add(state)
 
 
 def _written_here(status):
@@ -55,7 +71,7 @@ def _written_here(status):
 
     HDF5 is not asked: it crashes on its list of open files after one that a full disk kept it from closing.
     """
-    for name in os.listdir("/dev/fd"):
+    for name in os.listdir("/dev/fd") if os.path.isdir("/dev/fd") else ():
         with suppress(OSError):  # the one that lists the others is closed by now
             if os.path.samestat(os.fstat(int(name)), status) and fcntl.fcntl(int(name), fcntl.F_GETFL) & os.O_ACCMODE:
                 return True
@@ -100,7 +116,7 @@ def _reason(error):
 
 # Values
 
-_KINDS = {"a number": "iufb", "a whole number": "iu", "text": "OSU"}
+_NAMES = {"iu": "whole numbers", "f": "numbers with a point", "b": "true or false", "S": "text"}
 
 
 def group_of(parent, name):
@@ -116,7 +132,7 @@ def dataset_of(parent, name, ndim=None, kinds=None):
     parent : h5py.Group
     name : str
     ndim : int, optional
-    kinds : str, optional
+    kinds : {"iu", "f", "b", "S"}, optional
         Letters of `numpy.dtype.kind` that it may have.
 
     Raises
@@ -129,7 +145,7 @@ def dataset_of(parent, name, ndim=None, kinds=None):
     if found.shape is None or (ndim is not None and found.ndim != ndim):
         raise InputError(f"{where}: has shape {found.shape}: must have {ndim} dimensions")
     if kinds is not None and found.dtype.kind not in kinds:
-        raise InputError(f"{where}: holds {found.dtype}: must hold {_names(kinds)}")
+        raise InputError(f"{where}: holds {found.dtype}: must hold {_NAMES[kinds]}")
     return found
 
 
@@ -142,10 +158,6 @@ def _child(parent, name, wanted, what):
         if not isinstance(found, wanted):
             raise InputError(f"{path}: {place}: is no {what}")
     return found
-
-
-def _names(kinds):
-    return {"iu": "whole numbers", "fiu": "numbers", "f": "numbers", "b": "true and false"}.get(kinds, f"kinds {kinds}")
 
 
 def attribute(item, name, default=None):

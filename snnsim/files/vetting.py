@@ -31,14 +31,19 @@ FILTERS = {
 
 SMALL = 64 * 2**20
 """Bytes that a dataset, a chunk or an attribute may always claim."""
+SCATTERED = 2**20
+"""The same for values of variable length, which are read one by one."""
 EXPANSION = 1032
 """No deflate stream expands further than this."""
-CPU_SECONDS, CPU_BYTES = 2, 20 * 2**20
+CPU_SECONDS, CPU_BYTES = 1, 20 * 2**20
 """Time of the child: so many seconds, and one more for so many bytes of the file."""
-WAIT = 15
-"""Times longer than its CPU time that the child may take in all: disks and other processes are slow."""
+WAIT = 60
+"""Times longer than its CPU time that the child may take in all: disks are slow, and other processes may run first."""
 MEMORY = 512 * 2**20
 """Memory of the child beyond what the process has and what the file may unpack to."""
+
+
+_STATM = "/proc/self/statm"
 
 
 class Unsafe(Exception):
@@ -118,7 +123,8 @@ def _child(path, size, swmr, seconds, reader, writer):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         _limit(resource.RLIMIT_CPU, seconds)
         signal.signal(signal.SIGXCPU, signal.SIG_DFL)
-        _limit(resource.RLIMIT_AS, _address_space() + MEMORY + 4 * size)
+        if os.path.exists(_STATM):  # elsewhere what is claimed is checked, but not what HDF5 makes of it
+            _limit(resource.RLIMIT_AS, _address_space() + MEMORY + 4 * size)
         try:
             _Walk(h5py.File(path, "r", swmr=swmr), size)
             answer = ["whole", ""]
@@ -137,7 +143,7 @@ def _limit(kind, value):
 
 
 def _address_space():
-    with open("/proc/self/statm") as file:
+    with open(_STATM) as file:
         return int(file.read().split()[0]) * resource.getpagesize()
 
 
@@ -200,11 +206,13 @@ class _Walk:
         if layout == h5py.h5d.CHUNKED:
             chunk = _bytes(plist.get_chunk(), kind)
             self._claim(chunk, max(SMALL, EXPANSION * self._size), f"{place}: a chunk")
-            if claimed > SMALL:
-                self._claim(claimed, dataset.id.get_num_chunks() * chunk, place)
-        elif claimed > SMALL:
-            self._claim(claimed, dataset.id.get_storage_size(), place)
-        if _has_references_to_heap(kind) and dataset.size:
+        scattered = _has_references_to_heap(kind)
+        if claimed > (SCATTERED if scattered else SMALL):
+            written = (
+                dataset.id.get_num_chunks() * chunk if layout == h5py.h5d.CHUNKED else dataset.id.get_storage_size()
+            )
+            self._claim(claimed, written, place)
+        if scattered and dataset.size:
             self._read(dataset, place)
 
     def _read(self, dataset, place):

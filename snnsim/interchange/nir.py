@@ -98,7 +98,12 @@ def import_nir(path, **options):
         raise InputError(f"{path}: not a NIR file that can be read ({reason[:300]})") from error
     if not all(map(isinstance, parts, (dict, list, dict))):
         raise InputError(f"{path}: not a NIR file that can be read (no graph with nodes and edges)")
-    return from_nir(graph, origin=str(path), **options)
+    try:
+        return from_nir(graph, origin=str(path), **options)
+    except InputError as error:
+        if str(path) in str(error):
+            raise
+        raise InputError(f"{path}: {error}") from error
 
 
 def _tree(group):

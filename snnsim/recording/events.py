@@ -17,6 +17,8 @@ MILLISECONDS = {
     **dict.fromkeys(("ns", "nsec", "nsecs", "nanosecond", "nanoseconds"), 1e-6),
 }
 """Milliseconds of a unit of time, by the names that files have for it, in small letters."""
+LATEST = 1e15
+"""Milliseconds of the latest spike: 30,000 years, whose float64 still tell an eighth of a millisecond."""
 HIGHEST = 2**31 - 1
 """Highest number of a channel or neuron: they are int32."""
 
@@ -129,14 +131,14 @@ def read_events(path, samples=None, time_unit=None):
             raise InputError(f"{path}: {counts[0]} times, {counts[1]} units and {counts[2]} labels: must be equal")
         factor = milliseconds(times, time_unit)
         n_units = number(file, "n_units", 1, HIGHEST + 1, whole=True, default=0) or None
-        duration = number(file, "duration", 0, np.finfo(np.float64).max, default=-1)
+        duration = number(file, "duration", 0, LATEST / factor, default=-1)
         chosen = chosen_samples(samples, len(labels), path)
         t, u = [], []
         for b in chosen:
             row, ids = np.asarray(times[b]), np.asarray(units[b])
             if row.ndim != 1 or row.shape != ids.shape:
                 raise InputError(f"{path}: sample {b}: {row.size} times and {ids.size} units")
-            t.append(_checked_times(row, f"{path}: sample {b}: times") * factor)
+            t.append(_checked_times(row, factor, f"{path}: sample {b}: times"))
             u.append(_checked_ids(ids, n_units, f"{path}: sample {b}: units"))
         return t, u, labels[chosen], n_units, None if duration < 0 else duration * factor
 
@@ -229,13 +231,13 @@ def _text(value, where):
     return value
 
 
-def _checked_times(times, where):
-    """Return times as float64; InputError unless they are finite numbers that are not negative."""
+def _checked_times(times, factor, where):
+    """Return times in milliseconds, float64; InputError unless they are numbers from 0 to LATEST."""
     if times.dtype.kind not in "iuf":
         raise InputError(f"{where}: {times.dtype}: must be numbers")
-    times = times.astype(np.float64)
-    if times.size and not (np.isfinite(times).all() and times.min() >= 0):
-        raise InputError(f"{where}: must be finite and not negative")
+    times = times.astype(np.float64) * factor
+    if times.size and not (times.min() >= 0 and times.max() <= LATEST):
+        raise InputError(f"{where}: must be finite and not negative, and at most {LATEST:g} ms")
     return times
 
 
@@ -306,7 +308,7 @@ def read_sonata(path, population, time_unit=None):
         if ids is None or dataset_of(group, ids, 1).shape != stamps.shape:
             raise InputError(f"{path}: {group.name}: needs node_ids, one for each of timestamps")
         scale = milliseconds(stamps, time_unit)
-        times = _checked_times(stamps[:], f"{path}: {stamps.name}") * scale
+        times = _checked_times(stamps[:], scale, f"{path}: {stamps.name}")
         nodes = _checked_ids(group[ids][:], None, f"{path}: {group.name}/{ids}")
     order = np.lexsort((nodes, times))
     return times[order], nodes[order]

@@ -97,7 +97,7 @@ def recording_directory(path):
         return path
     if path.name not in layout.FILES or not (path.parent / layout.INDEX).exists():
         # Let the file itself say what is wrong with it before its name does.
-        with open_hdf5(path) as file:
+        with open_hdf5(path) as file, reading(path):
             if "snnsim" in file:
                 raise InputError(f"{path}: needs its name ({', '.join(layout.FILES)}) and {layout.INDEX} beside it")
         raise InputError(f"{path}: an HDF5 file, but no recording of snnsim")

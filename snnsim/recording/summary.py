@@ -10,7 +10,7 @@ from snnsim.errors import InputError
 from snnsim.files.hdf5 import dataset_of, number, open_hdf5, reading
 from snnsim.files.text import read_text
 from snnsim.recording import layout
-from snnsim.recording.events import HIGHEST, classes_of, layout_of, milliseconds, sonata_counts
+from snnsim.recording.events import HIGHEST, LATEST, classes_of, layout_of, milliseconds, sonata_counts
 from snnsim.recording.metrics import METRICS, read_metrics
 from snnsim.recording.reader import open_traces
 from snnsim.recording.runs import tree_entries, tree_kind
@@ -59,7 +59,7 @@ def is_recording(path):
 def _is_foreign(path):
     """Whether a file by the name of one of ours is a SONATA file of others: then it opens, and lacks /snnsim."""
     try:
-        with open_hdf5(path) as file:
+        with open_hdf5(path) as file, reading(path):
             return "snnsim" not in file and "spikes" in file
     except InputError:
         return False
@@ -72,7 +72,7 @@ def _is_run(path):
 def _is_tree(path):
     if path.is_dir():
         return False
-    with open_hdf5(path) as file:
+    with open_hdf5(path) as file, reading(path):
         return "snnsim_kind" in file.attrs
 
 
@@ -152,7 +152,7 @@ def _events(path):
     with open_hdf5(path) as file, reading(path):
         labels, names = classes_of(file)
         n_units = number(file, "n_units", 1, HIGHEST + 1, whole=True, default=0)
-        duration = number(file, "duration", 0, np.finfo(np.float64).max, default=-1)
+        duration = number(file, "duration", 0, LATEST, default=-1)
         factor = milliseconds(dataset_of(file, "spikes/times"), None if duration >= 0 else 1)
         classes, counts = np.unique(labels, return_counts=True)
         return {
