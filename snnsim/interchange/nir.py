@@ -18,6 +18,7 @@ the steps of our backward Euler with time constants smaller by dt (``matched ste
 come one step later in every layer. The bilinear scheme has no such form.
 """
 
+import io
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -26,7 +27,7 @@ import numpy as np
 from snnsim.errors import InputError
 from snnsim.network import Network
 from snnsim.parameters import LIFParameters, scheme_coefficients
-from snnsim.recording.runs import replacing
+from snnsim.recording.runs import write_atomic
 
 DIALECTS = ("nir", "norse", "snntorch")
 CONVENTIONS = ("dirac", "per-step", "jump")
@@ -72,8 +73,9 @@ def export_nir(network, path, *, dialect="nir", dt=None, scheme=None):
         If the network cannot be expressed, or the file not be written.
     """
     graph, notes = to_nir(network, dialect=dialect, dt=dt, scheme=scheme)
-    with replacing(path) as temporary:
-        _nir().write(temporary, graph)
+    image = io.BytesIO()
+    _nir().write(image, graph)
+    write_atomic(path, lambda out: out.write(image.getbuffer()))
     return notes
 
 

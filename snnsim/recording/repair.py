@@ -7,7 +7,8 @@ from snnsim.errors import InputError
 from snnsim.recording import layout
 from snnsim.recording.opening import open_index, recording_directory
 from snnsim.recording.runs import open_hdf5, writing
-from snnsim.recording.superblock import clear_mark, cut_short, marked
+from snnsim.recording.space import SLACK, changing, take
+from snnsim.recording.superblock import clear_mark, cut_short, marked, trim
 
 
 def repair(directory):
@@ -58,9 +59,14 @@ def mend(path, trials, frames):
         If it cannot be written.
     """
     with writing(path):
-        clear_mark(path)
-        with open_hdf5(path, "r+") as file:
+        end = os.path.getsize(path)
+        with open(path, "r+b") as file:
+            take(file.fileno(), end, end + SLACK)
+        if marked(path) or cut_short(path):
+            clear_mark(path, end)
+        with changing(open_hdf5(path, "r+")) as file:
             _cut(file, trials, frames)
+        trim(path)
 
 
 def _alive(host, pid):
