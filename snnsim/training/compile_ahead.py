@@ -9,7 +9,7 @@ import sys
 import threading
 
 from snnsim import config as configuration
-from snnsim.threads import is_compiled
+from snnsim.compiled import is_compiled
 
 BACKWARD = (
     "lif_backward",
