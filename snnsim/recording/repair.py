@@ -5,6 +5,7 @@ import socket
 
 from snnsim.errors import InputError
 from snnsim.recording import layout
+from snnsim.recording.lock import locked
 from snnsim.recording.opening import open_index, recording_directory
 from snnsim.recording.runs import open_hdf5, writing
 from snnsim.recording.space import SLACK, changing, take
@@ -45,8 +46,10 @@ def repair(directory):
             )
         frames = int(about.attrs["frames_per_trial"])
     broken = [path for path in paths if marked(path) or cut_short(path)]
-    for path in broken:
-        mend(path, trials, frames)
+    if broken:
+        with locked(directory):
+            for path in broken:
+                mend(path, trials, frames)
     return bool(broken)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from snnsim.errors import InputError
 from snnsim.recording import layout
 from snnsim.recording.events import layout_of
-from snnsim.recording.metrics import METRICS, read_metrics
+from snnsim.recording.metrics import CHECKPOINT, METRICS, read_metrics
 from snnsim.recording.reader import open_traces
 from snnsim.recording.runs import open_hdf5, reading, tree_entries, tree_kind
 
@@ -131,7 +131,7 @@ def _run(path):
         except tomllib.TOMLDecodeError as error:
             raise InputError(f"{path / CONFIG}: not TOML: {error}") from error
     summary = {"kind": "run", "config": config}
-    if (path / METRICS).exists():
+    if (path / METRICS).exists() or (path / CHECKPOINT).exists():
         records = read_metrics(path)
         ends = {"first": records[0], "last": records[-1]} if records else {"first": {}, "last": {}}
         summary["metrics"] = {"records": len(records), **ends}

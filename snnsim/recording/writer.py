@@ -14,6 +14,7 @@ from snnsim.errors import InputError
 from snnsim.recording import layout
 from snnsim.recording.circuit import write_circuit, write_simulation
 from snnsim.recording.clock import Clock
+from snnsim.recording.lock import Lock
 from snnsim.recording.options import check_positive, checked_names, checked_neurons, plain
 from snnsim.recording.packing import pack_neurons, stamp_runs
 from snnsim.recording.provenance import provenance
@@ -153,8 +154,14 @@ class TraceWriter:
             "pid": os.getpid(),
             "host": socket.gethostname(),
         }
-        self._make_room(overwrite)
-        self._files = {}
+        with writing(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+        self._lock, self._files = Lock(self.directory), {}
+        try:
+            self._make_room(overwrite)
+        except BaseException:
+            self._lock.release()
+            raise
         try:
             with writing(self.directory):
                 self._create(network, selection, exact, attributes, np.dtype(report_dtype))
@@ -252,16 +259,13 @@ class TraceWriter:
             except BaseException:
                 self._abandon()
                 raise
+            self._lock.release()
 
     # creating
 
     def _make_room(self, overwrite):
         with writing(self.directory):
-            self.directory.mkdir(parents=True, exist_ok=True)
-            old = [self.directory / name for name in layout.FILES if (self.directory / name).exists()]
-            if old and not overwrite:
-                raise InputError(f"{self.directory}: already holds a recording ({old[0].name}); choose to overwrite it")
-            for path in old:
+            for path in check_place(self.directory, overwrite):
                 path.unlink()
 
     def _create(self, network, selection, exact, attributes, dtype):
@@ -408,6 +412,15 @@ class TraceWriter:
         for name in files:
             with suppress(InputError):
                 mend(self.directory / name, self._committed, self._frames)
+        self._lock.release()
+
+
+def check_place(directory, overwrite):
+    """Files of a recording that are in a directory; InputError if there are any, unless they may be overwritten."""
+    old = [Path(directory) / name for name in layout.FILES if (Path(directory) / name).exists()]
+    if old and not overwrite:
+        raise InputError(f"{directory}: already holds a recording ({old[0].name}); --force replaces it")
+    return old
 
 
 def _layer(recording, name):
