@@ -480,5 +480,5 @@ def _nir():
     try:
         import nir
     except ImportError:
-        raise InputError("NIR is not installed: pip install 'snnsim[interchange]'") from None
+        raise InputError("NIR is not installed: pip install '.[interchange]' in snnsim's checkout") from None
     return nir
