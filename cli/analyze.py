@@ -6,11 +6,10 @@ from typing import Annotated
 import typer
 
 from . import options as o
+from .app import App
+from .terminal import bars, console
 
-app = typer.Typer(
-    help="Spectra, wavelets, gradients, populations, filters and convergence of recordings and networks.",
-    no_args_is_help=True,
-)
+app = App(help="Spectra, wavelets, gradients, populations, filters and convergence of recordings and networks.")
 
 Recording = Annotated[str, typer.Argument(metavar="FILE", help="Recording: its directory or its spikes.h5.")]
 Network = Annotated[
@@ -198,8 +197,7 @@ def convergence(
 ):
     """Errors of a network on clocks and as a hybrid against the event engine, over dt, with fitted orders."""
     _check(out, "convergence", force)
-    from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import TimeRemainingColumn
 
     from snnsim.experiments.own import checked_schemes, convergence_of_session
 
@@ -207,7 +205,7 @@ def convergence(
     step = session.config.simulation.dt
     steps = _numbers(dts, "--dts") or [step, step / 2, step / 5, step / 10, step / 20]
     names = checked_schemes(_names(schemes))
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with bars(TimeRemainingColumn(), transient=True) as bar:
         task = bar.add_task("runs", total=len(steps) * (len(names) + hybrid) + 1)
         results = convergence_of_session(
             session, samples, steps, names, hybrid, tuple(_names(estimators)), lambda: bar.advance(task)
@@ -283,7 +281,6 @@ def _save(out, name, results):
 
 def _table(head, rows):
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
@@ -291,10 +288,7 @@ def _table(head, rows):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 200
-    console.print(table)
+    console(width=200).print(table)
 
 
 def _names(text):

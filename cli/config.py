@@ -2,9 +2,10 @@
 
 import typer
 
+from .app import App
 from .options import Settings, Source
 
-app = typer.Typer(no_args_is_help=True, help="Show, check and list configurations.")
+app = App(help="Show, check and list configurations.")
 
 
 @app.command()

@@ -4,7 +4,10 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="List, verify and download data sets.", no_args_is_help=True)
+from .app import App
+from .terminal import bars, console
+
+app = App(help="List, verify and download data sets.")
 
 DataDir = Annotated[
     str | None,
@@ -42,7 +45,7 @@ def list_data(data_dir: DataDir = None):
             status = "complete"
         table.add_row(source.name, place.origin, str(place.folder), f"{size / 1e6:.1f} MB", status)
     table.add_row(YIN_YANG, "-", "-", "-", "generated when it is used")
-    _console().print(table)
+    _print(table)
 
 
 @app.command("verify")
@@ -76,10 +79,10 @@ def verify_data(
             continue
         for check in verify(source, place):
             shown = str(check.path or place.folder / check.name)
-            table.add_row(source.name, shown, "[red]differs[/]" if check.problem else "[green]canonical[/]")
+            table.add_row(source.name, shown, _verdict(check.problem))
             if check.problem:
                 problems.append(check.problem)
-    _console().print(table)
+    _print(table)
     if problems:
         more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
         raise InputError(problems[0] + more)
@@ -104,35 +107,26 @@ def fetch_data(
     from snnsim.datasets.verify import is_canonical
 
     source = idx_source(name, "fetch")
-    console = _console()
     present = locate(source, data_dir) if data_dir is None or Path(data_dir).is_dir() else None
     if present is not None and not force and is_canonical(source, present):
-        console.print(f"{name} is there already, with canonical checksums: {present.folder}")
+        _print(f"{name} is there already, with canonical checksums: {present.folder}")
         return
     with _Reporter() as reporter:
         folder = fetch(source, data_dir, mirror, reporter.progress, reporter.note)
-    console.print(f"{name} is in {folder}, with canonical checksums")
+    _print(f"{name} is in {folder}, with canonical checksums")
     first = locate(source, data_dir)
     if first.folder != folder:
-        console.print(f"note: {first.folder} is searched first; name the new files by --data-dir {folder}")
+        _print(f"note: {first.folder} is searched first; name the new files by --data-dir {folder}")
 
 
 class _Reporter:
     """Progress on standard error: bars on a terminal, else one line a file."""
 
     def __init__(self):
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+        from rich.progress import DownloadColumn, TransferSpeedColumn
 
-        console = _console(stderr=True)
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._console = console
+        self._bars = bars(DownloadColumn(), TransferSpeedColumn())
+        self._console = self._bars.console
         self._tasks = {}
 
     def __enter__(self):
@@ -170,10 +164,11 @@ def _table(*columns):
     return table
 
 
-def _console(stderr=False):
-    from rich.console import Console
+def _verdict(problem):
+    from rich.text import Text
 
-    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = 240  # a pipe or file has no width: long paths stay on one line
-    return console
+    return Text("differs", style="red") if problem else Text("canonical", style="green")
+
+
+def _print(shown):
+    console(width=240).print(shown, soft_wrap=True)  # long paths stay on one line

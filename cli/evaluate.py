@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from . import options as o
+from .terminal import console
 
 
 def evaluate(
@@ -45,14 +46,12 @@ def evaluate(
     if json_output:
         print_json({**vars(result), "confusion": result.confusion.tolist(), "split": split, "run": str(run)})
         return
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    console.print(
+    shown = console()
+    shown.print(
         f"{split}: {result.samples} samples, accuracy {100 * result.accuracy:.2f} %, loss {result.loss:.4f}, spikes "
         f"per neuron {', '.join(f'{r:.2f}' for r in result.spikes_per_neuron)}",
-        highlight=False,
         soft_wrap=True,
     )
     table = Table(title="samples of class (row) taken for class (column)", title_justify="left")
@@ -62,4 +61,4 @@ def evaluate(
     table.add_column("recall", justify="right")
     for c, row in enumerate(result.confusion):
         table.add_row(str(c), *map(str, row), f"{100 * row[c] / max(row.sum(), 1):.1f} %")
-    console.print(table, highlight=False)
+    shown.print(table)

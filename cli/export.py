@@ -14,7 +14,10 @@ def export_file(
     to: Annotated[str, typer.Option("--to", metavar="|".join(FORMATS), help="Format.")],
     output: Annotated[
         str,
-        typer.Option("--output", "-o", metavar="OUT", help="File (neo: .nix, .pkl or .mat), or directory for csv."),
+        typer.Option(
+            "--output", "-o", metavar="OUT",
+            help="File (neo: .nix, .pkl or .mat); for csv a directory, or OUT.csv for the spikes alone.",
+        ),
     ],
     trials: Annotated[str | None, typer.Option(metavar="0:100", help="Trials to export; all without it.")] = None,
     layers: Annotated[

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from .terminal import console
+
 
 def inspect_file(
     path: Annotated[str, typer.Argument(metavar="PATH", help="Recording, run directory, checkpoint or event file.")],
@@ -30,12 +32,7 @@ def inspect_file(
     if as_json:
         print(json.dumps(summary, indent=2, allow_nan=False))
         return
-    import sys
-
-    from rich.console import Console
-
-    # Into a file or pipe, tables are as wide as they need to be.
-    _show(Console(width=None if sys.stdout.isatty() else 160), summary)
+    _show(console(width=160), summary)
 
 
 def _trials(path, n):
@@ -52,7 +49,9 @@ def _trials(path, n):
 
 
 def _show(console, summary):
-    console.print(f"[bold]{summary['kind']}[/bold]  {summary['path']}", highlight=False)
+    from rich.text import Text
+
+    console.print(Text.assemble((summary["kind"], "bold"), "  ", summary["path"]), soft_wrap=True)
     shows = {"traces": _show_traces, "run": _show_run, "events": _show_events, "sonata": _show_sonata}
     shows.get(summary["kind"], _show_tree)(console, summary)
 
@@ -178,10 +177,11 @@ def _flatten(tree, prefix=""):
 
 def _pairs(pairs, title=None):
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), title=title, title_justify="left")
     for key, value in pairs.items():
-        table.add_row(f"[dim]{key}[/dim]", value)
+        table.add_row(Text(key, style="dim"), value)
     return table
 
 

@@ -20,11 +20,12 @@ from . import (
     sweep,
     train,
 )
+from .app import App, Stopped
+from .terminal import streams
 
-app = typer.Typer(
+app = App(
     name="snnsim",
     help="Time in spiking neural networks: simulate, train, record and analyse LIF networks.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -50,23 +51,40 @@ _UsageError = next(base for base in typer.BadParameter.__mro__ if base.__name__ 
 
 def main():
     """Run the command line; every bad input ends here as one line on standard error and exit code 2."""
+    from snnsim.interrupts import raised
+
+    with streams(), raised():
+        code, message = _run()
+        if message is not None and ("--distributed" not in sys.argv or _leads()):
+            print("snnsim: error:", " ".join(str(message).split()), file=sys.stderr)
+    sys.exit(code)
+
+
+def _run():
+    """Exit code of the command, and what went wrong, or None."""
     try:
         status = app(standalone_mode=False)
+        sys.stdout.flush()
     except _UsageError as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
-            sys.exit(error.exit_code)
-        _fail(error.format_message(), error.exit_code)
-    except typer.Abort:
-        _fail("interrupted", 130)
+        # Of NoArgsIsHelpError, the help has been printed.
+        return error.exit_code, None if type(error).__name__ == "NoArgsIsHelpError" else error.format_message()
+    except (Stopped, typer.Abort, KeyboardInterrupt) as error:
+        from snnsim.interrupts import exit_code
+
+        return exit_code(error.__cause__ or error), "interrupted"
     except MemoryError as error:
-        _fail(f"needs more memory than there is ({error or 'no more is known'})", 2)
+        return 2, f"not enough memory{f': {error}' if str(error) else ''}"
     except RecursionError:
-        _fail("something in the input is nested too deeply", 2)
+        return 2, "something in the input is nested too deeply"
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return 2, f"{error.filename}: {error.strerror}"
     except Exception as error:
         if not _is_input_error(error):
             raise
-        _fail(str(error), 2)
-    sys.exit(status if isinstance(status, int) else 0)
+        return 2, error
+    return status if isinstance(status, int) else 0, None
 
 
 def _is_input_error(error):
@@ -74,13 +92,6 @@ def _is_input_error(error):
     from snnsim.errors import InputError
 
     return isinstance(error, InputError)
-
-
-def _fail(message, code):
-    line = " ".join(str(message).split())
-    if "--distributed" not in sys.argv or _leads():
-        print(f"snnsim: error: {line}", file=sys.stderr)
-    sys.exit(code)
 
 
 def _leads():

@@ -1,10 +1,13 @@
 """``snnsim plot``: pictures of recordings, models and runs."""
 
+import sys
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Draw recordings, weights and learning curves as PNG, SVG or PDF.", no_args_is_help=True)
+from .app import App
+
+app = App(help="Draw recordings, weights and learning curves as PNG, SVG or PDF.")
 
 Recording = Annotated[str, typer.Argument(metavar="TRACES", help="Recording: its directory or its spikes.h5.")]
 Output = Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="Picture: .png, .svg or .pdf.")]
@@ -145,7 +148,7 @@ def training(
     from snnsim.plotting import plot_training
     from snnsim.recording.metrics import read_metrics
 
-    runs = {}
+    runs, folders = {}, {}
     for path in paths:
         directory = Path(path) if Path(path).is_dir() else Path(path).parent
         name = directory.resolve().name
@@ -153,8 +156,13 @@ def training(
             name = str(path)
         if name in runs:
             raise InputError(f"{path}: given twice")
-        runs[name] = read_metrics(path)
-    _save(plot_training(runs, _spiking_layers(directory) if len(runs) == 1 else None), output, dpi)
+        runs[name], folders[name] = read_metrics(path), directory
+    # A run in its first epoch has no curve yet; it shall not keep others from theirs.
+    for name in [name for name, records in runs.items() if not records] if any(runs.values()) else ():
+        print(f"note: {name}: no epoch has been completed yet", file=sys.stderr)
+        del runs[name]
+    layers = _spiking_layers(folders[next(iter(runs))]) if len(runs) == 1 else None
+    _save(plot_training(runs, layers), output, dpi)
 
 
 @app.command("sweep")

@@ -4,6 +4,58 @@ import json
 import sys
 import time
 
+from .terminal import bars, console
+
+LINE_SECONDS, BAR_SECONDS = 15, 0.2
+"""Between lines where there is no terminal, and between changes of the bar where there is one."""
+
+
+class RunningMean:
+    """Mean of numbers that weighs each 0.98 times what it weighs the next; the first ones no more than others."""
+
+    def __init__(self):
+        self._sum = self._weight = 0.0
+
+    def add(self, number):
+        """Take the next number."""
+        self._sum = 0.98 * self._sum + number
+        self._weight = 0.98 * self._weight + 1
+
+    @property
+    def value(self):
+        """The mean."""
+        return self._sum / self._weight
+
+
+class TimeLeft:
+    """Seconds left of ``total`` steps, by the time that they took after the first one, which waits for the compiler."""
+
+    def __init__(self, total):
+        self.total, self._first = total, None
+
+    def note(self, now, done):
+        """Take the time at which so many steps were done."""
+        self._first, self._last = self._first or (now, done), (now, done)
+
+    def text(self):
+        """Say how long the rest takes; empty while that is not known."""
+        (begin, before), (now, done) = self._first, self._last
+        return f"{(now - begin) / (done - before) * (self.total - done):.0f} s left" if done > before else ""
+
+
+def training_bar(made):
+    """Bar of a training on a console: what is done and the time left in one line, the numbers in a second."""
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn
+    from rich.text import Text
+
+    class Bar(Progress):
+        def get_renderables(self):
+            yield self.make_tasks_table(self.tasks)
+            for task in self.tasks:
+                yield Text(task.fields["numbers"], no_wrap=True, overflow="ellipsis")
+
+    return bars(MofNCompleteColumn(), TextColumn("{task.fields[left]}"), kind=Bar, made=made)
+
 
 def print_json(value):
     """Print one JSON object on standard output."""
@@ -22,7 +74,6 @@ class TrainingProgress:
     def __init__(self, directory):
         self.directory = directory
         self._bar = None
-        self._last = None
 
     def __enter__(self):
         return self
@@ -59,49 +110,33 @@ class TrainingProgress:
                 f"snnsim train --resume {self.directory} --distributed mpi",
                 file=sys.stderr,
             )
-        self._loss = self._accuracy = None
-        self._start = time.monotonic()
-        self._done_before = session.epoch * session.batches + session.batch
-        self._next_line = time.monotonic() + 15
-        if not sys.stderr.isatty():
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[numbers]}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            refresh_per_second=4,
-        )
-        total = session.config.training.epochs * session.batches
-        self._task = self._bar.add_task("training", total=total, completed=self._done_before, numbers="")
-        self._bar.start()
+        self._loss, self._accuracy = RunningMean(), RunningMean()
+        self._left = TimeLeft(session.config.training.epochs * session.batches)
+        self._next_line = time.monotonic() + LINE_SECONDS
+        if sys.stderr.isatty():
+            self._next_line = 0.0
+            self._bar = training_bar(console(stderr=True))
+            self._task = self._bar.add_task("training", total=self._left.total, left="", numbers="")
+            self._bar.start()
 
     def batch(self, session, loss, accuracy):
         """Show loss, accuracy (running means) and spikes per neuron."""
-        rate = 0.98
-        self._loss = loss if self._loss is None else rate * self._loss + (1 - rate) * loss
-        self._accuracy = accuracy if self._accuracy is None else rate * self._accuracy + (1 - rate) * accuracy
-        now = time.monotonic()
+        self._loss.add(loss)
+        self._accuracy.add(accuracy)
+        now, done = time.monotonic(), session.epoch * session.batches + session.batch
+        self._left.note(now, done)
         if self._bar is not None:
-            done = session.epoch * session.batches + session.batch
-            if now >= self._next_line - 14.8 or session.batch == session.batches:
-                self._next_line = now + 15
+            if now >= self._next_line or session.batch == session.batches:
+                self._next_line = now + BAR_SECONDS
                 self._bar.update(
-                    self._task, completed=done, description=f"epoch {session.epoch + 1}", numbers=self._numbers(session)
-                )
+                    self._task, completed=done, description=f"epoch {session.epoch + 1}", left=self._left.text(),
+                    numbers=self._numbers(session),
+                )  # fmt: skip
         elif now >= self._next_line and session.batch >= 20:  # the first batches may wait for the compiler
-            self._next_line = now + 15
-            done = session.epoch * session.batches + session.batch
-            total = session.config.training.epochs * session.batches
-            left = (now - self._start) * (total - done) / max(done - self._done_before, 1)
+            self._next_line = now + LINE_SECONDS
             print(
                 f"epoch {session.epoch + 1} batch {session.batch}/{session.batches}  {self._numbers(session)}  "
-                f"{left:.0f} s left",
+                f"{self._left.text()}",
                 file=sys.stderr,
             )
 
@@ -111,7 +146,7 @@ class TrainingProgress:
             f"{t / (totals.samples * size):.2f}"
             for t, size in zip(totals.spikes, session.spiking.values(), strict=True)
         )
-        return f"loss {self._loss:.4f}  accuracy {100 * self._accuracy:.1f} %  spikes/neuron {rates}"
+        return f"loss {self._loss.value:.4f}  accuracy {100 * self._accuracy.value:.1f} %  spikes/neuron {rates}"
 
     def trouble(self, text):
         """Print what keeps the training from learning."""
@@ -133,14 +168,13 @@ class TrainingProgress:
             f"spikes/neuron {', '.join(f'{r:.2f}' for r in metrics['spikes_per_neuron'])}, {metrics['seconds']:.1f} s"
         )
         if self._bar is not None:
-            self._bar.console.print(line, highlight=False)
+            self._bar.console.print(line)
         else:
             print(line, file=sys.stderr)
 
 
 def result_table(result):
     """Print a training's result as a table on standard output."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(show_header=False, title="result", title_justify="left")
@@ -156,7 +190,7 @@ def result_table(result):
     }
     for name, value in rows.items():
         table.add_row(name, value)
-    Console().print(table, highlight=False)
+    console().print(table)
 
 
 def _percent(share):

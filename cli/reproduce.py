@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from .terminal import bars, console
+
 
 def reproduce(
     names: Annotated[
@@ -28,13 +30,12 @@ def reproduce(
     from snnsim.experiments.reproduce import reproduce as run
 
     if not names:
-        from rich.console import Console
         from rich.table import Table
 
         table = Table("name", "subject", "in the study", box=None, pad_edge=False)
         for entry in CATALOGUE:
             table.add_row(entry.name, entry.title, entry.section)
-        Console(highlight=False).print(table)
+        console().print(table)
         return
     with _Bar() as bar:
         report = run(names, out, quick=quick, force=force, figure_format=figure_format, progress=bar, workers=workers)
@@ -45,17 +46,10 @@ class _Bar:
     """Progress over all experiments, weighted by their expected durations, with an estimate of the time left."""
 
     def __enter__(self):
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True, highlight=False),
+        self._progress = bars(
+            TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
         )
         self._progress.start()
         return self

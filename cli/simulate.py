@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from . import options as o
+from .terminal import bars
 
 
 def simulate(
@@ -281,24 +282,14 @@ class _Bar:
     """Progress on standard error: a bar on a terminal, else nothing."""
 
     def __init__(self, total):
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-        console = Console(stderr=True)
         self._total = total
-        self._progress = Progress(
-            TextColumn("simulating"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._progress = bars(MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
 
     def __enter__(self):
         self._progress.start()
-        self._task = self._progress.add_task("", total=self._total, rate="")
+        self._task = self._progress.add_task("simulating", total=self._total, rate="")
         return self
 
     def __exit__(self, *_):

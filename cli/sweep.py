@@ -63,6 +63,7 @@ def sweep(
     """
     flags = {k: v for k, v in locals().items() if k in o.KEYS}
     from snnsim.errors import InputError
+    from snnsim.interrupts import exit_code
     from snnsim.sweep.grid import parse_grid, points_of
     from snnsim.sweep.pool import Pool
     from snnsim.sweep.run import sweep as run
@@ -89,9 +90,9 @@ def sweep(
     try:
         with Pool(workers, threads, scheduler) as pool, view:
             table = run(base, axes, output, pool, timeout=timeout, retries=retries, target=target, listener=view)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print(f"interrupted; the same command continues the sweep in {output}", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code(stop)) from None
     if csv is not None:
         table.save_csv(csv)
     if json_output:

@@ -4,6 +4,8 @@ import math
 import sys
 import time
 
+from .terminal import console
+
 NAMES = {"test_accuracy": "test", "best_val_accuracy": "validation"}
 MOST_LINES = 12
 """Of running points, in the table on a terminal."""
@@ -40,11 +42,10 @@ class SweepProgress:
         before = f", {len(done)} of them done before" if done else ""
         print(f"{len(points)} points{before}, {slots} at once, in {self.folder}", file=sys.stderr)
         if sys.stderr.isatty() and len(done) < len(points):
-            from rich.console import Console
             from rich.live import Live
 
             self._live = Live(
-                console=Console(stderr=True, highlight=False), get_renderable=self._table, refresh_per_second=2
+                console=console(stderr=True), get_renderable=self._table, refresh_per_second=2
             )
             self._live.start()
 
@@ -81,7 +82,6 @@ class SweepProgress:
 
     def print(self, table):
         """Print the table on standard output."""
-        from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
@@ -103,7 +103,7 @@ class SweepProgress:
                 _number(m["seconds_per_epoch"], 1),
                 Text(row.error or row.status),
             )
-        Console().print(shown, highlight=False)
+        console().print(shown)
 
     def _note_best(self, name, row):
         measure = "best_val_accuracy" if not math.isnan(row.metrics["best_val_accuracy"]) else "test_accuracy"
@@ -119,7 +119,7 @@ class SweepProgress:
 
     def _line(self, text):
         if self._live is not None:
-            self._live.console.print(text, markup=False)
+            self._live.console.print(text)
         else:
             print(text, file=sys.stderr)
 
@@ -129,10 +129,8 @@ class SweepProgress:
 
         table = Table.grid(padding=(0, 2))
         waiting = self.total - self.done - self.failed - len(self._running)
-        table.add_row(
-            f"[bold]{self.done}[/] done, [bold]{len(self._running)}[/] running, {waiting} waiting, {self.failed} failed"
-            + self._left()
-        )
+        counts = [(str(self.done), "bold"), " done, ", (str(len(self._running)), "bold"), " running, "]
+        table.add_row(Text.assemble(*counts, f"{waiting} waiting, {self.failed} failed{self._left()}"))
         if self._best is not None:
             name, value, measure = self._best
             table.add_row(Text(f"best so far: {name}, {NAMES[measure]} accuracy {_percent(value)}"))

@@ -1,5 +1,6 @@
 """``snnsim train``: train a network, show how it goes, leave a run directory."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,9 @@ def train(
     distributed: Annotated[
         str, typer.Option(help="mpi: split each batch over the processes that mpiexec or srun started.")
     ] = "none",
-    run_dir: Annotated[Path | None, typer.Option(help="Directory of the run; runs/NAME-SEED by default.")] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Directory of the run; without it runs/NAME-SEED, or the next that is free.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run.")] = False,
     resume: Annotated[
         Path | None, typer.Option(help="Continue this run; only --epochs, --threads, --target and --distributed apply.")
@@ -49,6 +52,7 @@ def train(
     """Train a network: by default 784-400-10 on the shipped MNIST, four epochs, in about a minute."""
     flags = {k: v for k, v in locals().items() if k in o.KEYS}
     from snnsim.errors import InputError
+    from snnsim.interrupts import exit_code
     from snnsim.processes import join
 
     if resume is not None:
@@ -67,9 +71,7 @@ def train(
         from .progress import TrainingProgress, print_json, result_table
 
         config = group.first(o.configuration, source, settings, flags) if resume is None else None
-        directory = (
-            resume or run_dir or Path("runs") / f"{Path(source).stem if source else 'default'}-{config.training.seed}"
-        )
+        directory = resume or run_dir or group.first(_free_place, source, config.training.seed, force)
         listener = TrainingProgress(directory)
         try:
             with listener:
@@ -81,13 +83,25 @@ def train(
                     with _recorder(directory, record, record_batches, record_layers, record_every, force) as recorder:
                         result = training.train(config, directory, force, listener, recorder, target, group)
                     result["recorded_trials"] = recorder.trials
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             if group.leads:
-                listener.note(f"interrupted; continue with: snnsim train --resume {directory}")
-            raise typer.Exit(130) from None
+                listener.note(f"interrupted; continue with: snnsim train --resume {shlex.quote(str(directory))}")
+            raise typer.Exit(exit_code(stop)) from None
         if group.leads:
             show = print_json if json_output else result_table
             show(result)
+
+
+def _free_place(source, seed, force):
+    """Directory of a run that names none: the first that holds none, or the one that ``--force`` replaces."""
+    from itertools import count
+
+    from snnsim.training.run import holds
+
+    first = Path("runs") / f"{Path(source).stem if source else 'default'}-{seed}"
+    if force or not holds(first):
+        return first
+    return next(place for k in count(2) if not holds(place := first.with_name(f"{first.name}-{k}")))
 
 
 def _recorder(directory, record, batches, layers, every, force):

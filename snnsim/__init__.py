@@ -19,9 +19,11 @@ Public names are imported when first used, so that ``import snnsim`` costs nothi
 
 import importlib
 
-from snnsim.threads import keep_compiled_code
+from snnsim.compiled import keep_compiled_code
+from snnsim.threads import guard_forks
 
 keep_compiled_code()
+guard_forks()
 
 _PUBLIC = {
     "InputError": "snnsim.errors",

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from snnsim.threads import core_numbers
 METHODS = ("none", "mpi")
 GRACE = 5.0
 """Seconds that a failed process gives the others to fail in the same way, before it ends them."""
+SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+"""How many processes a launcher says it started: of MPICH and its kin, of Open MPI, of srun."""
 RANK_VARIABLES = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 
 
@@ -281,16 +284,34 @@ def join(method):
     if method == "none":
         return Group()
     try:
-        from mpi4py import MPI
+        with warnings.catch_warnings():
+            # That the launcher may be another library's is for _check_launcher to say, once.
+            warnings.filterwarnings("ignore", "suspicious MPI execution environment")
+            from mpi4py import MPI
     except ImportError as error:
-        raise InputError("--distributed mpi: mpi4py is missing; pip install snnsim[mpi]") from error
+        raise InputError("--distributed mpi: mpi4py is missing; pip install '.[mpi]' in snnsim's checkout") from error
     except RuntimeError as error:
         raise InputError(f"--distributed mpi: mpi4py finds no MPI library ({error})") from error
+    _check_launcher(MPI)
     return MpiGroup(MPI) if MPI.COMM_WORLD.size > 1 else Group()
+
+
+def _check_launcher(mpi):
+    """Refuse a launcher of another MPI library: each of its processes would be alone, and train by itself."""
+    size = mpi.COMM_WORLD.size
+    started = {name: os.environ[name] for name in SIZE_VARIABLES if os.environ.get(name, "").isdigit()}
+    # One launcher within another, such as mpiexec in a job of srun, leaves the outer one's variables, too.
+    if started and str(size) not in started.values():
+        name, count = next(iter(started.items()))
+        library = mpi.Get_library_version().split("\n")[0].strip("\0 ")
+        raise InputError(
+            f"--distributed mpi: the launcher started {count} processes ({name}), but the MPI library of mpi4py "
+            f"({library}) sees {size}: both must be of the same MPI, such as that of pip install mpich"
+        )
 
 
 def leads():
     """Whether this process speaks for all, also where they have not joined or cannot: by the launcher's variables."""
-    if "mpi4py.MPI" in sys.modules:
-        return sys.modules["mpi4py.MPI"].COMM_WORLD.rank == 0
+    if "mpi4py.MPI" in sys.modules and sys.modules["mpi4py.MPI"].COMM_WORLD.rank:
+        return False
     return all(os.environ.get(name, "0") == "0" for name in RANK_VARIABLES)

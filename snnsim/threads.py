@@ -1,53 +1,9 @@
-"""How many threads the kernels use, and where their machine code is kept; both are settled before Numba loads."""
+"""How many threads the kernels use; settled before Numba loads."""
 
-import hashlib
 import os
 import sys
-import time
-from pathlib import Path
 
 from snnsim.errors import InputError
-
-KEEP_SECONDS = 14 * 86400
-
-
-def keep_compiled_code():
-    """Point Numba's cache to a directory named by a hash of the package's sources, unless the user chose one.
-
-    Numba notices an edit of the file that holds a kernel, but not of the scalars that the kernel calls; a directory a
-    version of the sources rules stale machine code out. Directories unused for two weeks are removed.
-    """
-    if "numba" in sys.modules or os.environ.get("NUMBA_CACHE_DIR"):
-        return
-    here = Path(__file__).parent
-    digest = hashlib.sha256()
-    for folder in ("dynamics", "kernels"):
-        for source in sorted((here / folder).rglob("*.py")):
-            digest.update(source.read_bytes())
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "snnsim"
-    chosen = root / f"kernels-{digest.hexdigest()[:16]}"
-    try:
-        chosen.mkdir(parents=True, exist_ok=True)
-        os.utime(chosen)
-        _remove_old(root)
-    except OSError:
-        # No home to write to: Numba then looks for a place of its own, beside the sources or in a temporary one.
-        return
-    os.environ["NUMBA_CACHE_DIR"] = str(chosen)
-
-
-def is_compiled(kernel):
-    """Whether the cache on disk holds machine code of a kernel, by its function's name, for these sources."""
-    folder = os.environ.get("NUMBA_CACHE_DIR")
-    return folder is not None and any(Path(folder).rglob(f"*.{kernel}-*.nbi"))
-
-
-def _remove_old(root):
-    import shutil
-
-    for folder in root.glob("kernels-*"):
-        if time.time() - folder.stat().st_mtime > KEEP_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def core_numbers():
@@ -80,3 +36,34 @@ def use_threads(count):
             f"--threads = {count}: this process has at most {numba.config.NUMBA_NUM_THREADS} (NUMBA_NUM_THREADS)"
         )
     numba.set_num_threads(count or min(cores, numba.config.NUMBA_NUM_THREADS))
+
+
+def guard_forks():
+    """Let kernels say in a forked process that they cannot run there, where GNU OpenMP would end or hang it.
+
+    The threads of OpenMP do not come along in a fork, and nothing can start them again.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_refuse_kernels)
+
+
+def _refuse_kernels():
+    parallel = sys.modules.get("numba.np.ufunc.parallel")
+    if parallel is None or not parallel._is_initialized or parallel.threading_layer() != "omp":
+        return
+    if not sys.platform.startswith("linux"):  # OpenMP of other systems survives
+        return
+    import gc
+
+    from numba.core.dispatcher import Dispatcher
+
+    def refuse(*_, **__):
+        raise InputError(
+            "this process was forked from one that had run kernels, whose OpenMP threads do not survive fork(): use "
+            "multiprocessing.get_context('spawn'), or fork before the first simulation"
+        )
+
+    for kernel in [found for found in gc.get_objects() if isinstance(found, Dispatcher)]:
+        if kernel.targetoptions.get("parallel", False) is not False:  # Numba empties the options as it compiles
+            kernel._reset_overloads()
+            kernel._compile_for_args = refuse

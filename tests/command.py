@@ -35,12 +35,12 @@ class Caller:
         return lines[-1].removeprefix("snnsim: error: ")
 
 
-def start(*arguments, new_session=False, **environment):
+def start(*arguments, new_session=False, stderr=subprocess.PIPE, **environment):
     """Start the command in a process of its own; with ``new_session`` a signal can reach it with all that it starts."""
     return subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         env={**os.environ, **environment},
         start_new_session=new_session,

@@ -271,7 +271,7 @@ def test_without_mpi4py(call, monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     monkeypatch.delitem(sys.modules, "mpi4py.MPI", raising=False)
     said = call.refused("train", "--distributed", "mpi")
-    assert said == "--distributed mpi: mpi4py is missing; pip install snnsim[mpi]"
+    assert said == "--distributed mpi: mpi4py is missing; pip install '.[mpi]' in snnsim's checkout"
     monkeypatch.setenv("PMI_RANK", "1")
     assert call("train", "--distributed", "mpi") == (2, "", "")
 

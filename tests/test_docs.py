@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.command import Caller
@@ -23,10 +24,12 @@ def code_blocks(text):
 
 
 def commands(page):
-    """Lines of a page's code that call snnsim."""
-    lines = [line.split("  #")[0].strip() for lang, code in code_blocks(page.read_text()) if lang != "python"
+    """Lines of a page's code, and first cells of its tables, that call snnsim."""
+    text = page.read_text()
+    lines = [line.split("  #")[0].strip() for lang, code in code_blocks(text) if lang != "python"
              for line in code.replace("\\\n", " ").splitlines()]  # fmt: skip
-    return [line for line in lines if re.match(r"(\$ )?snnsim ", line)]
+    found = [line for line in lines if re.match(r"(\$ )?snnsim ", line)]
+    return found + re.findall(r"(?m)^\| `(snnsim [^`]+)` \|", text)
 
 
 README_COMMANDS = commands(ROOT / "README.md")
@@ -92,24 +95,69 @@ def test_the_readme_python_code_runs(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out
 
 
-def test_the_readme_commands_run(tmp_path, monkeypatch, capsys, small_mnist):
-    """On a small run in the place of the one that ``make train`` leaves; long studies are parsed only."""
+GPU = ("docs/cuda.md",)
+ELSEWHERE = ("--scheduler", "/usr/share/datasets")
+"""Pages that need a GPU; and words of commands that need a cluster, or data that is not shipped."""
+
+
+@pytest.fixture
+def given(tmp_path, monkeypatch, small_mnist):
+    """A folder with what a user of the documentation has: a configuration, another tool's NIR file, a small MNIST."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SNNSIM_DATA", str(small_mnist))
-    call = Caller(monkeypatch, capsys)
-    code, _, err = call("train", *SMALL)
-    assert code == 0, err
-    ran = 0
-    for line in README_COMMANDS:
-        words = without_prompt(line)
-        if words[0] in ("reproduce", "analyze", "data") or "my.toml" in words:
+    Path("my.toml").write_text("[training]\nseed = 3\n[simulation]\nn_steps = 20\n[data]\nlimit = 100\n")
+    nir = pytest.importorskip("nir")
+    rng = np.random.default_rng(0)
+    weight, ones = rng.normal(size=(10, 784)), np.ones(10)
+    nodes = {
+        "input": nir.Input(np.array([784])),
+        "weight": nir.Linear(weight),
+        "neurons": nir.CubaLIF(0.0006 * ones, 0.0008 * ones, ones, 0 * ones, ones, w_in=ones, v_reset=0 * ones),
+        "output": nir.Output(np.array([10])),
+    }
+    edges = [("input", "weight"), ("weight", "neurons"), ("neurons", "output")]
+    nir.write("other.nir", nir.NIRGraph(nodes, edges))
+
+
+def shrunk(line):
+    """Words of a command, with sizes so small that it takes seconds; folders stay as they are."""
+    words = without_prompt(line)
+    if words[0] == "train" and "--resume" not in words:
+        words += SMALL[:-1]
+    if words[0] == "sweep":
+        words += SMALL[: 4 if "yin-yang-event" in words else -1]  # whose layers are others
+    if words[0] == "reproduce" and "--quick" not in words:
+        words.append("--quick")
+    return words
+
+
+def run_all(lines, call):
+    """Run commands one after another, on what those before left."""
+    for line in lines:
+        if any(word in line for word in ELSEWHERE):
             continue
-        if words[0] == "train" and "--resume" not in words:
-            # Sizes are changed, the folder is not: a newcomer must not meet one that already holds a run.
-            words += [word for word in SMALL if word != "--force"]
-        if words[0] == "sweep":
-            words += SMALL[:-1]
-        code, _, err = call(*words)
+        code, _, err = call(*shrunk(line))
         assert code == 0, f"{line}: {err}"
-        ran += 1
-    assert ran > 8
+
+
+def test_the_readme_commands_run(given, monkeypatch, capsys):
+    """On a small run in the place of the one that ``make train`` leaves; long studies are parsed only."""
+    call = Caller(monkeypatch, capsys)
+    assert call("train", *SMALL)[0] == 0
+    lines = [line for line in README_COMMANDS if without_prompt(line)[0] != "reproduce"]
+    assert len(lines) > 12
+    run_all(lines, call)
+    # The pages of the same folder that take less than seconds more.
+    run_all(commands(ROOT / "docs" / "nir.md"), call)
+    run_all([line for line in commands(ROOT / "docs" / "traces.md") if ".nix" not in line], call)
+
+
+@pytest.mark.slow
+def test_every_command_of_the_pages_runs(given, monkeypatch, capsys):
+    """Of all pages, in one folder, after the README's; what needs a GPU, a cluster or data not shipped is left out."""
+    call = Caller(monkeypatch, capsys)
+    assert call("train", *SMALL)[0] == 0
+    run_all(README_COMMANDS, call)
+    for page in PAGES[1:]:
+        if str(page.relative_to(ROOT)) not in GPU:
+            run_all(commands(page), call)

@@ -85,7 +85,7 @@ def test_without_dask_parts_run_one_after_another_and_that_is_said(monkeypatch, 
     assert found == {"a": {"x": "a"}, "b": {"x": "b"}}
     (line,) = lines
     assert line.startswith("parts run one after another: dask.distributed cannot be imported")
-    assert "pip install snnsim[dask]" in line
+    assert "pip install '.[dask]'" in line
 
 
 def test_reproduce_hands_its_parts_to_the_workers(tmp_path, monkeypatch):

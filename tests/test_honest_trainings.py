@@ -78,14 +78,14 @@ def test_a_silent_layer_and_a_loss_at_chance_are_said(call):
 
 def test_troubles():
     fine = {"epoch": 2, "spikes_per_neuron": [0.5, 0.01], "train_accuracy": 0.2, "train_loss": 2.0}
-    assert troubles(fine, 1000, 10, "spiking") == []
-    assert troubles({**fine, "spikes_per_neuron": [0.5]}, 1000, 10, "leaky") == []
-    lines = troubles({**fine, "spikes_per_neuron": [0.0, 0.004], "train_accuracy": 0.11}, 1000, 10, "spiking")
+    assert troubles(fine, 1000, 10, ["hidden0", "output"]) == []
+    assert troubles({**fine, "spikes_per_neuron": [0.5]}, 1000, 10, ["hidden0"]) == []
+    lines = troubles({**fine, "spikes_per_neuron": [0.0, 0.004], "train_accuracy": 0.11}, 1000, 10, ["hidden0", "output"])
     assert [line.split(",")[0] for line in lines] == [
         "epoch 2: layer hidden0 is silent", "epoch 2: layer output is silent",
         "epoch 2: accuracy 11.0 % on the samples that were learnt from is chance",
     ]  # fmt: skip
-    assert troubles({**fine, "train_accuracy": 0.11}, 10**6, 10, "spiking") == []
+    assert troubles({**fine, "train_accuracy": 0.11}, 10**6, 10, ["hidden0", "output"]) == []
 
 
 @pytest.mark.slow

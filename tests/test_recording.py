@@ -592,7 +592,7 @@ def test_the_code_of_the_documentation_runs(tmp_path, monkeypatch):
     assert len(blocks) == 2
     names = {}
     # Trials here are shorter than the documentation's window.
-    exec(blocks[0].replace("window=(0, 10)", "window=(0, 0.1)"), names)
+    exec(blocks[0].replace("window=(0, 2.5)", "window=(0, 0.1)"), names)
     exec(blocks[1], names)
     assert len(names["block"].segments) == 10
     np.testing.assert_array_equal(names["v"], batch["hidden0"].v[3][:, [0, 5]])

@@ -383,5 +383,5 @@ def test_what_the_command_refuses(call, monkeypatch):
     assert line.startswith(f"--scheduler {address}: no Dask scheduler answers there")
     assert "no Dask scheduler answers there" in call.refused(*grid, "--scheduler", "nonsense://1")
     monkeypatch.setitem(sys.modules, "distributed", None)
-    assert "pip install snnsim[dask]" in call.refused(*grid)
+    assert "pip install '.[dask]'" in call.refused(*grid)
     assert not Path("out").exists()

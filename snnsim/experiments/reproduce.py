@@ -9,6 +9,7 @@ from snnsim.experiments.base import Context, load_config
 from snnsim.experiments.catalogue import CATALOGUE, select
 from snnsim.experiments.report import write_report
 from snnsim.experiments.workers import Workers
+from snnsim.recording.lock import locked
 from snnsim.recording.provenance import provenance
 from snnsim.recording.runs import load_tree, save_tree
 
@@ -69,6 +70,11 @@ def reproduce(names, folder, *, quick=False, force=False, figure_format="png", p
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be made a folder: {error.strerror}") from error
+    with locked(folder):
+        return _reproduce(entries, folder, quick, force, figure_format, progress, workers)
+
+
+def _reproduce(entries, folder, quick, force, figure_format, progress, workers):
     plan = []
     for entry in entries:
         config, seconds = load_config(entry.name, quick)

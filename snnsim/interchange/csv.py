@@ -8,9 +8,13 @@ from snnsim.errors import InputError
 from snnsim.files.atomic import replacing, writing
 from snnsim.recording import layout
 
+SPIKES = ("trial", "population", "neuron", "time_ms")
+
 
 def export_csv(traces, directory, trials=None, layers=None):
     """Write ``trials.csv``, ``spikes.csv``, and a table each of v and i_syn if recorded, into a directory.
+
+    A name that ends in ``.csv`` gets the table of spikes alone.
 
     Times are in ms from the start of the trial; numbers have as many digits as bring them back to the bit.
 
@@ -18,7 +22,7 @@ def export_csv(traces, directory, trials=None, layers=None):
     ----------
     traces : Traces
     directory : str or Path
-        Made if it does not exist.
+        Made if it does not exist; or a file.
     trials : int, slice, or sequence of int or bool, optional
     layers : sequence of str, optional
 
@@ -29,6 +33,11 @@ def export_csv(traces, directory, trials=None, layers=None):
     """
     directory = Path(directory)
     chosen, names = traces.chosen(trials), traces.chosen_layers(layers)
+    if directory.suffix.lower() == ".csv" and not directory.is_dir():
+        if "spikes" not in traces.info["record"]:
+            raise InputError(f"{directory}: a file holds spikes, which were not recorded; name a directory")
+        _table(directory, SPIKES, _spikes(traces, chosen, names))
+        return
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory}: must be a directory, since CSV needs one file a table")
     with writing(directory):
@@ -37,7 +46,7 @@ def export_csv(traces, directory, trials=None, layers=None):
     rows = ([b, *(traces.trials[b][c].item() for c in columns)] for b in chosen.tolist())
     _table(directory / "trials.csv", ["trial", *(_with_unit(c) for c in columns)], rows)
     if "spikes" in traces.info["record"]:
-        _table(directory / "spikes.csv", ["trial", "population", "neuron", "time_ms"], _spikes(traces, chosen, names))
+        _table(directory / "spikes.csv", SPIKES, _spikes(traces, chosen, names))
     for variable in layout.REPORTS:
         if variable in traces.info["record"]:
             header = ["trial", "population", "neuron", "time_ms", variable]

@@ -35,7 +35,7 @@ def export_neo(traces, path, trials=None, layers=None):
         try:
             import nixio  # noqa: F401
         except ImportError:
-            raise InputError(f"{path}: .nix needs nixio: pip install 'snnsim[interchange]'") from None
+            raise InputError(f"{path}: .nix needs nixio: pip install '.[interchange]' in snnsim's checkout") from None
     with replacing(path) as temporary:
         if suffix == ".nix":
             with neo.io.NixIO(str(temporary), mode="ow") as out:

@@ -18,13 +18,14 @@ the steps of our backward Euler with time constants smaller by dt (``matched ste
 come one step later in every layer. The bilinear scheme has no such form.
 """
 
+import io
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
 from snnsim.errors import InputError
-from snnsim.files.atomic import replacing
+from snnsim.files.atomic import write_atomic
 from snnsim.files.hdf5 import group_of, open_hdf5, reading
 from snnsim.network import Network
 from snnsim.parameters import LIFParameters, scheme_coefficients
@@ -73,8 +74,9 @@ def export_nir(network, path, *, dialect="nir", dt=None, scheme=None):
         If the network cannot be expressed, or the file not be written.
     """
     graph, notes = to_nir(network, dialect=dialect, dt=dt, scheme=scheme)
-    with replacing(path) as temporary:
-        _nir().write(temporary, graph)
+    image = io.BytesIO()
+    _nir().write(image, graph)
+    write_atomic(path, lambda out: out.write(image.getbuffer()))
     return notes
 
 
@@ -515,5 +517,5 @@ def _nir():
     try:
         import nir
     except ImportError:
-        raise InputError("NIR is not installed: pip install 'snnsim[interchange]'") from None
+        raise InputError("NIR is not installed: pip install '.[interchange]' in snnsim's checkout") from None
     return nir

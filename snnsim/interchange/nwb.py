@@ -41,7 +41,7 @@ def export_nwb(traces, path, trials=None, layers=None):
     try:
         import pynwb
     except ImportError:
-        raise InputError("pynwb is not installed: pip install 'snnsim[interchange]'") from None
+        raise InputError("pynwb is not installed: pip install '.[interchange]' in snnsim's checkout") from None
     chosen = traces.chosen(trials)
     info = traces.info
     names = traces.chosen_layers(layers)

@@ -31,6 +31,9 @@ def plot_training(runs, layers=None):
     for name, records in runs.items():
         if not records:
             raise InputError(f"{name}: no epoch has been completed yet")
+        widths = {len(r.get("spikes_per_neuron") or ()) for r in records} - {0}
+        if not all(isinstance(r.get("epoch"), int) for r in records) or len(widths) > 1:
+            raise InputError(f"{name}: its records are not those of the epochs of one training")
     alone = len(runs) == 1
     activity = alone and any(r.get("spikes_per_neuron") for r in next(iter(runs.values())))
     figure, axes = new_figure(PAGE, 2.7, 1, 3 if activity else 2)

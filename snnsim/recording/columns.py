@@ -26,9 +26,16 @@ class Column:
         self._shape = dataset.shape
         self._corner = (0,) * (dataset.ndim - 1)
         self._dirty = False
+        self._space = None
+
+    def move(self, dataset, space):
+        """Go on in an equal dataset of another file, in whose :class:`~snnsim.recording.space.Space` chunks go."""
+        self.dataset, self._space = dataset, space
 
     def _write(self, chunk, mask=0):
         first = (self.rows - 1) // self._size * self._size
+        if self._space is not None:
+            self._space.reserve(chunk.nbytes)
         self.dataset.id.set_extent((self.rows, *self._shape[1:]))
         self.dataset.id.write_direct_chunk((first, *self._corner), chunk, mask)
         self._dirty = False

@@ -33,7 +33,7 @@ def to_neo(traces, trial=None, layers=None):
         import neo
         import quantities as pq
     except ImportError:
-        raise InputError("Neo is not installed: pip install 'snnsim[interchange]'") from None
+        raise InputError("Neo is not installed: pip install '.[interchange]' in snnsim's checkout") from None
     info = traces.info
     names, chosen = traces.chosen_layers(layers), traces.chosen(trial)
     factor = info["time_unit_ms"]

@@ -7,8 +7,10 @@ from snnsim.errors import InputError
 from snnsim.files.atomic import writing
 from snnsim.files.hdf5 import open_hdf5, reading
 from snnsim.recording import layout
+from snnsim.recording.lock import locked
 from snnsim.recording.opening import checked_info, open_index, open_report, recording_directory
-from snnsim.recording.superblock import clear_mark, cut_short, marked
+from snnsim.recording.space import SLACK, changing, take
+from snnsim.recording.superblock import clear_mark, cut_short, marked, trim
 
 
 def repair(directory):
@@ -51,8 +53,10 @@ def repair(directory):
             "runs"
         )
     broken = [path for path in paths if marked(path) or cut_short(path)]
-    for path in broken:
-        mend(path, trials, frames)
+    if broken:
+        with locked(directory):
+            for path in broken:
+                mend(path, trials, frames)
     return bool(broken)
 
 
@@ -65,9 +69,14 @@ def mend(path, trials, frames):
         If it cannot be written, or is not what its index says; nothing is then changed but the mark.
     """
     with writing(path):
-        clear_mark(path)
-        with open_hdf5(path, "r+") as file, reading(path):
+        end = os.path.getsize(path)
+        with open(path, "r+b") as file:
+            take(file.fileno(), end, end + SLACK)
+        if marked(path) or cut_short(path):
+            clear_mark(path, end)
+        with changing(open_hdf5(path, "r+")) as file, reading(path):
             _cut(file, trials, frames)
+        trim(path)
 
 
 def _alive(host, pid):

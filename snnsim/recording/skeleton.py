@@ -1,14 +1,20 @@
-"""The groups and datasets of a new recording, all there before its first trial: SWMR lets none be added later."""
+"""The groups and datasets of a new recording, all there before its first trial: SWMR lets none be added later.
+
+They are made in memory and written by Python: a full disk is then an ordinary error, no half-written HDF5 file.
+"""
 
 import json
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import h5py
 import numpy as np
 
+from snnsim.files.atomic import write_atomic
 from snnsim.recording import layout
 from snnsim.recording.columns import PackedColumn, RowColumn, RunColumn, TableColumn
 from snnsim.recording.scaleoffset import code_type
+from snnsim.recording.space import Space
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,7 @@ class Index:
     Parameters
     ----------
     file : h5py.File
+    space : Space
     columns : dict of (str, str) to Column
         By ``("trials", field)`` and ``(field, population)``.
     complete : h5py.Dataset, (1,)
@@ -29,6 +36,7 @@ class Index:
     """
 
     file: h5py.File
+    space: Space
     columns: dict
     complete: h5py.Dataset
     slots: dict
@@ -42,6 +50,7 @@ class Report:
     Parameters
     ----------
     file : h5py.File
+    space : Space
     columns : dict of str to Column
         By population.
     clocks : list of h5py.Dataset, (3,)
@@ -49,6 +58,7 @@ class Report:
     """
 
     file: h5py.File
+    space: Space
     columns: dict
     clocks: list
 
@@ -75,44 +85,46 @@ def create_index(path, network, layers, selection, exact, digits, attributes):
     -------
     Index
     """
-    file = _create(path)
-    about = file.create_group("snnsim")
-    for key, value in attributes.items():
-        about.attrs[key] = value
-    columns, slots, wanted = {}, {}, {}
-    table = about.create_group("trials")
-    for name, kind in layout.TRIAL_FIELDS.items():
-        dataset = _extendible(table, name, kind, layout.TRIAL_CHUNK)
-        if name in layout.TRIAL_UNITS:
-            dataset.attrs["units"] = layout.TRIAL_UNITS[name]
-        columns["trials", name] = TableColumn(dataset)
-    complete = about.create_dataset("complete", data=np.zeros(1, np.int64))
-    for k, name in enumerate(network.populations):
-        population = network.populations_by_name[name]
-        size = population.size
-        group = about.create_group(f"populations/{name}")
-        group.attrs["n_neurons"] = size
-        group.attrs["order"] = k
-        group.attrs["recorded"] = name in layers
-        group.attrs["spiking"] = population.spiking
-        group.attrs["parameters"] = json.dumps({} if population.is_input else asdict(population.neuron))
-        if name in selection:
-            group.create_dataset("neuron_ids", data=selection[name].astype(np.uint64))
-        if "spikes" not in attributes["record"] or name not in layers:
-            continue
-        wanted[name] = np.zeros(size, bool)
-        wanted[name][selection.get(name, slice(None))] = True
-        slots[name] = (
-            group.create_dataset("counts", data=np.zeros((2, size), np.int64)),
-            group.create_dataset("counts_trials", data=np.zeros(2, np.int64)),
-        )
-        for field, kind in (("spike_end", np.int64), ("on_grid", np.bool_)):
-            columns[field, name] = TableColumn(_extendible(group, field, kind, layout.TRIAL_CHUNK))
-        spikes = file.create_group(f"spikes/{name}")
-        if name in exact:
-            columns["trial_times", name] = _create_exact(spikes, size, attributes["time_unit_ms"])
-        columns |= _create_spikes(spikes, name, size, None if name in exact else digits)
-    return Index(file, columns, complete, slots, wanted)
+    with _draft() as file:
+        about = file.create_group("snnsim")
+        for key, value in attributes.items():
+            about.attrs[key] = value
+        columns, slots, wanted = {}, {}, {}
+        table = about.create_group("trials")
+        for name, kind in layout.TRIAL_FIELDS.items():
+            dataset = _extendible(table, name, kind, layout.TRIAL_CHUNK)
+            if name in layout.TRIAL_UNITS:
+                dataset.attrs["units"] = layout.TRIAL_UNITS[name]
+            columns["trials", name] = TableColumn(dataset)
+        complete = about.create_dataset("complete", data=np.zeros(1, np.int64))
+        for k, name in enumerate(network.populations):
+            population = network.populations_by_name[name]
+            size = population.size
+            group = about.create_group(f"populations/{name}")
+            group.attrs["n_neurons"] = size
+            group.attrs["order"] = k
+            group.attrs["recorded"] = name in layers
+            group.attrs["spiking"] = population.spiking
+            group.attrs["parameters"] = json.dumps({} if population.is_input else asdict(population.neuron))
+            if name in selection:
+                group.create_dataset("neuron_ids", data=selection[name].astype(np.uint64))
+            if "spikes" not in attributes["record"] or name not in layers:
+                continue
+            wanted[name] = np.zeros(size, bool)
+            wanted[name][selection.get(name, slice(None))] = True
+            slots[name] = (
+                group.create_dataset("counts", data=np.zeros((2, size), np.int64)),
+                group.create_dataset("counts_trials", data=np.zeros(2, np.int64)),
+            )
+            for field, kind in (("spike_end", np.int64), ("on_grid", np.bool_)):
+                columns[field, name] = TableColumn(_extendible(group, field, kind, layout.TRIAL_CHUNK))
+            spikes = file.create_group(f"spikes/{name}")
+            if name in exact:
+                columns["trial_times", name] = _create_exact(spikes, size, attributes["time_unit_ms"])
+            columns |= _create_spikes(spikes, name, size, None if name in exact else digits)
+        disk, space = _put_on_disk(path, file, columns)
+        slots = {name: tuple(disk[dataset.name] for dataset in pair) for name, pair in slots.items()}
+        return Index(disk, space, columns, disk[complete.name], slots, wanted)
 
 
 def _create_spikes(group, name, size, digits):
@@ -157,42 +169,57 @@ def create_report(path, variable, unit, elements, dtype, step_ms, attributes):
     -------
     Report
     """
-    file = _create(path)
-    about = file.create_group("snnsim")
-    about.attrs["kind"] = "report"
-    frames = attributes["frames_per_trial"]
-    for key in ("layout", "run_id", "pid", "host"):
-        about.attrs[key] = attributes[key]
-    columns, clocks = {}, []
-    for name, ids in elements.items():
-        group = file.create_group(f"report/{name}")
-        data = _extendible(group, "data", dtype, layout.report_chunk(len(ids), dtype.itemsize, frames), len(ids))
-        data.attrs["units"] = unit
-        data.attrs["variable"] = variable
-        columns[name] = RowColumn(data)
-        mapping = group.create_group("mapping")
-        mapping.create_dataset("node_ids", data=ids.astype(np.uint64)).attrs.create("sorted", 1, dtype=np.uint8)
-        mapping.create_dataset("index_pointers", data=np.arange(len(ids) + 1, dtype=np.uint64))
-        mapping["index_pointer"] = mapping["index_pointers"]
-        mapping.create_dataset("element_ids", data=np.zeros(len(ids), np.uint32))
-        mapping.create_dataset("element_pos", data=np.zeros(len(ids)))
-        clock = mapping.create_dataset("time", data=np.array([step_ms, step_ms, step_ms]))
-        clock.attrs["units"] = "ms"
-        clocks.append(clock)
-    return Report(file, columns, clocks)
+    with _draft() as file:
+        about = file.create_group("snnsim")
+        about.attrs["kind"] = "report"
+        frames = attributes["frames_per_trial"]
+        for key in ("layout", "run_id", "pid", "host"):
+            about.attrs[key] = attributes[key]
+        columns, clocks = {}, []
+        for name, ids in elements.items():
+            group = file.create_group(f"report/{name}")
+            data = _extendible(group, "data", dtype, layout.report_chunk(len(ids), dtype.itemsize, frames), len(ids))
+            data.attrs["units"] = unit
+            data.attrs["variable"] = variable
+            columns[name] = RowColumn(data)
+            mapping = group.create_group("mapping")
+            mapping.create_dataset("node_ids", data=ids.astype(np.uint64)).attrs.create("sorted", 1, dtype=np.uint8)
+            mapping.create_dataset("index_pointers", data=np.arange(len(ids) + 1, dtype=np.uint64))
+            mapping["index_pointer"] = mapping["index_pointers"]
+            mapping.create_dataset("element_ids", data=np.zeros(len(ids), np.uint32))
+            mapping.create_dataset("element_pos", data=np.zeros(len(ids)))
+            clock = mapping.create_dataset("time", data=np.array([step_ms, step_ms, step_ms]))
+            clock.attrs["units"] = "ms"
+            clocks.append(clock)
+        disk, space = _put_on_disk(path, file, columns)
+        return Report(disk, space, columns, [disk[clock.name] for clock in clocks])
 
 
-def _create(path):
-    file = h5py.File(
-        path,
-        "w",
-        libver=("v110", "v110"),
-        alignment_threshold=layout.ALIGN_FROM,
-        alignment_interval=layout.ALIGN,
-    )
-    file.attrs["magic"] = np.uint32(layout.SONATA_MAGIC)
-    file.attrs["version"] = np.array(layout.SONATA_VERSION, np.uint32)
-    return file
+_OPTIONS = {
+    "libver": ("v110", "v110"),
+    "alignment_threshold": layout.ALIGN_FROM,
+    "alignment_interval": layout.ALIGN,
+}
+
+
+@contextmanager
+def _draft():
+    with h5py.File("draft", "w", driver="core", backing_store=False, **_OPTIONS) as file:
+        file.attrs["magic"] = np.uint32(layout.SONATA_MAGIC)
+        file.attrs["version"] = np.array(layout.SONATA_VERSION, np.uint32)
+        yield file
+
+
+def _put_on_disk(path, draft, columns):
+    """Write a draft to the disk, open it there, and let its columns write there; the open file and its space."""
+    draft.flush()
+    image = draft.id.get_file_image()
+    write_atomic(path, lambda out: out.write(image), sync=False)
+    file = h5py.File(path, "r+", **_OPTIONS)
+    space = Space(file)
+    for column in columns.values():
+        column.move(file[column.dataset.name], space)
+    return file, space
 
 
 def _extendible(group, name, dtype, chunk, width=None, digits=None):

@@ -11,7 +11,7 @@ from snnsim.files.hdf5 import dataset_of, number, open_hdf5, reading
 from snnsim.files.text import read_text
 from snnsim.recording import layout
 from snnsim.recording.events import HIGHEST, LATEST, classes_of, layout_of, milliseconds, sonata_counts
-from snnsim.recording.metrics import METRICS, read_metrics
+from snnsim.recording.metrics import CHECKPOINT, METRICS, read_metrics
 from snnsim.recording.reader import open_traces
 from snnsim.recording.runs import tree_entries, tree_kind
 
@@ -127,7 +127,7 @@ def _traces(path):
 
 def _run(path):
     summary = {"kind": "run", "config": parse(read_text(path / CONFIG, LONGEST), path / CONFIG)}
-    if (path / METRICS).exists():
+    if (path / METRICS).exists() or (path / CHECKPOINT).exists():
         records = read_metrics(path)
         ends = {"first": records[0], "last": records[-1]} if records else {"first": {}, "last": {}}
         summary["metrics"] = {"records": len(records), **ends}

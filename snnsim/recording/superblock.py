@@ -29,11 +29,18 @@ def cut_short(path):
     return struct.unpack("<Q", _head(path)[_END_OF_FILE])[0] > os.path.getsize(path)
 
 
-def clear_mark(path):
-    """Clear the mark, as ``h5clear -s`` does, and let the file end where it ends; raises like `marked`."""
+def trim(path):
+    """Cut off what follows the end that the superblock of a closed file names; raises like `marked`."""
+    end = struct.unpack("<Q", _head(path)[_END_OF_FILE])[0]
+    if end < os.path.getsize(path):
+        os.truncate(path, end)
+
+
+def clear_mark(path, end):
+    """Clear the mark, as ``h5clear -s`` does, and let the file end at ``end`` bytes; raises like `marked`."""
     head = bytearray(_head(path))
     head[_FLAG_BYTE] = 0
-    head[_END_OF_FILE] = struct.pack("<Q", os.path.getsize(path))
+    head[_END_OF_FILE] = struct.pack("<Q", end)
     head[_CHECKSUM] = struct.pack("<I", lookup3(bytes(head[: _CHECKSUM.start])))
     with open(path, "r+b") as file:
         file.write(head)

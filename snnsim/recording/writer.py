@@ -15,12 +15,15 @@ from snnsim.files.atomic import writing
 from snnsim.recording import layout
 from snnsim.recording.circuit import write_circuit, write_simulation
 from snnsim.recording.clock import Clock
+from snnsim.recording.lock import Lock
 from snnsim.recording.options import check_positive, checked_names, checked_neurons, plain
 from snnsim.recording.packing import pack_neurons, stamp_runs
 from snnsim.recording.provenance import provenance
 from snnsim.recording.repair import mend
 from snnsim.recording.sampling import Sampling
 from snnsim.recording.skeleton import create_index, create_report
+from snnsim.recording.space import close
+from snnsim.recording.superblock import trim
 
 PENDING_BYTES = 64 * 2**20
 """A commit is due once this much waits."""
@@ -151,8 +154,14 @@ class TraceWriter:
             "pid": os.getpid(),
             "host": socket.gethostname(),
         }
-        self._make_room(overwrite)
-        self._files = {}
+        with writing(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+        self._lock, self._files = Lock(self.directory), {}
+        try:
+            self._make_room(overwrite)
+        except BaseException:
+            self._lock.release()
+            raise
         try:
             with writing(self.directory):
                 self._create(network, selection, exact, attributes, np.dtype(report_dtype))
@@ -160,11 +169,14 @@ class TraceWriter:
                 self._simulation = {name: units[name] for name in self._reports}, self._step * self.factor
                 write_circuit(self.directory, network)
                 write_simulation(self.directory, *self._simulation, stop_ms=0.0)
-                for file in self._files.values():
+                for file, space in zip(self._files.values(), self._spaces, strict=True):
+                    space.reserve()
                     file.flush()
                     file.swmr_mode = True
         except BaseException:
             self._abandon()
+            for name in layout.FILES:  # without a trial: another attempt shall find the place free
+                (self.directory / name).unlink(missing_ok=True)
             raise
 
     def __enter__(self):
@@ -237,27 +249,30 @@ class TraceWriter:
         """Commit and close; harmless if already closed."""
         if self._files:
             self.flush()
-            files, self._files = self._files, {}
-            with writing(self.directory):
-                for file in files.values():
-                    file.close()
-                write_simulation(self.directory, *self._simulation, stop_ms=self.trials * self._stride)
+            try:
+                with writing(self.directory):
+                    while self._files:
+                        name, file = self._files.popitem()
+                        close(file)
+                        trim(self.directory / name)
+                    write_simulation(self.directory, *self._simulation, stop_ms=self.trials * self._stride)
+            except BaseException:
+                self._abandon()
+                raise
+            self._lock.release()
 
     # creating
 
     def _make_room(self, overwrite):
         with writing(self.directory):
-            self.directory.mkdir(parents=True, exist_ok=True)
-            old = [self.directory / name for name in layout.FILES if (self.directory / name).exists()]
-            if old and not overwrite:
-                raise InputError(f"{self.directory}: already holds a recording ({old[0].name}); choose to overwrite it")
-            for path in old:
+            for path in check_place(self.directory, overwrite):
                 path.unlink()
 
     def _create(self, network, selection, exact, attributes, dtype):
         path = self.directory / layout.INDEX
         self._index = create_index(path, network, self.layers, selection, exact, self._clock.digits, attributes)
         self._files[layout.INDEX] = self._index.file
+        self._spaces = [self._index.space]
         self._counts = {name: np.zeros(wanted.size, np.int64) for name, wanted in self._index.wanted.items()}
         self._columns = self._index.columns
         sizes, inputs = network.sizes, {p.name for p in network.inputs}
@@ -269,6 +284,7 @@ class TraceWriter:
             path = self.directory / layout.REPORTS[variable]
             report = create_report(path, variable, unit, elements, dtype, self._step * self.factor, attributes)
             self._files[layout.REPORTS[variable]] = report.file
+            self._spaces.append(report.space)
             self._frame_columns |= {(variable, name): column for name, column in report.columns.items()}
             self._clocks += report.clocks
 
@@ -368,11 +384,13 @@ class TraceWriter:
             first, step = self._sampling.phase * self.factor, self._step * self.factor
             for clock in self._clocks:
                 clock[...] = [first, first + self.trials * self._frames * step, step]
+        for column in self._columns.values():
+            column.flush()
+        for space in self._spaces:
+            space.reserve()
         for name, file in self._files.items():
             if name != layout.INDEX:
                 file.flush()
-        for column in self._columns.values():
-            column.flush()
         for name, (counts, trials) in self._index.slots.items():
             # Two slots in turn: one of them always belongs to the trials that `complete` names.
             slot = 1 if int(trials[1]) < int(trials[0]) else 0
@@ -390,10 +408,19 @@ class TraceWriter:
         # What led here is being raised already and names the cause; what fails here, `repair` can do later.
         for file in files.values():
             with suppress(OSError, RuntimeError):
-                file.close()
+                close(file)
         for name in files:
             with suppress(InputError):
                 mend(self.directory / name, self._committed, self._frames)
+        self._lock.release()
+
+
+def check_place(directory, overwrite):
+    """Files of a recording that are in a directory; InputError if there are any, unless they may be overwritten."""
+    old = [Path(directory) / name for name in layout.FILES if (Path(directory) / name).exists()]
+    if old and not overwrite:
+        raise InputError(f"{directory}: already holds a recording ({old[0].name}); --force replaces it")
+    return old
 
 
 def _layer(recording, name):

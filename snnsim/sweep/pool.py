@@ -56,7 +56,9 @@ def require_distributed():
     try:
         import distributed
     except ImportError as error:
-        raise InputError(f"dask.distributed cannot be imported ({error}): pip install snnsim[dask]") from error
+        raise InputError(
+            f"dask.distributed cannot be imported ({error}): pip install '.[dask]' in snnsim's checkout"
+        ) from error
     return distributed
 
 

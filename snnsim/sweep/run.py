@@ -8,6 +8,8 @@ from pathlib import Path
 from snnsim import config as configuration
 from snnsim.errors import InputError
 from snnsim.files.text import parse_json, read_text
+from snnsim.recording.lock import locked, wait_until_free
+from snnsim.sweep.child import GRACE_SECONDS
 from snnsim.sweep.grid import points_of
 from snnsim.sweep.pool import Task
 from snnsim.sweep.table import DONE, FAILED, FILE, METRICS, Row, Table, load_table
@@ -45,6 +47,8 @@ def train_point(text, directory, target):
     from snnsim import training
 
     config, directory = configuration.from_tree(configuration.parse(text, "point")), Path(directory)
+    # Of a sweep that was stopped, or killed, this point's last process may still be saving its checkpoint.
+    wait_until_free(directory, GRACE_SECONDS)
     result = finished(config, directory)
     if result is not None:
         return result
@@ -97,6 +101,15 @@ def sweep(base, axes, folder, pool, *, timeout=None, retries=1, target="cpu", li
     """
     listener, folder = listener or Listener(), Path(folder)
     points = points_of(axes, _with_absolute_data(base))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made a folder: {error.strerror}") from error
+    with locked(folder):
+        return _sweep(base, axes, points, folder, pool, timeout, retries, target, listener)
+
+
+def _sweep(base, axes, points, folder, pool, timeout, retries, target, listener):
     table = _open_table(base, axes, folder)
     attempts, tasks = {}, []
     for point in points:
@@ -152,10 +165,6 @@ def _with_absolute_data(base):
 
 def _open_table(base, axes, folder):
     keys, shared = {axis.name: axis.key for axis in axes}, _shared(base, axes)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made a folder: {error.strerror}") from error
     if not (folder / FILE).exists():
         return Table(configuration.to_toml(base), keys)
     table = load_table(folder)

@@ -2,7 +2,10 @@
 
 import signal
 
+from snnsim.interrupts import SIGNALS
+
 
 def dask_setup(worker):
-    """Leave a Ctrl-C at the terminal, which reaches every process there, to the driver."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave a Ctrl-C at the terminal, or the end of a job, which reach every process there, to the driver."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

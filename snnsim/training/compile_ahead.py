@@ -9,7 +9,7 @@ import threading
 
 from snnsim import config as configuration
 from snnsim.blueprint import network_of
-from snnsim.threads import is_compiled
+from snnsim.compiled import is_compiled
 
 BACKWARD = (
     "add_errors",

@@ -6,6 +6,7 @@ import numpy as np
 from snnsim import config as configuration
 from snnsim.errors import InputError
 from snnsim.recording.stream import Feed, open_writer
+from snnsim.recording.writer import check_place
 from snnsim.simulator import Simulator
 
 
@@ -44,18 +45,33 @@ class BatchRecorder:
                 self._feed.__exit__(kind, *error)
             finally:
                 self._writer.__exit__(kind, *error)
-        elif kind is None:
-            raise InputError(f"--record-batches: names none of the training's batches {self.chosen}")
+
+    def prepare(self, session):
+        """Check everything that can be checked before the first batch; nothing is written.
+
+        Raises
+        ------
+        InputError
+            For options that the network cannot be recorded with, batches that it will not see, or a recording that is
+            there.
+        """
+        batches = range(session.batches * session.config.training.epochs)
+        chosen = batches[self.chosen] if isinstance(self.chosen, slice) else set(self.chosen).intersection(batches)
+        if not chosen:
+            raise InputError(f"--record-batches: names none of the {len(batches)} batches of the training")
+        self._chosen = chosen
+        check_place(self.directory, self.overwrite)
+        s = session.config.simulation
+        network = session.network
+        self._simulator = Simulator(
+            network, s.engine, dt=s.dt, n_steps=s.n_steps,
+            scheme=s.scheme, impulse=s.impulse, synapse=s.synapse, precision=configuration.precision(session.config),
+            target=session.target, **self.record,
+        )  # fmt: skip
 
     def __call__(self, session):
         """Record the next batch of a session if it is one of the chosen."""
-        number = session.epoch * session.batches + session.batch
-        if isinstance(self.chosen, slice):
-            last = session.batches * session.config.training.epochs
-            wanted = number in range(*self.chosen.indices(last))
-        else:
-            wanted = number in self.chosen
-        if not wanted:
+        if session.epoch * session.batches + session.batch not in self._chosen:
             return
         if self._writer is None:
             self._open(session)
@@ -67,13 +83,6 @@ class BatchRecorder:
         self._feed.put(inputs, sample_index=ids, label=labels, split="train", epoch=epoch)
 
     def _open(self, session):
-        s = session.config.simulation
-        network = session.network
-        self._simulator = Simulator(
-            network, s.engine, dt=s.dt, n_steps=s.n_steps,
-            scheme=s.scheme, impulse=s.impulse, synapse=s.synapse, precision=configuration.precision(session.config),
-            target=session.target, **self.record,
-        )  # fmt: skip
         self._writer = open_writer(
             self.directory, self._simulator, config=configuration.to_tree(session.config),
             seed=session.config.training.seed, overwrite=self.overwrite,

@@ -5,8 +5,6 @@ are keyed by (seed, epoch, sample), so that a resumed run continues bit for bit.
 """
 
 import json
-import signal
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,8 +16,10 @@ from snnsim.errors import InputError
 from snnsim.files.atomic import leftovers, write_atomic
 from snnsim.files.hdf5 import reading
 from snnsim.files.text import parse_json
+from snnsim.interrupts import SIGNALS, Interrupted, held_back
 from snnsim.models import load_model, save_model
 from snnsim.processes import Group
+from snnsim.recording.lock import Lock
 from snnsim.recording.provenance import provenance
 from snnsim.recording.runs import load_tree, save_tree
 from snnsim.training.evaluation import evaluate, spikes_per_neuron
@@ -97,8 +97,8 @@ def train(config, directory, force=False, listener=None, recorder=None, target="
         Made; must not hold a run, unless ``force`` (then its files are replaced).
     force : bool
     listener : Listener, optional
-    recorder : callable, optional
-        Called with the session before every batch, such as :class:`snnsim.training.recorder.BatchRecorder`.
+    recorder : snnsim.training.recorder.BatchRecorder, optional
+        Prepared with the session before anything is written, then called with it before every batch.
     target : {"cpu", "cuda", "auto"}
         Where batches are computed; ``cuda`` never falls back to the CPU.
     group : Group, optional
@@ -114,17 +114,20 @@ def train(config, directory, force=False, listener=None, recorder=None, target="
     ------
     InputError
         For bad input, an existing run, a full disk, or values that stop being finite; what was written stays.
-    KeyboardInterrupt
-        After a checkpoint was saved.
+    Interrupted
+        A KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was saved.
     """
     directory, group = Path(directory), group or Group()
     group.first(_check_place, directory, force)
     session = _session(config, target, group, recorder)
-    group.first(_make_place, directory)
-    run = Run(directory, session)
-    run.write("config.toml", configuration.to_toml(config))
-    run.save_checkpoint()
-    return _continue(run, listener, recorder)
+    if recorder is not None:
+        recorder.prepare(session)
+    with _holding(directory, group):
+        group.first(_clear_place, directory, force)
+        run = Run(directory, session)
+        run.write("config.toml", configuration.to_toml(config))
+        run.save_checkpoint()
+        return _continue(run, listener, recorder)
 
 
 def resume(directory, listener=None, epochs=None, target="cpu", group=None):
@@ -153,6 +156,12 @@ def resume(directory, listener=None, epochs=None, target="cpu", group=None):
         If there is no checkpoint, or it belongs to another configuration.
     """
     directory, group = Path(directory), group or Group()
+    group.first(_check_checkpoint, directory)
+    with _holding(directory, group):
+        return _resume(directory, listener, epochs, target, group)
+
+
+def _resume(directory, listener, epochs, target, group):
     path = directory / "checkpoint.h5"
     tree, config = group.first(_saved, directory, path)
     if epochs is not None:
@@ -165,6 +174,8 @@ def resume(directory, listener=None, epochs=None, target="cpu", group=None):
     if epochs is not None:
         run.write("config.toml", configuration.to_toml(config))
     group.first(_remove_parts, directory)
+    # Its last line is missing where a kill came between the checkpoint and it.
+    run.write_metrics()
     return _continue(run, listener)
 
 
@@ -186,28 +197,53 @@ def _session(config, target, group, recorder):
     return Session(config, None, group)
 
 
+def holds(directory):
+    """Files of a run that are in a directory, by name."""
+    return [name for name in FILES if (Path(directory) / name).exists()]
+
+
 def _check_place(directory, force):
-    old = [name for name in FILES if (directory / name).exists()]
+    old = holds(directory)
     if old and not force:
         raise InputError(
             f"{directory}: already holds a run ({', '.join(old)}); --force replaces it, --resume continues"
         )
 
 
-def _make_place(directory):
-    """Make the directory of a run, or remove what an earlier run left there."""
+@contextmanager
+def _holding(directory, group):
+    """Make the directory of a run, and keep others from writing there; in the leading process."""
+    locks = []
+    group.first(lambda: locks.append(_lock(directory)))
+    try:
+        yield
+    finally:
+        for lock in locks:
+            lock.release()
+
+
+def _lock(directory):
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{directory}: cannot be made: {error.strerror}") from error
+    return Lock(directory)
+
+
+def _clear_place(directory, force):
+    """Remove what an earlier run left in the directory."""
+    _check_place(directory, force)  # again: another run may have begun and ended there
     for name in FILES:
         (directory / name).unlink(missing_ok=True)
 
 
+def _check_checkpoint(directory):
+    if not (directory / "checkpoint.h5").exists():
+        raise InputError(f"{directory}: no checkpoint.h5 to resume from")
+
+
 def _saved(directory, path):
     """Checkpoint and configuration of a run."""
-    if not path.exists():
-        raise InputError(f"{directory}: no checkpoint.h5 to resume from")
     tree = load_tree(path, "checkpoint")
     missing = {"session", "history", "best_accuracy", "best_epoch", "seconds", "config"} - tree.keys()
     if missing or not isinstance(tree["config"], str):
@@ -246,7 +282,7 @@ def _continue(run, listener, recorder=None):
         listener = Listener()
     listener.started(session, run.history)
     saved = time.monotonic()
-    with _between_batches() as interrupted:
+    with held_back() as came:  # in mid-batch weights are half updated
         while session.epoch < session.config.training.epochs:
             started = time.monotonic()
             while session.batch < session.batches:
@@ -254,38 +290,27 @@ def _continue(run, listener, recorder=None):
                     recorder(session)
                 loss, accuracy = session.step()
                 listener.batch(session, loss, accuracy)
-                stop, due = group.any(bool(interrupted), time.monotonic() - saved > CHECKPOINT_SECONDS)
-                if stop or due:
+                *stop, due = group.any(*_asked(came), time.monotonic() - saved > CHECKPOINT_SECONDS)
+                if any(stop) or due:
                     run.seconds += time.monotonic() - started
                     started = saved = time.monotonic()
                     run.save_checkpoint()
-                if stop:
-                    raise KeyboardInterrupt
+                _end_if(stop)
             _finish_epoch(run, started, listener)
             saved = time.monotonic()
-            if any(group.any(bool(interrupted))):
-                raise KeyboardInterrupt
+            _end_if(group.any(*_asked(came)))
     return _finish(run, listener)
 
 
-@contextmanager
-def _between_batches():
-    """Hold back the first Ctrl-C, as an entry of the list that is yielded: in mid-batch weights are half updated."""
-    interrupted = []
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
+def _asked(came):
+    """Which of the signals came, so that the processes of a group can agree."""
+    return [number in came for number in SIGNALS]
 
-    def note(number, frame):
-        if interrupted:
-            raise KeyboardInterrupt
-        interrupted.append(number)
 
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _end_if(asked):
+    for number, stop in zip(SIGNALS, asked, strict=True):
+        if stop:
+            raise Interrupted(number)
 
 
 def _finish_epoch(run, started, listener):
@@ -314,11 +339,11 @@ def _finish_epoch(run, started, listener):
     run.save_checkpoint()
     run.write_metrics()
     listener.epoch(metrics)
-    for text in troubles(metrics, totals.samples, session.n_classes, session.readout):
+    for text in troubles(metrics, totals.samples, session.n_classes, list(session.spiking)):
         listener.trouble(text)
 
 
-def troubles(metrics, samples, n_classes, readout):
+def troubles(metrics, samples, n_classes, names):
     """Lines about an epoch after which a layer is silent, or no more is known than at the start.
 
     Parameters
@@ -328,16 +353,14 @@ def troubles(metrics, samples, n_classes, readout):
     samples : int
         That were learnt from.
     n_classes : int
-    readout : {"spiking", "leaky"}
+    names : list of str
+        Populations that spike.
 
     Returns
     -------
     list of str
     """
     rates, epoch, lines = metrics["spikes_per_neuron"], metrics["epoch"], []
-    names = [f"hidden{k}" for k in range(len(rates))]
-    if readout == "spiking":
-        names[-1] = "output"
     for name, rate in zip(names, rates, strict=True):
         if rate < SILENT:
             lines.append(

@@ -10,7 +10,7 @@ LOSING = (
     "INVALID_ADDRESS_SPACE", "INVALID_PC", "HARDWARE_STACK_ERROR", "ECC_UNCORRECTABLE", "CONTEXT_IS_DESTROYED",
 )  # fmt: skip
 """Errors after which every call of the driver fails in this process."""
-OLDER = "update the driver, or install snnsim[cuda12] in place of snnsim[cuda13]"
+OLDER = "update the driver, or install the extra cuda12 in place of cuda13"
 
 
 class DeviceLost(InputError):
@@ -58,4 +58,4 @@ def _line(error):
 
 def advice():
     """Say what to install."""
-    return "pip install 'snnsim[cuda13]' (driver 580 or later) or 'snnsim[cuda12]' (driver 525 or later)"
+    return "pip install '.[cuda13]' (driver 580 or later) or '.[cuda12]' (driver 525 or later) in snnsim's checkout"
