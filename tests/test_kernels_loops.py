@@ -59,7 +59,7 @@ def empty(dtype):
 
 
 def run_forward(estimator, x, constants, settings, wiring, chunk, cap=None, wired=False):
-    """One component through all steps: states, spike lists, what is kept, traces, all its input."""
+    """One component through all steps: states, spike lists, what is kept, traces."""
     dtype, (batch, steps, n) = x.dtype, x.shape
     populations = len(wiring.bounds) - 1
     cap = cap or steps * n
@@ -68,21 +68,18 @@ def run_forward(estimator, x, constants, settings, wiring, chunk, cap=None, wire
     kept = tuple(np.full((batch, cap), np.nan, dtype) for _ in estimator.KEPT)
     traces = tuple(np.full((2, batch, steps, n), np.nan, dtype))
     ring = np.zeros((batch, longest_delay(wiring) + 1, n) if len(wiring.list_source) else (0, 0, 0), dtype)
-    inputs = np.full(x.shape, np.nan, dtype)
     for k0, k1 in chunks(steps, chunk):
-        part = x[:, k0:k1].copy()
         forward_of(lif, estimator, wired)(
-            part, constants, settings, wiring, k0, k1, state, ring, neurons, spike_ptr, kept, traces, 0, 1
+            x[:, k0:k1].copy(), constants, settings, wiring, k0, k1, state, ring, neurons, spike_ptr, kept, traces, 0, 1
         )
-        inputs[:, k0:k1] = part
-    return state, neurons, spike_ptr, kept, traces, inputs
+    return state, neurons, spike_ptr, kept, traces
 
 
 def run_backward(
     estimator, lists, constants, settings, wiring, error, dloss_dv, chunk, reach=1, continuous=False, wired=False
 ):
     """The adjoint through all steps: ``X``, what is passed down, ``h/tau_syn``, states at the start."""
-    _, neurons, spike_ptr, kept, traces, _ = lists
+    _, neurons, spike_ptr, kept, traces = lists
     dtype, (batch, steps, n) = traces[0].dtype, traces[0].shape
     names = lif.ADJOINT + estimator.EXTRA
     state = tuple(np.zeros((len(names), batch, n), dtype))
@@ -332,13 +329,12 @@ def test_spikes_of_a_wired_component(reset):
     wires, c, x = connections(), constants_of(np.float64, reset), strong_drive()
     wiring = wiring_of(SIZES, [w.wired() for w in wires], np.float64)
     lists = run_forward(exact, x, c, SETTINGS[exact], wiring, STEPS, wired=True)
-    state, neurons, spike_ptr, kept, traces, inputs = lists
+    state, neurons, spike_ptr, kept, traces = lists
     for b in range(BATCH):
         run = oracle_forward(x[b], wires, c)
-        theirs, v, after, i, s = run
+        _, v, after, i, s = run
         assert np.abs(v - c.v_threshold).min() > MARGIN
         assert min(s[:, pop].sum() for pop in POPULATIONS) > 20
-        assert_close(inputs[b], theirs)
         assert_close(traces[0][b], v)
         assert_close(traces[1][b], i)
         assert_close(state[0][b], after[-1])
@@ -353,9 +349,7 @@ def test_spikes_of_a_wired_component(reset):
         assert_close(kept[1][b, : spike_ptr[b, -1]], listed(lists, b, plus))
     for chunk in (1, 7):
         cut = run_forward(exact, x, c, SETTINGS[exact], wiring, chunk, wired=True)
-        assert_equal(
-            (*cut[0], *cut[1:3], *cut[3], *cut[4], cut[5]), (*state, neurons, spike_ptr, *kept, *traces, inputs)
-        )
+        assert_equal((*cut[0], *cut[1:3], *cut[3], *cut[4]), (*state, neurons, spike_ptr, *kept, *traces))
 
 
 @pytest.mark.parametrize("estimator", [exact, tssl], ids=["exact", "tssl"])
@@ -447,7 +441,7 @@ def test_states_of_a_chunk_are_found_again():
     wires, c, x = connections(), constants_of(np.float64, 1), strong_drive()
     wiring, settings = wiring_of(SIZES, [w.wired() for w in wires], np.float64), SETTINGS[exact]
     state, *_ = run_forward(exact, x[:, :13], c, settings, wiring, 13, cap=2000, wired=True)
-    _, neurons, spike_ptr, kept, traces, _ = run_forward(exact, x, c, settings, wiring, STEPS, wired=True)
+    _, neurons, spike_ptr, kept, traces = run_forward(exact, x, c, settings, wiring, STEPS, wired=True)
     ring = np.full((BATCH, longest_delay(wiring) + 1, sum(SIZES)), np.nan)
     refill_ring(wiring, 13, neurons, spike_ptr, ring)
     again = tuple(np.full((2, BATCH, 16, sum(SIZES)), np.nan))
