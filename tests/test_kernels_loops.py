@@ -324,6 +324,24 @@ def assert_close(ours, theirs, tolerance=ROUNDING):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
 
 
+def test_constants_of_each_neuron():
+    # Two halves with constants of their own, and each half alone.
+    x, wiring, half = drive(np.float64, 20), wiring_of([20], dtype=np.float64), wiring_of([10], dtype=np.float64)
+    one, other = constants_of(np.float64, 0), constants_of(np.float64, 1, schemes.exact)._replace(v_threshold=0.4)
+    both = lif.Constants(*(np.repeat([a, b], 10) for a, b in zip(one, other, strict=True)))
+    dv = np.random.default_rng(1).normal(size=x.shape)
+    lists = run_forward(exact, x, both, SETTINGS[exact], wiring, STEPS)
+    error = np.zeros(lists[1].shape)
+    found = run_backward(exact, lists, both, SETTINGS[exact], wiring, error, dv, STEPS)
+    for part, c in ((slice(0, 10), one), (slice(10, 20), other)):
+        alone = run_forward(exact, np.ascontiguousarray(x[..., part]), c, SETTINGS[exact], half, STEPS)
+        assert alone[2][:, -1].min() > 20
+        assert_equal([trace[..., part] for trace in lists[4]], alone[4])
+        signal = np.ascontiguousarray(dv[..., part])
+        expected = run_backward(exact, alone, c, SETTINGS[exact], half, np.zeros(alone[1].shape), signal, STEPS)
+        assert_equal([a[..., part] for a in found[:2]], expected[:2])
+
+
 @pytest.mark.parametrize("reset", [0, 1])
 def test_spikes_of_a_wired_component(reset):
     wires, c, x = connections(), constants_of(np.float64, reset), strong_drive()
