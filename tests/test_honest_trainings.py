@@ -80,7 +80,8 @@ def test_troubles():
     fine = {"epoch": 2, "spikes_per_neuron": [0.5, 0.01], "train_accuracy": 0.2, "train_loss": 2.0}
     assert troubles(fine, 1000, 10, ["hidden0", "output"]) == []
     assert troubles({**fine, "spikes_per_neuron": [0.5]}, 1000, 10, ["hidden0"]) == []
-    lines = troubles({**fine, "spikes_per_neuron": [0.0, 0.004], "train_accuracy": 0.11}, 1000, 10, ["hidden0", "output"])
+    silent = {**fine, "spikes_per_neuron": [0.0, 0.004], "train_accuracy": 0.11}
+    lines = troubles(silent, 1000, 10, ["hidden0", "output"])
     assert [line.split(",")[0] for line in lines] == [
         "epoch 2: layer hidden0 is silent", "epoch 2: layer output is silent",
         "epoch 2: accuracy 11.0 % on the samples that were learnt from is chance",

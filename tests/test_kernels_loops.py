@@ -59,7 +59,7 @@ def empty(dtype):
 
 
 def run_forward(estimator, x, constants, settings, wiring, chunk, cap=None, wired=False):
-    """One component through all steps: states, spike lists, what is kept, traces, all its input."""
+    """One component through all steps: states, spike lists, what is kept, traces."""
     dtype, (batch, steps, n) = x.dtype, x.shape
     populations = len(wiring.bounds) - 1
     cap = cap or steps * n
@@ -68,21 +68,19 @@ def run_forward(estimator, x, constants, settings, wiring, chunk, cap=None, wire
     kept = tuple(np.full((batch, cap), np.nan, dtype) for _ in estimator.KEPT)
     traces = tuple(np.full((2, batch, steps, n), np.nan, dtype))
     ring = np.zeros((batch, longest_delay(wiring) + 1, n) if len(wiring.list_source) else (0, 0, 0), dtype)
-    inputs = np.full(x.shape, np.nan, dtype)
     for k0, k1 in chunks(steps, chunk):
-        part = x[:, k0:k1].copy()
         forward_of(lif, estimator, wired)(
-            part, empty(dtype), constants, settings, wiring, k0, k1, state, ring, neurons, spike_ptr, kept, traces, 0, 1
-        )
-        inputs[:, k0:k1] = part
-    return state, neurons, spike_ptr, kept, traces, inputs
+            x[:, k0:k1].copy(), empty(dtype), constants, settings, wiring, k0, k1, state, ring, neurons, spike_ptr, kept,
+            traces, 0, 1,
+        )  # fmt: skip
+    return state, neurons, spike_ptr, kept, traces
 
 
 def run_backward(
     estimator, lists, constants, settings, wiring, error, dloss_dv, chunk, reach=1, continuous=False, wired=False
 ):
     """The adjoint through all steps: ``X``, what is passed down, ``h/tau_syn``, states at the start."""
-    _, neurons, spike_ptr, kept, traces, _ = lists
+    _, neurons, spike_ptr, kept, traces = lists
     dtype, (batch, steps, n) = traces[0].dtype, traces[0].shape
     names = lif.ADJOINT + estimator.EXTRA
     state = tuple(np.zeros((len(names), batch, n), dtype))
@@ -327,18 +325,35 @@ def assert_close(ours, theirs, tolerance=ROUNDING):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
 
 
+def test_constants_of_each_neuron():
+    # Two halves with constants of their own, and each half alone.
+    x, wiring, half = drive(np.float64, 20), wiring_of([20], dtype=np.float64), wiring_of([10], dtype=np.float64)
+    one, other = constants_of(np.float64, 0), constants_of(np.float64, 1, schemes.exact)._replace(v_threshold=0.4)
+    both = lif.Constants(*(np.repeat([a, b], 10) for a, b in zip(one, other, strict=True)))
+    dv = np.random.default_rng(1).normal(size=x.shape)
+    lists = run_forward(exact, x, both, SETTINGS[exact], wiring, STEPS)
+    error = np.zeros(lists[1].shape)
+    found = run_backward(exact, lists, both, SETTINGS[exact], wiring, error, dv, STEPS)
+    for part, c in ((slice(0, 10), one), (slice(10, 20), other)):
+        alone = run_forward(exact, np.ascontiguousarray(x[..., part]), c, SETTINGS[exact], half, STEPS)
+        assert alone[2][:, -1].min() > 20
+        assert_equal([trace[..., part] for trace in lists[4]], alone[4])
+        signal = np.ascontiguousarray(dv[..., part])
+        expected = run_backward(exact, alone, c, SETTINGS[exact], half, np.zeros(alone[1].shape), signal, STEPS)
+        assert_equal([a[..., part] for a in found[:2]], expected[:2])
+
+
 @pytest.mark.parametrize("reset", [0, 1])
 def test_spikes_of_a_wired_component(reset):
     wires, c, x = connections(), constants_of(np.float64, reset), strong_drive()
     wiring = wiring_of(SIZES, [w.wired() for w in wires], np.float64)
     lists = run_forward(exact, x, c, SETTINGS[exact], wiring, STEPS, wired=True)
-    state, neurons, spike_ptr, kept, traces, inputs = lists
+    state, neurons, spike_ptr, kept, traces = lists
     for b in range(BATCH):
         run = oracle_forward(x[b], wires, c)
-        theirs, v, after, i, s = run
+        _, v, after, i, s = run
         assert np.abs(v - c.v_threshold).min() > MARGIN
         assert min(s[:, pop].sum() for pop in POPULATIONS) > 20
-        assert_close(inputs[b], theirs)
         assert_close(traces[0][b], v)
         assert_close(traces[1][b], i)
         assert_close(state[0][b], after[-1])
@@ -353,9 +368,7 @@ def test_spikes_of_a_wired_component(reset):
         assert_close(kept[1][b, : spike_ptr[b, -1]], listed(lists, b, plus))
     for chunk in (1, 7):
         cut = run_forward(exact, x, c, SETTINGS[exact], wiring, chunk, wired=True)
-        assert_equal(
-            (*cut[0], *cut[1:3], *cut[3], *cut[4], cut[5]), (*state, neurons, spike_ptr, *kept, *traces, inputs)
-        )
+        assert_equal((*cut[0], *cut[1:3], *cut[3], *cut[4]), (*state, neurons, spike_ptr, *kept, *traces))
 
 
 @pytest.mark.parametrize("estimator", [exact, tssl], ids=["exact", "tssl"])
@@ -447,7 +460,7 @@ def test_states_of_a_chunk_are_found_again():
     wires, c, x = connections(), constants_of(np.float64, 1), strong_drive()
     wiring, settings = wiring_of(SIZES, [w.wired() for w in wires], np.float64), SETTINGS[exact]
     state, *_ = run_forward(exact, x[:, :13], c, settings, wiring, 13, cap=2000, wired=True)
-    _, neurons, spike_ptr, kept, traces, _ = run_forward(exact, x, c, settings, wiring, STEPS, wired=True)
+    _, neurons, spike_ptr, kept, traces = run_forward(exact, x, c, settings, wiring, STEPS, wired=True)
     ring = np.full((BATCH, longest_delay(wiring) + 1, sum(SIZES)), np.nan)
     refill_ring(wiring, 13, neurons, spike_ptr, ring)
     again = tuple(np.full((2, BATCH, 16, sum(SIZES)), np.nan))

@@ -5,8 +5,11 @@ from numba import njit, prange
 from snnsim.kernels.cpu.vectors import add_table_rows
 from snnsim.kernels.jit import KERNEL, LEAF
 
+INLINED = {**LEAF, "forceinline": True}
+"""A wiring is more than a hundred numbers, which a call would write to the stack."""
 
-@njit(**LEAF)
+
+@njit(**INLINED)
 def pull(wiring, p, k, neurons, spike_ptr, part, x):
     """Add to ``x`` (N,) what arrives at population p in step k along dense connections.
 
@@ -47,7 +50,7 @@ def pull(wiring, p, k, neurons, spike_ptr, part, x):
                 out[n] += share * part[n]
 
 
-@njit(**LEAF)
+@njit(**INLINED)
 def push(indptr, first, target, weight, delay, fraction, spikes, start, stop, low, k, due, ring):
     """Add the synapses of the spikes ``spikes[start:stop]`` of step k to a ring of future input.
 
@@ -83,7 +86,7 @@ def push(indptr, first, target, weight, delay, fraction, spikes, start, stop, lo
                 ring[row, n] += f * w
 
 
-@njit(**LEAF)
+@njit(**INLINED)
 def push_population(wiring, p, spikes, start, stop, k, due, ring):
     """:func:`push` along all connections of synapses that begin at population p."""
     for e in range(wiring.list_source.shape[0]):
@@ -94,7 +97,7 @@ def push_population(wiring, p, spikes, start, stop, k, due, ring):
             )  # fmt: skip
 
 
-@njit(**LEAF)
+@njit(**INLINED)
 def collect(ring, low, high, k, x):
     """Add the input of step k for the neurons ``low:high`` to ``x`` (N,), and clear it in the ring (R, N)."""
     due, out = ring[k % ring.shape[0], low:high], x[low:high]

@@ -30,7 +30,7 @@ def forward_of(neuron, estimator, wired=False):
         every)``
 
         x : ndarray, (B, >= k1 - k0, N) float
-            Summed input of each step from outside; on return with that from inside.
+            Summed input of each step from outside.
         drive : ndarray, (B or 1, >= k1 - k0 or 1, N) float, or empty
             Current into the membrane in each step; one row stands for all samples or steps.
         k0, k1 : int
@@ -66,32 +66,37 @@ def _forward(neuron, keep, wired):
     ):  # fmt: skip
         bounds = wiring.bounds
         n_populations = bounds.shape[0] - 1
-        cap = neurons.shape[1]
-        for b in prange(x.shape[0]):
+        (n_samples, span, n_neurons), cap = x.shape, neurons.shape[1]
+        (outside,) = flat_of((x,))
+        for b in prange(n_samples):
             last = rows_of(state, b)
             # What a spike changes has a place of its own until the spikes are known.
             now = scratch_like(last[:jumps]) + last[jumps:]
             changed, ready = last[:jumps], now[:jumps]
-            memory, inputs, listed, ends = rows_of(kept, b), x[b], neurons[b], spike_ptr[b]
-            fired = np.empty(x.shape[2], np.int32)
-            flags = np.empty(x.shape[2] + WORD, np.uint8)
-            part, u = np.empty(x.shape[2], x.dtype), np.zeros(x.shape[2], x.dtype)
+            memory, listed, ends = rows_of(kept, b), neurons[b], spike_ptr[b]
+            fired, flags = np.empty(n_neurons, np.int32), np.empty(n_neurons + WORD, np.uint8)
+            # With what comes from inside, input is completed in a row that stays in cache.
+            total, part = np.empty(n_neurons, x.dtype), np.empty(n_neurons, x.dtype)
+            given, u = total if wired else outside, np.zeros(n_neurons, x.dtype)
             stored = ends[k0 * n_populations]
             for k in range(k0, k1):
-                xk = inputs[k - k0]
+                row = (b * span + k - k0) * n_neurons
+                at = 0 if wired else row
                 for p in range(n_populations):
                     low, high = bounds[p], bounds[p + 1]
                     if wired:
-                        pull(wiring, p, k, listed, ends, part, xk)
-                        if ring.size:
-                            collect(ring[b], low, high, k, xk)
-                    for n in range(low, high):
-                        put(now, n, step(pick(last, n), pick(xk, n), pick(constants, n)))
-                    if drive.size:
-                        given = drive[np.intp(b) if drive.shape[0] > 1 else 0, k - k0 if drive.shape[1] > 1 else 0]
                         for n in range(low, high):
-                            put(now, n, driven(pick(now, n), pick(given, n), pick(constants, n)))
-                            put(u, n, pick(given, n))
+                            put(total, n, pick(outside, row + n))
+                        pull(wiring, p, k, listed, ends, part, total)
+                        if ring.size:
+                            collect(ring[b], low, high, k, total)
+                    for n in range(low, high):
+                        put(now, n, step(pick(last, n), pick(given, at + n), pick(constants, n)))
+                    if drive.size:
+                        flow = drive[np.intp(b) if drive.shape[0] > 1 else 0, k - k0 if drive.shape[1] > 1 else 0]
+                        for n in range(low, high):
+                            put(now, n, driven(pick(now, n), pick(flow, n), pick(constants, n)))
+                            put(u, n, pick(flow, n))
                     for n in range(low, high):
                         put(flags, n - low, fires(pick(now, n), pick(constants, n)))
                     m = list_flags(flags, high - low, low, fired)

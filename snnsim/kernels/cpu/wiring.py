@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from snnsim.kernels.cpu.aligned import aligned_empty
+
 LANES = 16
-"""Columns of a transposed table are filled up to a multiple of this."""
+"""Tables begin at a multiple of so many numbers, to which the columns of transposed ones are filled up."""
 
 
 class Rows(NamedTuple):
@@ -52,7 +54,7 @@ class Wiring(NamedTuple):
     row_source, row_target, row_delay, row_start : ndarray, (R,) int64
         Of each dense connection, with where its table starts in ``table``.
     row_fraction : ndarray, (R,) float
-    table : ndarray, (sum of N_source * N_target,) float
+    table : ndarray, float
     row_start_t, row_stride_t : ndarray, (R,) int64
         Where its transposed table starts in ``table_t``, and the length of its rows.
     table_t : ndarray, float
@@ -106,12 +108,12 @@ def wiring_of(sizes, connections=(), dtype=np.float32, transposed=False):
     bounds = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     rows = [c for c in connections if isinstance(c, Rows)]
     lists = [c for c in connections if isinstance(c, Synapses)]
-    starts = _starts([c.weights.size for c in rows])
-    strides = np.array([-(-len(c.weights) // LANES) * LANES for c in rows], np.int64)
+    starts = _starts([_filled(c.weights.size) for c in rows])
+    strides = np.array([_filled(len(c.weights)) for c in rows], np.int64)
     starts_t = _starts([transposed * s * c.weights.shape[1] for s, c in zip(strides, rows, strict=True)])
     first = _starts([len(c.targets) for c in lists])[:-1]
-    table = np.empty(starts[-1], dtype)
-    table_t = np.zeros(starts_t[-1], dtype)
+    table, table_t = aligned_empty((starts[-1],), dtype), aligned_empty((starts_t[-1],), dtype)
+    table_t[:] = 0
     wiring = Wiring(
         bounds,
         *(_integers(c[place] for c in rows) for place in (0, 1, 3)),
@@ -147,6 +149,10 @@ def longest_delay(wiring):
     """Count the steps from a spike to the last one in which it arrives, at least 0."""
     steps = [wiring.row_delay + (wiring.row_fraction > 0), wiring.delay + (wiring.fraction > 0)]
     return int(max(s.max(initial=0) for s in steps))
+
+
+def _filled(size):
+    return -(-size // LANES) * LANES
 
 
 def _integers(values):
