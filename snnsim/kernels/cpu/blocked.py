@@ -187,39 +187,44 @@ def dot_rows(typing, a, a_first, a_pitch, b, b_first, b_pitch, n_vectors, n_rows
     return a.dtype(a, n, n, b, n, n, n, n), build
 
 
-def _gather(size):
+def _gather(size, outputs):
     @intrinsic
-    def gather(typing, out, start, table, first, pitch, codes, counts, j0, j1):
+    def gather(typing, out, start, table, first, pitch, shift, codes, counts, j0, j1):
         _check(out, table, counts)
         _check(codes)
 
         def build(context, builder, signature, args):
             v = _Vectors(context, builder, out.dtype)
-            into = v.at(_data(context, builder, out, args[0]), args[1])
-            rows = v.at(_data(context, builder, table, args[2]), args[3])
-            listed, weighed = (_data(context, builder, t, args[i]) for t, i in ((codes, 5), (counts, 6)))
-            even = [v.variable(v.load(into, i)) for i in range(size)]
-            odd = [v.variable(v.zero) for _ in range(size)]
+            target = v.at(_data(context, builder, out, args[0]), args[1])
+            into = [v.at(target, builder.mul(_I64(m), args[4])) for m in range(outputs)]
+            table_start = v.at(_data(context, builder, table, args[2]), args[3])
+            rows = [v.at(table_start, builder.mul(_I64(-m), args[5])) for m in range(outputs)]
+            listed, weighed = (_data(context, builder, t, args[i]) for t, i in ((codes, 6), (counts, 7)))
+            even = [[v.variable(v.load(p, i)) for i in range(size)] for p in into]
+            odd = [[v.variable(v.zero) for _ in range(size)] for _ in into]
 
             def add(sums, j):
-                code = builder.sext(builder.load(v.at(listed, j)), _I64)
-                row, count = v.at(rows, builder.mul(code, args[4])), v.splat(builder.load(v.at(weighed, j)))
-                for i, place in enumerate(sums):
-                    builder.store(v.multiply_add(count, v.load(row, i), builder.load(place)), place)
+                number = builder.mul(builder.sext(builder.load(v.at(listed, j)), _I64), args[4])
+                count = v.splat(builder.load(v.at(weighed, j)))
+                for kept, p in zip(sums, rows, strict=True):
+                    row = v.at(p, number)
+                    for i, place in enumerate(kept):
+                        builder.store(v.multiply_add(count, v.load(row, i), builder.load(place)), place)
 
-            number = builder.sub(args[8], args[7])
+            number = builder.sub(args[9], args[8])
             with cgutils.for_range(builder, builder.ashr(number, _I64(1)), intp=_I64) as loop:
-                j = builder.add(args[7], builder.shl(loop.index, _I64(1)))
+                j = builder.add(args[8], builder.shl(loop.index, _I64(1)))
                 add(even, j)
                 add(odd, builder.add(j, _I64(1)))
             with builder.if_then(builder.trunc(number, ir.IntType(1))):
-                add(even, builder.sub(args[8], _I64(1)))
-            for i in range(size):
-                v.store(builder.fadd(builder.load(even[i]), builder.load(odd[i])), into, i)
+                add(even, builder.sub(args[9], _I64(1)))
+            for p, one, other in zip(into, even, odd, strict=True):
+                for i in range(size):
+                    v.store(builder.fadd(builder.load(one[i]), builder.load(other[i])), p, i)
             return context.get_dummy_value()
 
         n = types.intp
-        return types.void(out, n, table, n, n, codes, counts, n, n), build
+        return types.void(out, n, table, n, n, n, codes, counts, n, n), build
 
     return gather
 
@@ -375,7 +380,8 @@ def _accumulate_entries(size):
     return accumulate
 
 
-_gather_1, _gather_2, _gather_3 = (_gather(size) for size in (1, 2, 3))
+_gather_1, _gather_2, _gather_3 = (_gather(size, 1) for size in (1, 2, 3))
+_pair_1, _pair_2, _pair_3 = (_gather(size, 2) for size in (1, 2, 3))
 _scatter_1, _scatter_2, _scatter_3 = (_scatter(size) for size in (1, 2, 3))
 _rows_1, _rows_2, _rows_3 = (_accumulate_rows(size) for size in (1, 2, 3))
 _places_1, _places_2, _places_3 = (_accumulate_places(size) for size in (1, 2, 3))
@@ -386,11 +392,22 @@ _entries_1, _entries_2, _entries_3 = (_accumulate_entries(size) for size in (1, 
 def gather_rows(n_vectors, out, start, table, first, pitch, codes, counts, j0, j1):
     """Add ``counts[j] * table[first + codes[j] * pitch :]`` to ``out[start:]`` for ``j0 <= j < j1``; 1 to 3 vectors."""
     if n_vectors == 1:
-        _gather_1(out, start, table, first, pitch, codes, counts, j0, j1)
+        _gather_1(out, start, table, first, pitch, 0, codes, counts, j0, j1)
     elif n_vectors == 2:
-        _gather_2(out, start, table, first, pitch, codes, counts, j0, j1)
+        _gather_2(out, start, table, first, pitch, 0, codes, counts, j0, j1)
     else:
-        _gather_3(out, start, table, first, pitch, codes, counts, j0, j1)
+        _gather_3(out, start, table, first, pitch, 0, codes, counts, j0, j1)
+
+
+@njit(**LEAF)
+def gather_pair(n_vectors, out, start, table, first, pitch, shift, codes, counts, j0, j1):
+    """As :func:`gather_rows`, for ``out[start + pitch :]``, too, from the table at ``first - shift``."""
+    if n_vectors == 1:
+        _pair_1(out, start, table, first, pitch, shift, codes, counts, j0, j1)
+    elif n_vectors == 2:
+        _pair_2(out, start, table, first, pitch, shift, codes, counts, j0, j1)
+    else:
+        _pair_3(out, start, table, first, pitch, shift, codes, counts, j0, j1)
 
 
 @njit(**LEAF)

@@ -68,7 +68,7 @@ class Convolution:
         g = geometry
         self._filters, self._channels = (padded(n, self.dtype.itemsize) for n in (g.filters, g.channels))
         self._runs = np.zeros((g.channels, *g.kernel, self._filters), self.dtype)
-        self._table = np.zeros((g.kernel[0], g.kernel[1] * g.channels, self._filters), self.dtype)
+        self._table = np.zeros((g.kernel[0], g.kernel[1] + 2 * g.stride[1], g.channels, self._filters), self.dtype)
         self._transposed = np.zeros((*g.kernel, g.filters, self._channels), self.dtype)
 
     def prepare(self, weights):
@@ -76,8 +76,7 @@ class Convolution:
         g = self.geometry
         scaled = weights * self.dtype.type(g.scale)
         self._runs[..., : g.filters] = scaled[:, :, g.column_order]
-        ordered = self._table.reshape(*g.kernel, g.channels, self._filters)
-        ordered[..., : g.filters] = scaled.transpose(1, 2, 0, 3)
+        self._table[:, g.stride[1] : -g.stride[1], :, : g.filters] = scaled.transpose(1, 2, 0, 3)
         self._transposed[..., : g.channels] = scaled[:, :, g.column_order].transpose(1, 2, 3, 0)
 
     def arrange(self, rows, row_ptr, plan):
@@ -90,10 +89,11 @@ class Convolution:
         pooled.pool_spikes(s, self.geometry.tables, rows, row_ptr, codes, counts, starts)
         return Spikes(rows, row_ptr, codes, counts, starts)
 
-    def plan(self, rows, row_ptr):
-        """Fastest :class:`Plan` for the spikes of a batch, by their number and by where they are.
+    def plan(self, rows, row_ptr, products=Plan._fields):
+        """Choose the fastest :class:`Plan` for the spikes of a batch, by their number and by where they are.
 
-        The figures are nanoseconds of one core, measured; only their ratios matter.
+        ``products`` names those that will be taken. Figures are nanoseconds of one core, measured; only their ratios
+        matter.
         """
         g, s = self.geometry, self.geometry.sizes
         spikes = self.arrange(rows, row_ptr, Plan("pooled", "pooled", "pooled"))
@@ -113,7 +113,7 @@ class Convolution:
         costs = {
             "input": {
                 "events": by_spike,
-                "pooled": 12 * pieces + (0.4 + 0.25 * vectors) * seen,
+                "pooled": 8 * pieces + (0.3 + 0.25 * vectors) * seen,
                 "dense": n_spikes + 20 * pieces / BLOCK_STEPS
                 + (3 + 0.2 * g.channels * vectors * BLOCK_STEPS) * seen_blocks,
             },
@@ -129,6 +129,7 @@ class Convolution:
                 "dense": 2.5 * n_spikes + 0.3 * g.filters * of_channels * seen_places,
             },
         }  # fmt: skip
+        costs = {product: costs[product] for product in products}
         best, without = (
             {product: min(ways, key=lambda way, of=product: costs[of][way]) for product in costs}
             for ways in (WAYS, ("events", "dense"))
@@ -140,14 +141,15 @@ class Convolution:
 
     def input(self, way, spikes, k0, k1, delay, x, add=False):
         """Sum the weights of the spikes that arrive into ``x`` (B, >= k1 - k0, N_out)."""
-        s, tables = self.geometry.sizes, self.geometry.tables
+        g, s, tables = self.geometry, self.geometry.sizes, self.geometry.tables
         rows, row_ptr, codes, counts, starts = spikes
+        table = self._table.reshape(g.kernel[0], -1, self._filters)
         if way == "events":
             events.event_input(s, tables, self._runs, rows, row_ptr, k0, k1, delay, add, x)
         elif way == "pooled":
-            pooled.pooled_input(s, self._table, codes, counts, starts, k0, k1, delay, add, x)
+            pooled.pooled_input(s, table, codes, counts, starts, k0, k1, delay, add, x)
         else:
-            dense.dense_input(s, tables, self._table, rows, row_ptr, k0, k1, delay, add, x)
+            dense.dense_input(s, tables, table, rows, row_ptr, k0, k1, delay, add, x)
 
     def gradient(self, way, spikes, k0, k1, delay, adjoint, grad):
         """Add the weight gradient of the adjoints (B, >= k1 - k0, N_out) to ``grad`` (C_in, height, width, C_out)."""
@@ -158,7 +160,7 @@ class Convolution:
             grads = np.zeros((n_groups, *self._runs.shape), self.dtype)
             events.event_gradient(s, tables, rows, row_ptr, k0, k1, delay, adjoint, grads)
         elif way == "pooled":
-            grads = np.zeros((n_groups, *self._table.shape), self.dtype)
+            grads = np.zeros((n_groups, g.kernel[0], g.kernel[1] * g.channels, self._filters), self.dtype)
             pooled.pooled_gradient(s, codes, counts, starts, k0, k1, delay, adjoint, grads)
         else:
             depth = -(-g.channels // BLOCK_ROWS) * BLOCK_ROWS

@@ -43,7 +43,8 @@ def dense_input(sizes, tables, table, rows, row_ptr, k0, k1, delay, add, x):
     ----------
     sizes, tables, rows, row_ptr, k0, k1, delay, add, x
         As in :func:`~snnsim.kernels.cpu.convolution_events.event_input`.
-    table : ndarray, (kernel height, kernel width * C_in, padded C_out) float
+    table : ndarray, (kernel height, (kernel width + 2 stride) * C_in, padded C_out) float
+        Weights, between zeros for a stride on either side.
     """
     wide, channels, width = table.shape[2], sizes.channels, sizes.pooled_width
     n_vectors = wide // lanes(table)
@@ -89,7 +90,8 @@ def dense_input(sizes, tables, table, rows, row_ptr, k0, k1, delay, add, x):
                             j0, j1 = begin[y * width + x0], begin[y * width + x1]
                             if j0 == j1:
                                 continue
-                            first = (a * sizes.kernel_width - left - y * width) * channels * wide + low * step
+                            first = a * table.shape[1] + (sizes.stride_x - left - y * width) * channels
+                            first = first * wide + low * step
                             into = (row * sizes.out_width + column) * wide + low * step
                             accumulate_places(
                                 taken, maps, n_spots * channels, channels, listed, j0, j1, table, wide, first,
