@@ -1,5 +1,9 @@
 """Convolution on spike lists against an operator that is built neuron by neuron from the definition."""
 
+import os
+import subprocess
+import sys
+
 import numba
 import numpy as np
 import pytest
@@ -190,7 +194,7 @@ def test_adds_to_what_is_there(way):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_same_bits_for_any_number_of_threads(way):
-    case = Case(GEOMETRIES["many filters"], batch=11, dtype=np.float32)
+    case = Case(GEOMETRIES["many filters"], batch=11)
     before, found = numba.get_num_threads(), []
     for threads in (1, 2, 4):
         numba.set_num_threads(threads)
@@ -213,6 +217,38 @@ def test_linear_in_multiplicity(way):
         conv.input(way, conv.arrange(*spikes, Plan(way, way, way)), 0, 1, 0, out)
     np.testing.assert_array_equal(x[0], 2 * x[1])
     assert x[0].any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["many filters", "pool, pad, stride"])
+def test_single_precision(way, name):
+    case = Case(GEOMETRIES[name], dtype=np.float32)
+    for got, wanted in zip(case.products(way, 2), case.expected(), strict=True):
+        # Sums of at most 600 terms, rounded to 6e-8 each.
+        np.testing.assert_allclose(got, wanted, rtol=2e-5, atol=2e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.slow
+def test_narrower_vectors(tmp_path):
+    """The same products as compiled for a processor without AVX-512."""
+    own = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
+    code = "from snnsim.kernels.cpu.blocked import VECTOR_BYTES; assert VECTOR_BYTES == 32"
+    tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "operator"]
+    for command in (["-c", code], tests):
+        done = subprocess.run([sys.executable, *command], env=os.environ | own, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_plan_is_one_of_the_ways(way):
+    """Dense spikes are multiplied, few are added one by one, and products that are not taken have no say."""
+    geometry = Geometry(15, 24, 24, 40, (5, 5), pool=(2, 2))
+    conv = Convolution(geometry, np.float64)
+    activity = {"events": 2e-4, "pooled": 0.01, "dense": 0.9}[way]
+    counts = (np.random.default_rng(0).random((2, 4, geometry.n_in)) < activity).astype(int)
+    assert conv.plan(*lists(counts)).input == way
+    assert conv.plan(*lists(counts), ("gradient",))._replace(gradient="") == Plan("events", "", "events")
 
 
 @pytest.mark.parametrize(

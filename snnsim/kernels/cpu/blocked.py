@@ -187,39 +187,44 @@ def dot_rows(typing, a, a_first, a_pitch, b, b_first, b_pitch, n_vectors, n_rows
     return a.dtype(a, n, n, b, n, n, n, n), build
 
 
-def _gather(size):
+def _gather(size, outputs):
     @intrinsic
-    def gather(typing, out, start, table, first, pitch, codes, counts, j0, j1):
+    def gather(typing, out, start, table, first, pitch, shift, codes, counts, j0, j1):
         _check(out, table, counts)
         _check(codes)
 
         def build(context, builder, signature, args):
             v = _Vectors(context, builder, out.dtype)
-            into = v.at(_data(context, builder, out, args[0]), args[1])
-            rows = v.at(_data(context, builder, table, args[2]), args[3])
-            listed, weighed = (_data(context, builder, t, args[i]) for t, i in ((codes, 5), (counts, 6)))
-            even = [v.variable(v.load(into, i)) for i in range(size)]
-            odd = [v.variable(v.zero) for _ in range(size)]
+            target = v.at(_data(context, builder, out, args[0]), args[1])
+            into = [v.at(target, builder.mul(_I64(m), args[4])) for m in range(outputs)]
+            table_start = v.at(_data(context, builder, table, args[2]), args[3])
+            rows = [v.at(table_start, builder.mul(_I64(-m), args[5])) for m in range(outputs)]
+            listed, weighed = (_data(context, builder, t, args[i]) for t, i in ((codes, 6), (counts, 7)))
+            even = [[v.variable(v.load(p, i)) for i in range(size)] for p in into]
+            odd = [[v.variable(v.zero) for _ in range(size)] for _ in into]
 
             def add(sums, j):
-                code = builder.sext(builder.load(v.at(listed, j)), _I64)
-                row, count = v.at(rows, builder.mul(code, args[4])), v.splat(builder.load(v.at(weighed, j)))
-                for i, place in enumerate(sums):
-                    builder.store(v.multiply_add(count, v.load(row, i), builder.load(place)), place)
+                number = builder.mul(builder.sext(builder.load(v.at(listed, j)), _I64), args[4])
+                count = v.splat(builder.load(v.at(weighed, j)))
+                for kept, p in zip(sums, rows, strict=True):
+                    row = v.at(p, number)
+                    for i, place in enumerate(kept):
+                        builder.store(v.multiply_add(count, v.load(row, i), builder.load(place)), place)
 
-            number = builder.sub(args[8], args[7])
+            number = builder.sub(args[9], args[8])
             with cgutils.for_range(builder, builder.ashr(number, _I64(1)), intp=_I64) as loop:
-                j = builder.add(args[7], builder.shl(loop.index, _I64(1)))
+                j = builder.add(args[8], builder.shl(loop.index, _I64(1)))
                 add(even, j)
                 add(odd, builder.add(j, _I64(1)))
             with builder.if_then(builder.trunc(number, ir.IntType(1))):
-                add(even, builder.sub(args[8], _I64(1)))
-            for i in range(size):
-                v.store(builder.fadd(builder.load(even[i]), builder.load(odd[i])), into, i)
+                add(even, builder.sub(args[9], _I64(1)))
+            for p, one, other in zip(into, even, odd, strict=True):
+                for i in range(size):
+                    v.store(builder.fadd(builder.load(one[i]), builder.load(other[i])), p, i)
             return context.get_dummy_value()
 
         n = types.intp
-        return types.void(out, n, table, n, n, codes, counts, n, n), build
+        return types.void(out, n, table, n, n, n, codes, counts, n, n), build
 
     return gather
 
@@ -258,75 +263,83 @@ def _sums_of_products(v, sums, factors, vectors):
             v.builder.store(v.multiply_add(spread, vector, v.builder.load(place)), place)
 
 
-def _multiply_rows(size):
+def _accumulate_rows(size):
     @intrinsic
-    def multiply(typing, a, first, rows, row, inner, outer, b, line, outer_b, c, start, targets, n_inner, n_outer):
+    def accumulate(typing, a, first, rows, row, b, low, line, c, start, targets, n):
         _check(a, b, c)
         _check(rows, targets)
 
         def build(context, builder, signature, args):
             v = _Vectors(context, builder, a.dtype)
-            base = v.at(_data(context, builder, a, args[0]), args[1])
-            given, into = (v.at(_data(context, builder, t, args[i]), args[3]) for t, i in ((rows, 2), (targets, 11)))
-            pointers = [v.at(base, builder.load(v.at(given, _I64(m)))) for m in range(BLOCK_ROWS)]
-            table, pitch = v.at(_data(context, builder, b, args[6]), args[7]), args[5]
-            sums = [[v.variable(v.zero) for _ in range(size)] for _ in pointers]
-            with cgutils.for_range(builder, args[13], intp=_I64) as turn:
-                lines = v.at(table, builder.mul(turn.index, args[8]))
-                here = builder.mul(turn.index, pitch)
-                with cgutils.for_range(builder, args[12], intp=_I64) as loop:
-                    vectors = [v.load(v.at(lines, builder.mul(loop.index, args[4])), i) for i in range(size)]
-                    place = builder.add(here, loop.index)
-                    _sums_of_products(v, sums, [builder.load(v.at(p, place)) for p in pointers], vectors)
-            target = v.at(_data(context, builder, c, args[9]), args[10])
-            for m, kept in enumerate(sums):
-                out = v.at(target, builder.load(v.at(into, _I64(m))))
+            base, target = (v.at(_data(context, builder, t, args[i]), args[i + 1]) for t, i in ((a, 0), (c, 7)))
+            given, into = (v.at(_data(context, builder, t, args[i]), args[3]) for t, i in ((rows, 2), (targets, 9)))
+            table = v.at(_data(context, builder, b, args[4]), args[5])
+            left, out = (
+                [v.at(p, builder.load(v.at(t, _I64(m)))) for m in range(BLOCK_ROWS)]
+                for p, t in ((base, given), (target, into))
+            )
+            sums = [[v.variable(v.load(p, i)) for i in range(size)] for p in out]
+
+            def add(kept, number):
+                line = v.at(table, builder.mul(number, args[6]))
+                vectors = [v.load(line, i) for i in range(size)]
+                _sums_of_products(v, kept, [builder.load(v.at(p, number)) for p in left], vectors)
+
+            if size == 1:
+                # Few sums wait for each other: odd numbers have their own.
+                odd = [[v.variable(v.zero)] for _ in out]
+                with cgutils.for_range(builder, builder.ashr(args[10], _I64(1)), intp=_I64) as loop:
+                    number = builder.shl(loop.index, _I64(1))
+                    add(sums, number)
+                    add(odd, builder.add(number, _I64(1)))
+                with builder.if_then(builder.trunc(args[10], ir.IntType(1))):
+                    add(sums, builder.sub(args[10], _I64(1)))
+                for (one,), (other,) in zip(sums, odd, strict=True):
+                    builder.store(builder.fadd(builder.load(one), builder.load(other)), one)
+            else:
+                with cgutils.for_range(builder, args[10], intp=_I64) as loop:
+                    add(sums, loop.index)
+            for p, kept in zip(out, sums, strict=True):
                 for i, place in enumerate(kept):
-                    v.store(builder.load(place), out, i)
+                    v.store(builder.load(place), p, i)
             return context.get_dummy_value()
 
         n = types.intp
-        return types.void(a, n, rows, n, n, n, b, n, n, c, n, targets, n, n), build
+        return types.void(a, n, rows, n, b, n, n, c, n, targets, n), build
 
-    return multiply
+    return accumulate
 
 
-def _multiply_places(size):
+def _accumulate_places(size):
     @intrinsic
-    def multiply(typing, a, pitch, depth, listed, b, line, first, c, start, c_pitch, segments, n_segments):
+    def accumulate(typing, a, pitch, depth, listed, j0, j1, b, line, first, c, start, c_pitch):
         _check(a, b, c)
         _check(listed)
-        _check(segments)
 
         def build(context, builder, signature, args):
             v = _Vectors(context, builder, a.dtype)
             maps, places = (_data(context, builder, t, args[i]) for t, i in ((a, 0), (listed, 3)))
-            table = v.at(_data(context, builder, b, args[4]), args[6])
-            pieces = _data(context, builder, segments, args[10])
-            sums = [[v.variable(v.zero) for _ in range(size)] for _ in range(BLOCK_STEPS)]
-            with cgutils.for_range(builder, args[11], intp=_I64) as turn:
-                piece = v.at(pieces, builder.mul(turn.index, _I64(3)))
-                j0, j1, shift = (builder.load(v.at(piece, _I64(i))) for i in range(3))
-                shifted = v.at(table, shift)
-                with cgutils.for_range(builder, builder.sub(j1, j0), intp=_I64) as entry:
-                    place = builder.sext(builder.load(v.at(places, builder.add(j0, entry.index))), _I64)
-                    number = builder.mul(place, args[2])
-                    here, lines = v.at(maps, number), v.at(shifted, builder.mul(number, args[5]))
-                    rows = [v.at(here, builder.mul(_I64(m), args[1])) for m in range(BLOCK_STEPS)]
-                    with cgutils.for_range(builder, args[2], intp=_I64) as loop:
-                        vectors = [v.load(v.at(lines, builder.mul(loop.index, args[5])), i) for i in range(size)]
-                        _sums_of_products(v, sums, [builder.load(v.at(p, loop.index)) for p in rows], vectors)
-            target = v.at(_data(context, builder, c, args[7]), args[8])
-            for m, kept in enumerate(sums):
-                out = v.at(target, builder.mul(_I64(m), args[9]))
+            table = v.at(_data(context, builder, b, args[6]), args[8])
+            target = v.at(_data(context, builder, c, args[9]), args[10])
+            into = [v.at(target, builder.mul(_I64(m), args[11])) for m in range(BLOCK_STEPS)]
+            sums = [[v.variable(v.load(p, i)) for i in range(size)] for p in into]
+            with cgutils.for_range(builder, builder.sub(args[5], args[4]), intp=_I64) as entry:
+                place = builder.sext(builder.load(v.at(places, builder.add(args[4], entry.index))), _I64)
+                number = builder.mul(place, args[2])
+                here, lines = v.at(maps, number), v.at(table, builder.mul(number, args[7]))
+                rows = [v.at(here, builder.mul(_I64(m), args[1])) for m in range(BLOCK_STEPS)]
+                with cgutils.for_range(builder, args[2], intp=_I64) as loop:
+                    vectors = [v.load(v.at(lines, builder.mul(loop.index, args[7])), i) for i in range(size)]
+                    _sums_of_products(v, sums, [builder.load(v.at(p, loop.index)) for p in rows], vectors)
+            for p, kept in zip(into, sums, strict=True):
                 for i, place in enumerate(kept):
-                    v.store(builder.load(place), out, i)
+                    v.store(builder.load(place), p, i)
             return context.get_dummy_value()
 
         n = types.intp
-        return types.void(a, n, n, listed, b, n, n, c, n, n, segments, n), build
+        return types.void(a, n, n, listed, n, n, b, n, n, c, n, n), build
 
-    return multiply
+    return accumulate
 
 
 def _accumulate_entries(size):
@@ -367,10 +380,11 @@ def _accumulate_entries(size):
     return accumulate
 
 
-_gather_1, _gather_2, _gather_3 = (_gather(size) for size in (1, 2, 3))
+_gather_1, _gather_2, _gather_3 = (_gather(size, 1) for size in (1, 2, 3))
+_pair_1, _pair_2, _pair_3 = (_gather(size, 2) for size in (1, 2, 3))
 _scatter_1, _scatter_2, _scatter_3 = (_scatter(size) for size in (1, 2, 3))
-_rows_1, _rows_2, _rows_3 = (_multiply_rows(size) for size in (1, 2, 3))
-_places_1, _places_2, _places_3 = (_multiply_places(size) for size in (1, 2, 3))
+_rows_1, _rows_2, _rows_3 = (_accumulate_rows(size) for size in (1, 2, 3))
+_places_1, _places_2, _places_3 = (_accumulate_places(size) for size in (1, 2, 3))
 _entries_1, _entries_2, _entries_3 = (_accumulate_entries(size) for size in (1, 2, 3))
 
 
@@ -378,11 +392,22 @@ _entries_1, _entries_2, _entries_3 = (_accumulate_entries(size) for size in (1, 
 def gather_rows(n_vectors, out, start, table, first, pitch, codes, counts, j0, j1):
     """Add ``counts[j] * table[first + codes[j] * pitch :]`` to ``out[start:]`` for ``j0 <= j < j1``; 1 to 3 vectors."""
     if n_vectors == 1:
-        _gather_1(out, start, table, first, pitch, codes, counts, j0, j1)
+        _gather_1(out, start, table, first, pitch, 0, codes, counts, j0, j1)
     elif n_vectors == 2:
-        _gather_2(out, start, table, first, pitch, codes, counts, j0, j1)
+        _gather_2(out, start, table, first, pitch, 0, codes, counts, j0, j1)
     else:
-        _gather_3(out, start, table, first, pitch, codes, counts, j0, j1)
+        _gather_3(out, start, table, first, pitch, 0, codes, counts, j0, j1)
+
+
+@njit(**LEAF)
+def gather_pair(n_vectors, out, start, table, first, pitch, shift, codes, counts, j0, j1):
+    """As :func:`gather_rows`, for ``out[start + pitch :]``, too, from the table at ``first - shift``."""
+    if n_vectors == 1:
+        _pair_1(out, start, table, first, pitch, shift, codes, counts, j0, j1)
+    elif n_vectors == 2:
+        _pair_2(out, start, table, first, pitch, shift, codes, counts, j0, j1)
+    else:
+        _pair_3(out, start, table, first, pitch, shift, codes, counts, j0, j1)
 
 
 @njit(**LEAF)
@@ -397,33 +422,33 @@ def scatter_row(n_vectors, row, start, table, first, pitch, codes, counts, j0, j
 
 
 @njit(**LEAF)
-def multiply_rows(n_vectors, a, first, rows, row, inner, outer, b, line, outer_b, c, start, targets, n_inner, n_outer):
-    """Multiply a block of rows with lines of 1 to 3 vectors.
+def accumulate_rows(n_vectors, a, first, rows, row, b, low, line, c, start, targets, n):
+    """Add the product of a block of rows with lines of 1 to 3 vectors.
 
-    For ``m < BLOCK_ROWS``: ``c[start + targets[row + m] :] = sum_{j < n_outer, i < n_inner} a[first + rows[row + m] +
-    j * outer + i] * b[line + j * outer_b + i * inner :]``.
+    For ``m < BLOCK_ROWS``: ``c[start + targets[row + m] :] += sum_{i < n} a[first + rows[row + m] + i] *
+    b[low + i * line :]``; the sums begin with what is there.
     """
     if n_vectors == 1:
-        _rows_1(a, first, rows, row, inner, outer, b, line, outer_b, c, start, targets, n_inner, n_outer)
+        _rows_1(a, first, rows, row, b, low, line, c, start, targets, n)
     elif n_vectors == 2:
-        _rows_2(a, first, rows, row, inner, outer, b, line, outer_b, c, start, targets, n_inner, n_outer)
+        _rows_2(a, first, rows, row, b, low, line, c, start, targets, n)
     else:
-        _rows_3(a, first, rows, row, inner, outer, b, line, outer_b, c, start, targets, n_inner, n_outer)
+        _rows_3(a, first, rows, row, b, low, line, c, start, targets, n)
 
 
 @njit(**LEAF)
-def multiply_places(n_vectors, a, pitch, depth, listed, b, line, first, c, start, c_pitch, segments, n_segments):
-    """Multiply places of :data:`BLOCK_STEPS` maps, ``depth`` numbers each, with lines of 1 to 3 vectors.
+def accumulate_places(n_vectors, a, pitch, depth, listed, j0, j1, b, line, first, c, start, c_pitch):
+    """Add the products of places of :data:`BLOCK_STEPS` maps, ``depth`` numbers each, with lines of 1 to 3 vectors.
 
-    ``c[start + m * c_pitch :] = sum_{s < n_segments} sum_{j0 <= j < j1} sum_{i < depth} a[m * pitch + n + i] *
-    b[first + shift + (n + i) * line :]`` with ``n = listed[j] * depth`` and ``(j0, j1, shift) = segments[s]``.
+    ``c[start + m * c_pitch :] += sum_{j0 <= j < j1, i < depth} a[m * pitch + n + i] * b[first + (n + i) * line :]``
+    with ``n = listed[j] * depth``; the sums begin with what is there.
     """
     if n_vectors == 1:
-        _places_1(a, pitch, depth, listed, b, line, first, c, start, c_pitch, segments, n_segments)
+        _places_1(a, pitch, depth, listed, j0, j1, b, line, first, c, start, c_pitch)
     elif n_vectors == 2:
-        _places_2(a, pitch, depth, listed, b, line, first, c, start, c_pitch, segments, n_segments)
+        _places_2(a, pitch, depth, listed, j0, j1, b, line, first, c, start, c_pitch)
     else:
-        _places_3(a, pitch, depth, listed, b, line, first, c, start, c_pitch, segments, n_segments)
+        _places_3(a, pitch, depth, listed, j0, j1, b, line, first, c, start, c_pitch)
 
 
 @njit(**LEAF)

@@ -11,12 +11,13 @@ import numpy as np
 from snnsim.kernels.cpu import convolution_dense as dense
 from snnsim.kernels.cpu import convolution_events as events
 from snnsim.kernels.cpu import convolution_pooled as pooled
-from snnsim.kernels.cpu.blocked import BLOCK_ROWS, padded
+from snnsim.kernels.cpu.blocked import BLOCK_ROWS, BLOCK_STEPS, VECTOR_BYTES, padded
 
 GROUPS = 8
 """Copies of a weight gradient, one for each portion of the samples, added in order: no result depends on threads."""
 PORTION = 40
 """Rows of passed errors that are taken together, at least."""
+WAYS = "events", "pooled", "dense"
 
 
 class Spikes(NamedTuple):
@@ -67,7 +68,7 @@ class Convolution:
         g = geometry
         self._filters, self._channels = (padded(n, self.dtype.itemsize) for n in (g.filters, g.channels))
         self._runs = np.zeros((g.channels, *g.kernel, self._filters), self.dtype)
-        self._table = np.zeros((g.kernel[0], g.kernel[1] * g.channels, self._filters), self.dtype)
+        self._table = np.zeros((g.kernel[0], g.kernel[1] + 2 * g.stride[1], g.channels, self._filters), self.dtype)
         self._transposed = np.zeros((*g.kernel, g.filters, self._channels), self.dtype)
 
     def prepare(self, weights):
@@ -75,8 +76,7 @@ class Convolution:
         g = self.geometry
         scaled = weights * self.dtype.type(g.scale)
         self._runs[..., : g.filters] = scaled[:, :, g.column_order]
-        ordered = self._table.reshape(*g.kernel, g.channels, self._filters)
-        ordered[..., : g.filters] = scaled.transpose(1, 2, 0, 3)
+        self._table[:, g.stride[1] : -g.stride[1], :, : g.filters] = scaled.transpose(1, 2, 0, 3)
         self._transposed[..., : g.channels] = scaled[:, :, g.column_order].transpose(1, 2, 3, 0)
 
     def arrange(self, rows, row_ptr, plan):
@@ -89,16 +89,67 @@ class Convolution:
         pooled.pool_spikes(s, self.geometry.tables, rows, row_ptr, codes, counts, starts)
         return Spikes(rows, row_ptr, codes, counts, starts)
 
+    def plan(self, rows, row_ptr, products=Plan._fields):
+        """Choose the fastest :class:`Plan` for the spikes of a batch, by their number and by where they are.
+
+        ``products`` names those that will be taken. Figures are nanoseconds of one core, measured; only their ratios
+        matter.
+        """
+        g, s = self.geometry, self.geometry.sizes
+        spikes = self.arrange(rows, row_ptr, Plan("pooled", "pooled", "pooled"))
+        n_spikes, n_steps = int(row_ptr[:, -1].sum()), len(rows) * (row_ptr.shape[1] - 1)
+        here = np.diff(spikes.starts, axis=2)
+        some = here > 0
+        blocks = np.add.reduceat(some, np.arange(0, some.shape[1], BLOCK_STEPS), axis=1) > 0
+        # Outputs that see each place of the pooled map, times what is there.
+        reach = np.outer(g.tables.down[:, 1], g.tables.across[:, 1]).ravel()
+        seen, seen_places, seen_blocks = (float((a.sum((0, 1)) * reach).sum()) for a in (here, some, blocks))
+        n_entries, mean_reach = float(here.sum()), float(reach.mean())
+        vectors = self._filters * self.dtype.itemsize // VECTOR_BYTES
+        of_channels = self._channels * self.dtype.itemsize // VECTOR_BYTES
+        depth = -(-g.channels // BLOCK_ROWS) * BLOCK_ROWS
+        pieces = n_steps * s.out_height * s.out_width * g.kernel[0]
+        by_spike = n_spikes * (4 * mean_reach / max(1.0, float(g.tables.across[:, 1].mean())) + vectors * mean_reach)
+        costs = {
+            "input": {
+                "events": by_spike,
+                "pooled": 8 * pieces + (0.3 + 0.25 * vectors) * seen,
+                "dense": n_spikes + 20 * pieces / BLOCK_STEPS
+                + (3 + 0.2 * g.channels * vectors * BLOCK_STEPS) * seen_blocks,
+            },
+            "gradient": {
+                "events": by_spike,
+                "pooled": 14 * pieces + (0.6 + 0.5 * vectors) * seen,
+                "dense": n_spikes + 30 * n_steps * g.kernel[0] * g.kernel[1] * depth / BLOCK_ROWS
+                + (0.5 + 0.2 * depth * vectors) * seen_places,
+            },
+            "error": {
+                "events": by_spike + 20 * n_spikes,
+                "pooled": 20 * n_entries + 0.8 * vectors * seen,
+                "dense": 2.5 * n_spikes + 0.3 * g.filters * of_channels * seen_places,
+            },
+        }  # fmt: skip
+        costs = {product: costs[product] for product in products}
+        best, without = (
+            {product: min(ways, key=lambda way, of=product: costs[of][way]) for product in costs}
+            for ways in (WAYS, ("events", "dense"))
+        )
+        total, other = (sum(costs[product][way] for product, way in p.items()) for p in (best, without))
+        # The list of pooled places is made once for all that want it.
+        listing = n_spikes + 2 * n_entries + 0.1 * n_steps * g.n_pooled
+        return Plan(**(best if total + listing < other else without))
+
     def input(self, way, spikes, k0, k1, delay, x, add=False):
         """Sum the weights of the spikes that arrive into ``x`` (B, >= k1 - k0, N_out)."""
-        s, tables = self.geometry.sizes, self.geometry.tables
+        g, s, tables = self.geometry, self.geometry.sizes, self.geometry.tables
         rows, row_ptr, codes, counts, starts = spikes
+        table = self._table.reshape(g.kernel[0], -1, self._filters)
         if way == "events":
             events.event_input(s, tables, self._runs, rows, row_ptr, k0, k1, delay, add, x)
         elif way == "pooled":
-            pooled.pooled_input(s, self._table, codes, counts, starts, k0, k1, delay, add, x)
+            pooled.pooled_input(s, table, codes, counts, starts, k0, k1, delay, add, x)
         else:
-            dense.dense_input(s, tables, self._table, rows, row_ptr, k0, k1, delay, add, x)
+            dense.dense_input(s, tables, table, rows, row_ptr, k0, k1, delay, add, x)
 
     def gradient(self, way, spikes, k0, k1, delay, adjoint, grad):
         """Add the weight gradient of the adjoints (B, >= k1 - k0, N_out) to ``grad`` (C_in, height, width, C_out)."""
@@ -109,7 +160,7 @@ class Convolution:
             grads = np.zeros((n_groups, *self._runs.shape), self.dtype)
             events.event_gradient(s, tables, rows, row_ptr, k0, k1, delay, adjoint, grads)
         elif way == "pooled":
-            grads = np.zeros((n_groups, *self._table.shape), self.dtype)
+            grads = np.zeros((n_groups, g.kernel[0], g.kernel[1] * g.channels, self._filters), self.dtype)
             pooled.pooled_gradient(s, codes, counts, starts, k0, k1, delay, adjoint, grads)
         else:
             depth = -(-g.channels // BLOCK_ROWS) * BLOCK_ROWS
@@ -149,4 +200,3 @@ class Convolution:
             g.sizes, g.tables, self._transposed, *g.pool, g.height, g.width, n_steps, -(-PORTION // n_steps), add,
             passed, error,
         )  # fmt: skip
-

@@ -12,16 +12,17 @@ from snnsim.kernels.cpu.blocked import (
     BLOCK_STEPS,
     MOST_VECTORS,
     accumulate_entries,
+    accumulate_places,
+    accumulate_rows,
     copy_rows,
     lanes,
-    multiply_places,
-    multiply_rows,
 )
 from snnsim.kernels.cpu.convolution_events import pack, unpack
 from snnsim.kernels.jit import KERNEL, LEAF, SERIAL
 
-PACKED = 2**16
-"""Numbers of adjoints that are taken at a time, so that they stay in cache; the order of sums depends on it."""
+CACHED = 12288
+"""Numbers of adjoints and of maps that are taken at a time, so that they stay in the first cache; the order of sums
+depends on it."""
 
 
 @njit(**LEAF)
@@ -42,7 +43,8 @@ def dense_input(sizes, tables, table, rows, row_ptr, k0, k1, delay, add, x):
     ----------
     sizes, tables, rows, row_ptr, k0, k1, delay, add, x
         As in :func:`~snnsim.kernels.cpu.convolution_events.event_input`.
-    table : ndarray, (kernel height, kernel width * C_in, padded C_out) float
+    table : ndarray, (kernel height, (kernel width + 2 stride) * C_in, padded C_out) float
+        Weights, between zeros for a stride on either side.
     """
     wide, channels, width = table.shape[2], sizes.channels, sizes.pooled_width
     n_vectors = wide // lanes(table)
@@ -53,7 +55,6 @@ def dense_input(sizes, tables, table, rows, row_ptr, k0, k1, delay, add, x):
         image = np.empty((BLOCK_STEPS, n_places * wide), x.dtype)
         occupied, listed = np.zeros(n_spots, np.uint8), np.empty(n_spots + 1, np.int32)
         begin = np.zeros(n_spots + 1, np.int64)
-        segments = np.empty((sizes.kernel_height, 3), np.int64)
         if not add:
             for k in range(k0, min(delay, k1)):
                 out = x[b, k - k0]
@@ -70,24 +71,32 @@ def dense_input(sizes, tables, table, rows, row_ptr, k0, k1, delay, add, x):
                 m += occupied[spot]
                 begin[spot + 1] = m
                 occupied[spot] = 0
-            for row in range(sizes.out_height):
-                for column in range(sizes.out_width):
-                    left = column * sizes.stride_x - sizes.padding_x
-                    x0, x1 = max(left, 0), min(left + sizes.kernel_width, width)
-                    n = 0
-                    for a in range(sizes.kernel_height):
+            for m in range(BLOCK_STEPS):
+                line = image[m]
+                for n in range(line.shape[0]):
+                    line[n] = 0
+            for low in range(0, n_vectors, MOST_VECTORS):
+                taken = min(MOST_VECTORS, n_vectors - low)
+                for a in range(sizes.kernel_height):  # the weights of a kernel row stay in cache
+                    for row in range(sizes.out_height):
                         y = row * sizes.stride_y + a - sizes.padding_y
-                        if y < 0 or y >= sizes.pooled_height or x0 >= x1:
+                        if y < 0 or y >= sizes.pooled_height or begin[y * width] == begin[(y + 1) * width]:
                             continue
-                        segments[n, 0], segments[n, 1] = begin[y * width + x0], begin[y * width + x1]
-                        segments[n, 2] = (a * sizes.kernel_width - left - y * width) * channels * wide
-                        n += segments[n, 0] < segments[n, 1]
-                    into = (row * sizes.out_width + column) * wide
-                    for low in range(0, n_vectors, MOST_VECTORS):
-                        multiply_places(
-                            min(MOST_VECTORS, n_vectors - low), maps, n_spots * channels, channels, listed,
-                            table, wide, low * step, image, into + low * step, n_places * wide, segments, n,
-                        )  # fmt: skip
+                        for column in range(sizes.out_width):
+                            left = column * sizes.stride_x - sizes.padding_x
+                            x0, x1 = max(left, 0), min(left + sizes.kernel_width, width)
+                            if x0 >= x1:
+                                continue
+                            j0, j1 = begin[y * width + x0], begin[y * width + x1]
+                            if j0 == j1:
+                                continue
+                            first = a * table.shape[1] + (sizes.stride_x - left - y * width) * channels
+                            first = first * wide + low * step
+                            into = (row * sizes.out_width + column) * wide + low * step
+                            accumulate_places(
+                                taken, maps, n_spots * channels, channels, listed, j0, j1, table, wide, first,
+                                image, into, n_places * wide,
+                            )  # fmt: skip
             for k in range(k2, k3):
                 unpack(image[k - k2], sizes.filters, wide, add, x[b, k - k0])
             for n in range(maps.shape[0]):
@@ -110,7 +119,7 @@ def dense_gradient(sizes, tables, rows, row_ptr, k0, k1, delay, adjoint, grads):
     n_vectors = wide // lanes(grads)
     n_places, n_spots = sizes.out_height * sizes.out_width, sizes.pooled_height * width
     n_samples, n_groups = row_ptr.shape[0], grads.shape[0]
-    portion = max(1, min(k1 - k0, PACKED // (n_places * wide)))
+    portion = max(1, min(k1 - k0, CACHED // (n_places * wide + n_spots * channels)))
     for group in prange(n_groups):
         step = lanes(grads)
         maps = np.zeros(portion * n_spots * channels + BLOCK_ROWS, adjoint.dtype)
@@ -177,27 +186,39 @@ def _errors(sizes, tables, table, passed, first, n_rows, occupied, every, out):
     n_vectors, step = wide // lanes(table), lanes(table)
     filters, line = sizes.filters, sizes.out_width * sizes.filters
     n_spots = sizes.pooled_height * sizes.pooled_width
-    given, targets = np.empty(n_rows + BLOCK_ROWS, np.int64), np.empty(n_rows + BLOCK_ROWS, np.int64)
-    for y in range(sizes.pooled_height):
-        a, n_down, row = tables.down[y]
-        for x in range(sizes.pooled_width):
-            column, n_across, position = tables.across[x]
-            weights = (a * sizes.kernel_width + position) * filters * wide
-            spot = y * sizes.pooled_width + x
-            m = 0
-            for r in range(n_rows):
-                given[m], targets[m] = first[r], r * n_spots * wide
-                m += 1 if every else occupied[r * n_spots + spot]
-            for filler in range(m, m + BLOCK_ROWS):
-                given[filler], targets[filler] = first[0], n_rows * n_spots * wide
-            for low in range(0, n_vectors, MOST_VECTORS):
-                taken = min(MOST_VECTORS, n_vectors - low)
-                for block in range(0, m, BLOCK_ROWS):
-                    multiply_rows(
-                        taken, passed, row * line + column * filters, given, block, wide, -line,
-                        table, weights + low * step, sizes.stride_y * sizes.kernel_width * filters * wide,
-                        out, spot * wide + low * step, targets, n_across * filters, n_down,
-                    )  # fmt: skip
+    room = n_rows + BLOCK_ROWS
+    given, targets = np.empty(n_spots * room, np.int64), np.empty(n_spots * room, np.int64)
+    numbers = np.empty(n_spots, np.int64)
+    for spot in range(n_spots):
+        m = spot * room
+        for r in range(n_rows):
+            given[m], targets[m] = first[r], r * n_spots * wide
+            m += 1 if every else occupied[r * n_spots + spot]
+        numbers[spot] = m - spot * room
+        for j in range(spot * room, m):
+            into = out[targets[j] // (n_spots * wide), spot * wide : (spot + 1) * wide]
+            for n in range(into.shape[0]):
+                into[n] = 0
+        for filler in range(m, spot * room + room):
+            given[filler], targets[filler] = first[0], n_rows * n_spots * wide
+    for n in range(out.shape[1]):
+        out[n_rows, n] = 0
+    for low in range(0, n_vectors, MOST_VECTORS):
+        taken = min(MOST_VECTORS, n_vectors - low)
+        for y in range(sizes.pooled_height):
+            a, n_down, row = tables.down[y]
+            for _ in range(n_down):
+                for x in range(sizes.pooled_width):
+                    column, n_across, position = tables.across[x]
+                    spot = y * sizes.pooled_width + x
+                    weights = (a * sizes.kernel_width + position) * filters * wide
+                    for block in range(spot * room, spot * room + numbers[spot], BLOCK_ROWS):
+                        accumulate_rows(
+                            taken, passed, row * line + column * filters, given, block, table, weights + low * step,
+                            wide, out, spot * wide + low * step, targets, n_across * filters,
+                        )  # fmt: skip
+                a += sizes.stride_y
+                row -= 1
 
 
 @njit(**KERNEL)

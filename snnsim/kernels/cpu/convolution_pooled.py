@@ -8,7 +8,7 @@ sees through a kernel row is one contiguous piece of the list, and its sum stays
 import numpy as np
 from numba import njit, prange
 
-from snnsim.kernels.cpu.blocked import MOST_VECTORS, gather_rows, lanes, lowest, nonzero, scatter_row
+from snnsim.kernels.cpu.blocked import MOST_VECTORS, gather_pair, gather_rows, lanes, lowest, nonzero, scatter_row
 from snnsim.kernels.cpu.convolution_events import error_at, pack, unpack
 from snnsim.kernels.jit import KERNEL
 
@@ -76,7 +76,8 @@ def pooled_input(sizes, table, codes, counts, starts, k0, k1, delay, add, x):
     Parameters
     ----------
     sizes : Sizes
-    table : ndarray, (kernel height, kernel width * C_in, padded C_out) float
+    table : ndarray, (kernel height, (kernel width + 2 stride) * C_in, padded C_out) float
+        Weights, between zeros for a stride on either side.
     codes, counts, starts : ndarray
         From :func:`pool_spikes`.
     k0, k1, delay, add, x
@@ -104,17 +105,26 @@ def pooled_input(sizes, table, codes, counts, starts, k0, k1, delay, add, x):
                             y = row * sizes.stride_y + a - sizes.padding_y
                             if y < 0 or y >= sizes.pooled_height or begin[y * width] == begin[(y + 1) * width]:
                                 continue
-                            for column in range(sizes.out_width):
+                            column = 0
+                            while column < sizes.out_width:
+                                # Two outputs share what is listed for both; zeros take the place of what one lacks.
+                                pair = column + 1 < sizes.out_width and 2 * sizes.stride_x <= sizes.kernel_width
                                 left = column * sizes.stride_x - sizes.padding_x
-                                x0, x1 = max(left, 0), min(left + sizes.kernel_width, width)
+                                right = left + sizes.kernel_width + (sizes.stride_x if pair else 0)
+                                x0, x1 = max(left, 0), min(right, width)
+                                into = (row * sizes.out_width + column) * wide + low * step
+                                column += 2 if pair else 1
                                 if x0 >= x1:
                                     continue
                                 j0, j1 = begin[y * width + x0], begin[y * width + x1]
                                 if j0 == j1:
                                     continue
-                                into = (row * sizes.out_width + column) * wide + low * step
-                                first = (a * sizes.kernel_width - left) * sizes.channels * wide + low * step
-                                gather_rows(taken, image, into, table, first, wide, listed, weighed, j0, j1)
+                                shift = sizes.stride_x * sizes.channels * wide
+                                first = a * table.shape[1] * wide + shift - left * sizes.channels * wide + low * step
+                                if pair:
+                                    gather_pair(taken, image, into, table, first, wide, shift, listed, weighed, j0, j1)
+                                else:
+                                    gather_rows(taken, image, into, table, first, wide, listed, weighed, j0, j1)
             unpack(image, sizes.filters, wide, add, x[b, k - k0])
 
 
