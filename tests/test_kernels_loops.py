@@ -70,8 +70,8 @@ def run_forward(estimator, x, constants, settings, wiring, chunk, cap=None, wire
     ring = np.zeros((batch, longest_delay(wiring) + 1, n) if len(wiring.list_source) else (0, 0, 0), dtype)
     for k0, k1 in chunks(steps, chunk):
         forward_of(lif, estimator, wired)(
-            x[:, k0:k1].copy(), empty(dtype), constants, settings, wiring, k0, k1, state, ring, neurons, spike_ptr, kept,
-            traces, 0, 1,
+            x[:, k0:k1].copy(), empty(dtype), constants, settings, wiring, k0, k1, state, ring, neurons, spike_ptr,
+            kept, traces, 0, 1,
         )  # fmt: skip
     return state, neurons, spike_ptr, kept, traces
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from snnsim.connections.maps import as_map
 from snnsim.engines.ways.base import Way
+from snnsim.kernels.cpu.convolution import Plan
 
 
 class ConvolutionWay(Way):
@@ -11,7 +12,7 @@ class ConvolutionWay(Way):
 
     def __init__(self, connection, network, clock, workspace, inner=False):
         super().__init__(connection, network, clock, workspace, inner)
-        from snnsim.kernels.cpu.convolution import Convolution, Plan
+        from snnsim.kernels.cpu.convolution import Convolution
         from snnsim.kernels.geometry import Geometry
 
         shape = connection.shape
@@ -20,7 +21,11 @@ class ConvolutionWay(Way):
         geometry = Geometry(
             channels, height, width, self.target.shape[0], shape.kernel, shape.stride, shape.padding, pool, average
         )
-        self._kernels, self._plan = Convolution(geometry, clock.dtype), Plan()
+        self._kernels, self.chooses = Convolution(geometry, clock.dtype), True
+        if clock.synapse != "auto":
+            self.plan = " ".join(Plan(*["dense" if clock.synapse == "dense" else "events"] * 3))
+        first = self.source.is_input
+        self._products = [p for p in Plan._fields if p != "error" or not (first or clock.every_step)]
 
     def begin(self, tensors, spikes, gain=1.0):
         """Take the weights and spikes of a batch."""
@@ -31,15 +36,18 @@ class ConvolutionWay(Way):
         weights = tensors[self.name]
         self._kernels.prepare(weights if gain == 1 else weights * self._gain)
         spikes = self.by_neuron(spikes)
-        self._spikes = self._kernels.arrange(spikes.rows, spikes.row_ptr, self._plan)
+        if self.plan is None:
+            self.plan = " ".join(self._kernels.plan(spikes.rows, spikes.row_ptr, self._products))
+        self._ways = Plan(*self.plan.split())
+        self._spikes = self._kernels.arrange(spikes.rows, spikes.row_ptr, self._ways)
 
     def input(self, block, k0, k1, x):
         """Write what arrives in the steps ``k0 <= k < k1`` into ``x`` (B, >= k1 - k0, N)."""
         spikes = self._spikes.of(block)
-        self._kernels.input(self._plan.input, spikes, k0, k1, self._step, x)
+        self._kernels.input(self._ways.input, spikes, k0, k1, self._step, x)
         if self._fraction:
             late = self.workspace.array("second", x.shape, x.dtype)
-            self._kernels.input(self._plan.input, spikes, k0, k1, self._step + 1, late)
+            self._kernels.input(self._ways.input, spikes, k0, k1, self._step + 1, late)
             x[:, : k1 - k0] *= 1 - self._fraction
             x[:, : k1 - k0] += self._fraction * late[:, : k1 - k0]
 
@@ -56,7 +64,7 @@ class ConvolutionWay(Way):
             if factor != 1:
                 out = self.array("unscaled", out.shape)
                 out[:] = 0
-            self._kernels.gradient(self._plan.gradient, spikes, k0, k1, step, adjoint, out)
+            self._kernels.gradient(self._ways.gradient, spikes, k0, k1, step, adjoint, out)
             if factor != 1:
                 grads[self.name] += factor * out
 
@@ -66,19 +74,19 @@ class ConvolutionWay(Way):
             spikes, change = self._spikes.of(block), self.change(adjoint, k1 - k0)
             found = self.array("found", spikes.rows.shape)
             found[:] = 0
-            self._kernels.error_at_spikes(self._plan.error, spikes, k0, k1, self._step, change, found)
+            self._kernels.error_at_spikes(self._ways.error, spikes, k0, k1, self._step, change, found)
             grads[f"{self.name}.delay"] += found.sum(dtype=np.float64)
 
     def error(self, block, k0, k1, passed, error):
         """Add to the error of each spike of the source."""
         spikes = self._spikes.of(block)
         if not (self.clock.amplitude and self._fraction):
-            self._kernels.error_at_spikes(self._plan.error, spikes, k0, k1, self._step, passed, error)
+            self._kernels.error_at_spikes(self._ways.error, spikes, k0, k1, self._step, passed, error)
             return
         for step, share in ((self._step, 1 - self._fraction), (self._step + 1, self._fraction)):
             found = self.array("found", spikes.rows.shape)
             found[:] = 0
-            self._kernels.error_at_spikes(self._plan.error, spikes, k0, k1, step, passed, found)
+            self._kernels.error_at_spikes(self._ways.error, spikes, k0, k1, step, passed, found)
             error += share * found
 
     def error_everywhere(self, block, k0, k1, adjoint, error):
