@@ -208,6 +208,11 @@ class ClockEngine:
                 raise InputError(f"plan: {name}: no connection that has a choice; there are {', '.join(ways)}")
             ways[name].plan = chosen
 
+    def plan_plainly(self):
+        """Decide every open plan for the one that needs no tables."""
+        for way in self._ways():
+            way.plan = way.plan or way.plainest
+
     @property
     def takes_patterns(self):
         """Whether the input may come as patterns of four: all its connections take them as they are."""

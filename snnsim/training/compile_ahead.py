@@ -65,7 +65,7 @@ def compile_backward(config):
                 setattr(module, name, getattr(module, name).py_func)
     network = network_of(config)
     engine = engine_of(config, network)
-    engine.plan = {name: way or "gather" for name, way in engine.plan.items()}
+    engine.plan_plainly()
     tensors = {name: np.zeros(shape, engine.dtype) for name, shape in network.tensor_shapes().items()}
     row_ptr = np.zeros((0, engine.n_steps + 1), np.int32)
     nothing = {p.name: GridSpikes(np.zeros((0, 1), np.int32), row_ptr, p.size) for p in network.inputs}

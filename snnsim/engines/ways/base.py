@@ -54,6 +54,8 @@ class Way:
         How it computes, None while undecided. Part of a checkpoint: it decides the order of sums.
     chooses : bool
         Whether there is more than one way to compute it.
+    plainest : str
+        The plan that needs no tables.
     inner : bool
         Whether it lies inside a component, whose loop sums its input; then only its gradients are computed here.
     reach : int
@@ -61,6 +63,7 @@ class Way:
     """
 
     plan = None
+    plainest = ""
     chooses = False
 
     def __init__(self, connection, network, clock, workspace, inner=False):

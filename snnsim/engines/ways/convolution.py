@@ -10,6 +10,8 @@ from snnsim.kernels.cpu.convolution import Plan
 class ConvolutionWay(Way):
     """:class:`~snnsim.connections.Convolution` with one delay for all."""
 
+    plainest = "events events events"
+
     def __init__(self, connection, network, clock, workspace, inner=False):
         super().__init__(connection, network, clock, workspace, inner)
         from snnsim.kernels.cpu.convolution import Convolution

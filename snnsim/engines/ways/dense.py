@@ -48,6 +48,8 @@ class _List:
 class DenseWay(Way):
     """:class:`~snnsim.connections.Dense` with one delay for all, or one a source neuron."""
 
+    plainest = "gather"
+
     def __init__(self, connection, network, clock, workspace, inner=False):
         super().__init__(connection, network, clock, workspace, inner)
         self.chooses = not inner
