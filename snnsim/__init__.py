@@ -26,9 +26,19 @@ keep_compiled_code()
 guard_forks()
 
 _PUBLIC = {
+    "Convolution": "snnsim.connections",
+    "Dense": "snnsim.connections",
+    "FixedInDegree": "snnsim.connections",
+    "FixedProbability": "snnsim.connections",
     "InputError": "snnsim.errors",
+    "LI": "snnsim.parameters",
+    "LIF": "snnsim.parameters",
     "LIFParameters": "snnsim.parameters",
     "Network": "snnsim.network",
+    "OneToOne": "snnsim.connections",
+    "Pairs": "snnsim.connections",
+    "Pool": "snnsim.connections",
+    "Sparse": "snnsim.connections",
     "Spikes": "snnsim.spikes",
     "open_traces": "snnsim.recording.reader",
     "load_model": "snnsim.models",
