@@ -59,7 +59,7 @@ def trained(name, data_dir, group=None, micro_batches=1):
 
 def digest(session):
     """Digest of the bits of all weights and of the optimiser's state."""
-    arrays = *session.weights, *session.optimizer.first, *session.optimizer.second
+    arrays = *session.weights, *session.optimizer.first.values(), *session.optimizer.second.values()
     return hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest()
 
 

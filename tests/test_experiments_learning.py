@@ -56,10 +56,10 @@ def test_the_explicit_sum_is_the_folded_recursion(loss):
     session = Session(run_config(table, data__limit=100))
     inputs, labels = first_batch(session, 6)
     folded = first_gradients(session, inputs, labels)
-    engine = ExplicitEngine(session.parameters, session.readout, dt=0.1, n_steps=30, precision="float64")
-    output = engine.forward(session.weights, inputs)
-    explicit = engine.backward(session.weights, session.loss(output, labels).gradient)
-    for a, b in zip(folded, explicit, strict=True):
+    engine = ExplicitEngine(session.structure, dt=0.1, n_steps=30, precision="float64")
+    output = engine.forward(session.tensors, inputs)
+    explicit = engine.backward(session.tensors, session.loss(output, labels).gradient)
+    for a, b in zip(folded, explicit.values(), strict=True):
         assert np.abs(a).max() > 0
         # The same sum in another order: rounding.
         np.testing.assert_allclose(b, a, rtol=0, atol=1e-12 * np.abs(a).max())
@@ -69,20 +69,20 @@ def test_a_horizon_drops_exactly_what_lies_beyond(session):
     """With one loss derivative, at the last step, a horizon of h reaches input of the last h + 1 steps only."""
     inputs, _ = first_batch(session, 4)
     n_steps, horizon = 30, 7
-    engine = ExplicitEngine(session.parameters, "leaky", dt=0.1, n_steps=n_steps, precision="float64", horizon=horizon)
-    whole = ExplicitEngine(session.parameters, "leaky", dt=0.1, n_steps=n_steps, precision="float64")
+    engine = ExplicitEngine(session.structure, dt=0.1, n_steps=n_steps, precision="float64", horizon=horizon)
+    whole = ExplicitEngine(session.structure, dt=0.1, n_steps=n_steps, precision="float64")
     gradients = []
     for e in (engine, whole):
-        dv = np.zeros_like(e.forward(session.weights, inputs).v)
+        dv = np.zeros_like(e.forward(session.tensors, inputs).v)
         dv[:, -1] = 1
-        gradients.append(e.backward(session.weights, dv)[1].copy())
-    a_ii, b_i, a_vv, a_vi, b_v = scheme_coefficients(session.parameters[1], 0.1)
+        gradients.append(e.backward(session.tensors, dv)["hidden0->output"].copy())
+    a_ii, b_i, a_vv, a_vi, b_v = scheme_coefficients(session.structure.parameters[1], 0.1)
     kappa = np.empty(n_steps)
     v, i = b_v, b_i
     for d in range(n_steps):
         kappa[d] = v
         v, i = a_vv * v + a_vi * i, a_ii * i
-    hidden = engine.spikes()[1]
+    hidden = engine.spikes()["hidden0"]
     for reach, found in ((horizon, gradients[0]), (n_steps, gradients[1])):
         expected = np.zeros(12)
         for b in range(4):
@@ -94,9 +94,9 @@ def test_a_horizon_drops_exactly_what_lies_beyond(session):
 
 def test_explicit_engine_refuses_what_it_does_not_have(session):
     with pytest.raises(InputError, match="gradient = 'literal'"):
-        ExplicitEngine(session.parameters, dt=0.1, n_steps=5, gradient="literal")
+        ExplicitEngine(session.structure, dt=0.1, n_steps=5, gradient="literal")
     with pytest.raises(InputError, match="horizon = -1"):
-        ExplicitEngine(session.parameters, dt=0.1, n_steps=5, horizon=-1)
+        ExplicitEngine(session.structure, dt=0.1, n_steps=5, horizon=-1)
 
 
 def test_three_ways_to_the_same_gradient_take_different_memory(tmp_path):
@@ -144,7 +144,7 @@ def test_perceptron_gradient_is_the_derivative():
     x, labels = rng.random((7, 6)), rng.integers(0, 4, 7)
     gradients, _, _ = network.gradient(x, labels)
     tensors = [*network.weights, *network.biases]
-    for tensor, gradient in zip(tensors, gradients, strict=True):
+    for tensor, gradient in zip(tensors, gradients.values(), strict=True):
         for index in np.ndindex(tensor.shape):
             kept = tensor[index]
             ends = []

@@ -24,10 +24,9 @@ def test_recorded_batches_are_those_trained_on_and_change_nothing(tmp_path):
             trials = traces.trials[start : start + 50]
             np.testing.assert_array_equal(trials["sample_index"], ids)
             np.testing.assert_array_equal(trials["label"], labels)
-            session.engine.forward(session.weights, session.inputs(values, ids, 0), trace=(0, 1))
+            session.engine.forward(session.tensors, session.inputs(values, ids, 0), trace=("hidden0", "output"))
             spikes = traces.spikes("hidden0", trial=slice(start, start + 50))
-            assert len(spikes.times) == session.engine.spike_totals()[0]
-            np.testing.assert_array_equal(
-                traces.v("output", trial=slice(start, start + 50)), session.engine.traces(1)[0]
-            )
+            assert len(spikes.times) == session.engine.spike_totals()["hidden0"]
+            v = session.engine.traces("output")[0]
+            np.testing.assert_array_equal(traces.v("output", trial=slice(start, start + 50)), v)
             session.step()

@@ -37,12 +37,13 @@ class CudaRecordingEngine:
         self._next = 0
         self._collected = None
 
-    def launch(self, weights, inputs, trace=(), every=1):
+    def launch(self, tensors, inputs, trace=(), every=1):
         """Begin a batch, and return without waiting for it.
 
         Parameters
         ----------
-        weights : sequence of ndarray, each (N_in, N_out) of the engine's dtype
+        tensors : dict of str to ndarray
+            Weights by name, of the engine's dtype.
         inputs : GridSpikes
             By neuron.
         trace, every
@@ -63,12 +64,12 @@ class CudaRecordingEngine:
         if inputs.row_ptr.shape[1] != self.n_steps + 1:
             raise InputError(f"input: {inputs.row_ptr.shape[1] - 1} steps; the engine has {self.n_steps}")
         if len(inputs.row_ptr) == 0:
-            return _NoTrials(self.clock, weights, inputs, trace, every)
+            return _NoTrials(self.clock, tensors, inputs, trace, every)
         at, self._next = self._next, (self._next + 1) % self.slots
         if self._slots[at] is None or self._slots[at].batch < len(inputs.row_ptr):
             self._slots[at] = None  # before its successor takes memory
             self._slots[at] = _Slot(self.clock, self.layers, len(inputs.row_ptr), trace, every)
-        self._slots[at].launch(weights, inputs)
+        self._slots[at].launch(list(tensors.values()), inputs)
         return self._slots[at]
 
     def collect(self, started):
@@ -82,13 +83,13 @@ class CudaRecordingEngine:
         self._collected = started
         return started.collect()
 
-    def grids(self, inputs=True):
-        """Spikes of the batch collected last, on the grid, from the input (there anyway) to the last spiking layer."""
-        return self._collected.grids
+    def grids(self, names=None):
+        """Spikes of the batch collected last, on the grid, by population: of the named ones, or of all."""
+        return {name: grid for name, grid in self._collected.grids.items() if names is None or name in names}
 
-    def traces(self, layer):
-        """``(v, i_syn)`` of a traced layer in the batch collected last, (B, T // every, N), relative to rest."""
-        return self._collected.traces[layer]
+    def traces(self, name):
+        """``(v, i_syn)`` of a traced population in the batch collected last, (B, T // every, N), relative to rest."""
+        return self._collected.traces[name]
 
 
 class CudaEventRecordingEngine:
@@ -112,11 +113,12 @@ class CudaEventRecordingEngine:
         self.spikes, self.trace = engine.spikes, engine.trace
         self._engine, self._device = engine, make_device_engine(engine, layers, 1, learns=False)
 
-    def forward(self, weights, inputs):
+    def forward(self, tensors, inputs):
         """Simulate a batch; see :meth:`snnsim.engines.event.EventEngine.forward`."""
+        weights = list(tensors.values())
         slab = self._engine.validated(inputs, weights)
         if len(slab.counts) == 0:
-            return self._engine.forward(weights, slab)  # the device has no arrays without entries
+            return self._engine.forward(tensors, slab)  # the device has no arrays without entries
         for mine, theirs in zip(weights, self._device.weights, strict=True):
             compiler.to_device(mine, theirs)
         self._device.forward(self._device.upload(slab, 0))
@@ -130,11 +132,11 @@ class CudaEventRecordingEngine:
 class _NoTrials:
     """Stands for a batch of no trials, which the CPU simulates: the device has no arrays without entries."""
 
-    def __init__(self, clock, weights, inputs, trace, every):
+    def __init__(self, clock, tensors, inputs, trace, every):
         plan = clock.plan
-        self._output = clock.forward(weights, inputs, trace, every)
+        self._output = clock.forward(tensors, inputs, trace, every)
         clock.plan = plan  # no trials are no reason to decide it
-        self.grids, self.traces = clock.grids(), {layer: clock.traces(layer) for layer in trace}
+        self.grids, self.traces = clock.grids(), {name: clock.traces(name) for name in trace}
 
     def collect(self):
         return self._output
@@ -144,8 +146,9 @@ class _Slot:
     """Memory and stream of one batch at a time."""
 
     def __init__(self, clock, layers, batch, trace, every):
-        self.batch = batch
-        self._device = CudaClockEngine(clock, layers, batch, learns=False, trace=trace, every=every)
+        self.batch, self._names = batch, clock.network.populations
+        layers_traced = [self._names.index(name) - 1 for name in trace]
+        self._device = CudaClockEngine(clock, layers, batch, learns=False, trace=layers_traced, every=every)
         self._stream = compiler.stream()
         self._pinned = {}
 
@@ -167,15 +170,16 @@ class _Slot:
 
     def collect(self):
         compiler.wait_for(self._stream)
-        self.traces = [(v, i_syn) for _, _, v, i_syn in self._found]
-        self.grids = [self._inputs]
-        for words, row_ptr, v, _ in self._found:
+        layers = self._names[1:]
+        self.traces = {name: (v, i_syn) for name, (_, _, v, i_syn) in zip(layers, self._found, strict=True)}
+        self.grids = {self._names[0]: self._inputs}
+        for name, (words, row_ptr, v, _) in zip(layers, self._found, strict=True):
             if words is None:
                 return VoltageOutput(v, self._device.clock.duration)
             rows = np.empty((len(row_ptr), int(row_ptr[:, -1].max(initial=0))), np.int32)
             word_rows(words, row_ptr, rows)
-            self.grids.append(GridSpikes(rows, row_ptr, words.shape[2]))
-        return slab_of_grid(self.grids[-1], self._device.clock.dt)
+            self.grids[name] = GridSpikes(rows, row_ptr, words.shape[2])
+        return slab_of_grid(self.grids[layers[-1]], self._device.clock.dt)
 
     def _copy(self, name, size, array):
         # Into page-locked memory, kept for the largest batch: only from there does a copy run beside kernels.

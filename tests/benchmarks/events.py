@@ -15,13 +15,14 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from snnsim.engines.clock import ClockEngine, GridSpikes
+from snnsim.engines.clock import GridSpikes
 from snnsim.engines.event import EventEngine
 from snnsim.engines.hybrid import HybridEngine
 from snnsim.engines.outputs import slab_of_spikes
 from snnsim.parameters import LIFParameters
 from snnsim.spikes import Spikes, grid_steps
 from tests.benchmarks.train import peer_row
+from tests.layers import LayerEngine
 
 # Environment, script and images in a batch of each rival: PEER_LIMIT seconds are the most that one may take.
 RIVALS = [
@@ -175,7 +176,7 @@ def main():
             ("event, tau_mem = 2 tau_syn", EventEngine(parameters, duration=DURATION, precision=precision), slabs),
             ("event, other tau_mem", EventEngine(other, duration=DURATION, precision=precision), slabs),
             ("hybrid", HybridEngine(parameters, **clock, precision=precision), slabs),
-            ("clock, backward Euler", ClockEngine(parameters, **clock, precision=precision), grids),
+            ("clock, backward Euler", LayerEngine(w, parameters, **clock, precision=precision), grids),
         ]
         for name, engine, inputs in runs:
             rows.append((name, precision, *measure(engine, w, inputs, args.repeats)))

@@ -41,12 +41,12 @@ def forward_pass(batch):
     net = Network.chain(
         [rng.normal(0, 0.1, shape).astype(np.float32) for shape in ((784, 400), (400, 10))], [LIFParameters()] * 2
     )
-    engine = ClockEngine(net.parameters, dt=DT, n_steps=N_STEPS)
+    engine = ClockEngine(net, dt=DT, n_steps=N_STEPS)
     spikes = grid_of_spikes(batch["input"].spikes, DT, N_STEPS)
 
     def run():
         start = time.perf_counter()
-        engine.forward(net.weights, spikes)
+        engine.forward(net.tensors, spikes)
         return time.perf_counter() - start
 
     return run

@@ -26,9 +26,8 @@ CASES = {
 
 def network(session):
     """Initial weights, scaled so that the hidden layer spikes about as often as after training."""
-    from snnsim.network import Network
 
-    return Network.chain(session.weights, session.parameters, session.readout)
+    return session.network
 
 
 def run(case, trials, folder):

@@ -188,15 +188,17 @@ def one_case(steps, batch, hidden, threads):
     use_threads(threads)
     from snnsim.encoders import Encoder
     from snnsim.engines.clock import ClockEngine
-    from snnsim.initialisation import initial_weights
+    from snnsim.initialisation import initial_tensors
+    from snnsim.network import Network
     from snnsim.parameters import LIFParameters
 
     rng = np.random.default_rng(0)
 
     def prepared(steps, batch, hidden):
-        engine = ClockEngine((LIFParameters(),) * 2, "leaky", dt=0.1, n_steps=steps, synapse="pattern")
+        network = Network.of_layers((784, hidden, 10), LIFParameters(), "leaky")
+        engine = ClockEngine(network, dt=0.1, n_steps=steps, synapse="pattern")
         encoder = Encoder("poisson", dt=0.1, n_steps=steps, max_probability=0.1)
-        weights = initial_weights((784, hidden, 10))
+        weights = initial_tensors(network)
         values = (rng.random((batch, 784)) * 255).astype(np.uint8)
         dv = np.full((batch, steps, 10), 1e-3, np.float32)
 

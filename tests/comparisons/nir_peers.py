@@ -144,7 +144,7 @@ def main():
     session = trained(options.batches, options.seed)
     dt = session.config.simulation.dt
     # Neither tool reads a leaky readout from NIR: the output neurons get a threshold, their spikes are counted.
-    network = Network.chain(session.weights, session.parameters, "spiking")
+    network = session.network
     far = [replace(p, v_reset=0.5 * p.v_threshold) for p in network.parameters]
     resets = Network.chain(network.weights, far, network.readout)
     worst = 0.0

@@ -40,16 +40,13 @@ def compare_batch(report, name, chosen):
     cpu_session, session = Session(chosen), CudaSession(chosen)
     values, labels, ids = cpu_session.next_batch()
     output = cpu_session.engine.forward(
-        cpu_session.weights, cpu_session.inputs(values, ids, 0), trace=range(len(cpu_session.weights))
+        cpu_session.tensors, cpu_session.inputs(values, ids, 0), trace=cpu_session.structure.populations[1:]
     )
-    margin = min(
-        np.abs(cpu_session.engine.traces(layer)[0] - constants.neuron[0]).min()
-        for layer in range(len(cpu_session.weights))
-        if (constants := cpu_session.engine.layer_constants(layer)).spiking
-    )
-    slabs, allowed = cpu_session.engine.spikes(), MARGIN[config.precision(chosen)]
+    engine, neurons = cpu_session.engine, cpu_session.structure.populations_by_name
+    margin = min(np.abs(engine.traces(name)[0] - neurons[name].neuron.threshold).min() for name in cpu_session.spiking)
+    slabs, allowed = list(cpu_session.engine.spikes().values()), MARGIN[config.precision(chosen)]
     result = cpu_session.loss(output, labels)
-    gradients = [g.copy() for g in cpu_session.engine.backward(cpu_session.weights, result.gradient)]
+    gradients = [g.copy() for g in cpu_session.engine.backward(cpu_session.tensors, result.gradient).values()]
     loss, _ = session.step()
     compiler.synchronize()
     device = session._device
@@ -72,10 +69,10 @@ def compare_event_batch(report, name, chosen):
     """One batch of the event or the hybrid engine in float64: spikes, loss and gradients of CPU and card."""
     cpu_session, session = Session(chosen), CudaSession(chosen)
     values, labels, ids = cpu_session.next_batch()
-    output = cpu_session.engine.forward(cpu_session.weights, cpu_session.inputs(values, ids, 0))
-    slabs = cpu_session.engine.spikes()[1:]
+    output = cpu_session.engine.forward(cpu_session.tensors, cpu_session.inputs(values, ids, 0))
+    slabs = list(cpu_session.engine.spikes().values())[1:]
     result = cpu_session.loss(output, labels)
-    gradients = [g.copy() for g in cpu_session.engine.backward(cpu_session.weights, result.gradient)]
+    gradients = [g.copy() for g in cpu_session.engine.backward(cpu_session.tensors, result.gradient).values()]
     loss, _ = session.step()
     compiler.synchronize()
     for index, (slab, found) in enumerate(zip(slabs, session._device.to_host(), strict=True)):

@@ -12,6 +12,7 @@ from snnsim.engines.clock_cuda import CudaClockEngine, DeviceSpikes
 from snnsim.engines.grid import GridSpikes
 from snnsim.kernels import cuda
 from snnsim.kernels.cuda import compiler, lif, words
+from snnsim.network import Network
 from snnsim.parameters import LIFParameters
 from snnsim.training.session import Session
 from snnsim.training.session_cuda import CudaSession
@@ -25,6 +26,7 @@ from tests.cuda.device import (  # noqa: F401
     somewhere_to_run,
     words_of,
 )
+from tests.layers import LayerEngine
 from tests.reference import clock_backward, clock_forward, threshold_margin
 
 F = np.float32
@@ -140,7 +142,7 @@ def test_training_as_on_the_cpu(settings, launches, monkeypatch):
 
 
 def test_chunks_of_long_trials():
-    clock = ClockEngine([LIFParameters()] * 2, "leaky", dt=0.1, n_steps=200_000)
+    clock = ClockEngine(Network.of_layers((2, 1, 1), LIFParameters(), "leaky"), dt=0.1, n_steps=200_000)
     device = CudaClockEngine(clock, (2, 1, 1), 1, learns=False)
     chunks = device._chunks(1)
     assert chunks[0][0] == 0
@@ -170,10 +172,10 @@ def test_gradients_of_the_engine_as_on_the_cpu(gradient, readout, reset, options
     options = {"synapse": "gather", "impulse": "unit-area"} | options
     area = 5 if options["impulse"] == "unit-height" else 1
     parameters = [LIFParameters(reset=reset, v_reset=0.1, v_threshold=0.4)] * 3
-    clock = ClockEngine(
-        parameters, readout, dt=0.2, n_steps=n_steps, gradient=gradient, precision="float64", **options
-    )  # fmt: skip
     weights = [rng.random(shape) * area for shape in pairwise(sizes)]
+    clock = LayerEngine(
+        weights, parameters, readout, dt=0.2, n_steps=n_steps, gradient=gradient, precision="float64", **options
+    )  # fmt: skip
     rows, row_ptr = random_lists(rng, size, n_steps, sizes[0], 0.5)
     output = clock.forward(weights, GridSpikes(rows, row_ptr, sizes[0]))
     spiking = readout == "spiking"

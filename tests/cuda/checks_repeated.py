@@ -8,7 +8,6 @@ import pytest
 from snnsim import LIFParameters, Network, Spikes, config, open_traces
 from snnsim.encoders import Encoder
 from snnsim.engines import clock, clock_cuda
-from snnsim.engines.clock import ClockEngine
 from snnsim.engines.clock_cuda import CudaClockEngine, DeviceSpikes
 from snnsim.engines.grid import GridSpikes
 from snnsim.kernels import cpu, cuda
@@ -19,6 +18,7 @@ from snnsim.training.session import Session
 from snnsim.training.session_cuda import CudaSession
 from tests.cuda.device import OVERFLOW, off, on, somewhere_to_run  # noqa: F401
 from tests.kernel_chain import spike_lists
+from tests.layers import LayerEngine
 
 pytestmark = OVERFLOW
 
@@ -98,17 +98,17 @@ def test_gradients_of_the_engine_as_on_the_cpu(gradient, synapse, n_steps, monke
     n_hidden = compiler.UNIT + 3  # more columns than count as narrow, which the masked way leaves to lists
     sizes = 7, n_hidden, 3
     parameters = [LIFParameters(v_reset=0.1, v_threshold=0.9)] * 2
-    made = ClockEngine(
-        parameters, "leaky", dt=0.1, n_steps=n_steps, gradient=gradient, precision="float64", synapse=synapse
-    )
     weights = [rng.normal(0.1, 0.3, shape) for shape in pairwise(sizes)]
+    made = LayerEngine(
+        weights, parameters, "leaky", dt=0.1, n_steps=n_steps, gradient=gradient, precision="float64", synapse=synapse
+    )
     rows, row_ptr = spike_lists(counts((2, n_steps, 7)))
     made.forward(weights, GridSpikes(rows, row_ptr, 7))
     signal = rng.standard_normal((2, n_steps, 3))
     expected = made.backward(weights, signal)
     hidden = made.grids()[1]
     assert hidden.total > 3
-    made.plan[:] = [None if synapse == "auto" else synapse] * 2
+    made.engine.plan = dict.fromkeys(made.plan, None if synapse == "auto" else synapse)
     device = CudaClockEngine(made, sizes, 2)
     for mine, w in zip(device.weights, weights, strict=True):
         compiler.to_device(w, mine)

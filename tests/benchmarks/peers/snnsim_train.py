@@ -15,18 +15,20 @@ import numba  # noqa: E402
 import snnsim  # noqa: E402, F401 - settles the kernel cache
 from snnsim.encoders import Encoder  # noqa: E402
 from snnsim.engines.clock import ClockEngine  # noqa: E402
-from snnsim.initialisation import initial_weights  # noqa: E402
+from snnsim.initialisation import initial_tensors  # noqa: E402
 from snnsim.kernels.cpu import squared_norm  # noqa: E402
 from snnsim.losses import Loss  # noqa: E402
 from snnsim.memory import release_compiler_pages  # noqa: E402
+from snnsim.network import Network  # noqa: E402
 from snnsim.optimizers import Optimizer  # noqa: E402
 from snnsim.parameters import LIFParameters  # noqa: E402
 
 numba.set_num_threads(a.threads)
 # The peers' current jumps by w, not w/tau_syn: the same membrane with r = tau_syn.
 neuron = LIFParameters(C.TAU_MEM, C.TAU_SYN, C.TAU_SYN, reset="subtract")
+network = Network.of_layers((C.N_IN, C.N_HID, C.N_OUT), neuron)
 engine = ClockEngine(
-    (neuron, neuron), dt=a.dt, n_steps=C.T, gradient=a.gradient, surrogate_slope=a.slope, synapse=a.synapse,
+    network, dt=a.dt, n_steps=C.T, gradient=a.gradient, surrogate_slope=a.slope, synapse=a.synapse,
     max_inverse_slope=10.0,
 )  # fmt: skip
 encoder = Encoder("poisson", dt=a.dt, n_steps=C.T, seed=a.seed)
@@ -36,7 +38,7 @@ loss = Loss(
 )  # fmt: skip
 # A silent output has no spike time to learn from: exact gradients start from larger weights than the peers' uniform ones.
 init = "uniform" if a.gradient == "surrogate" else "kaiming"
-weights = initial_weights((C.N_IN, C.N_HID, C.N_OUT), init, seed=a.seed)
+weights = initial_tensors(network, init, seed=a.seed)
 optimizer = Optimizer("adam", weights)
 ids = C.np.arange(C.B)
 epoch, first = 0, True
@@ -45,7 +47,7 @@ epoch, first = 0, True
 def encode(x):
     global epoch
     epoch += 1
-    return encoder.on_grid(x, ids, epoch, 4 if engine.plan[0] == "pattern" else 1)
+    return encoder.on_grid(x, ids, epoch, 4 if engine.takes_patterns else 1)
 
 
 def step(x, y):
