@@ -325,7 +325,8 @@ def test_the_command_trains_on_a_scheduler_and_draws(call, pool, small_mnist, tm
     assert [p["point"] for p in result["points"]][:2] == ["dt=0.01,seed=0", "dt=0.01,seed=1"]
     assert result["points"][3].keys() >= {"dt", "seed", "test_accuracy", "best_val_accuracy", "seconds_per_epoch"}
     assert len((tmp_path / "t.csv").read_text().splitlines()) == 5
-    lines = err.splitlines()
+    note, *lines = err.splitlines()
+    assert note.startswith("simulation.dt = 0.01 instead of 0.1: encoder poisson has a probability per step")
     # One, where the other worker is still coming back from the test that killed it.
     assert lines[0] in ("4 points, 2 at once, in out", "4 points, 1 at once, in out")
     assert lines[4].startswith("4/4  ")
