@@ -1,7 +1,9 @@
 """The signals that ask for an end: Ctrl-C, and what batch systems and closed terminals send."""
 
+import math
 import signal
 import threading
+import time
 from contextlib import contextmanager
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -26,30 +28,43 @@ def exit_code(error):
     return 128 + getattr(error, "number", signal.SIGINT)
 
 
+REPEATED = 5.0
+"""Seconds in which a second SIGTERM or SIGHUP is the first one once more, as launchers and batch systems send it."""
+
+_raised = []
+
+
 @contextmanager
 def raised():
-    """Let SIGTERM and SIGHUP raise :class:`Interrupted` in a block, as Ctrl-C raises KeyboardInterrupt; once.
+    """Let signals raise :class:`Interrupted` in a block; a repetition does not break off what the first one began.
 
-    Launchers and batch systems send them more than once, and the second must not break off what the first began.
+    What is raised inside a callback of a library may get lost there: :func:`held_back` remembers it.
     """
-    first = []
+    _raised.clear()
+    last = -math.inf
 
     def note(number, frame):
-        if not first:
-            first.append(number)
+        nonlocal last
+        before, last = last, time.monotonic()
+        _raised.append(number)
+        if number == signal.SIGINT or last - before > REPEATED:
             raise Interrupted(number)
 
-    with _handled(SIGNALS[1:], note):
-        yield
+    try:
+        with _handled(SIGNALS, note):
+            yield
+    finally:
+        _raised.clear()
 
 
 @contextmanager
 def held_back():
     """Hold back signals during a block, in the main thread: numbers of those that came, in the list that is yielded.
 
-    A second Ctrl-C is raised at once.
+    It begins with those that :func:`raised` has raised, since whoever comes here has not heard of them. A second Ctrl-C
+    is raised at once.
     """
-    came = []
+    came = list(_raised)
 
     def note(number, frame):
         if number == signal.SIGINT and number in came:

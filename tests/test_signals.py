@@ -137,6 +137,14 @@ def test_held_back_signals_are_told_apart():
             os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(interrupts.Interrupted) as stop, interrupts.raised():
         os.kill(os.getpid(), signal.SIGHUP)
+    with interrupts.raised():
+        with pytest.raises(interrupts.Interrupted):
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)  # once more, as launchers send it
+        with interrupts.held_back() as came:  # it got lost in a library, since work goes on
+            assert came == [signal.SIGTERM, signal.SIGTERM]
+    with interrupts.held_back() as came:
+        assert came == []
     assert interrupts.exit_code(stop.value) == 129
     assert interrupts.exit_code(KeyboardInterrupt()) == 130
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
