@@ -23,6 +23,12 @@ from snnsim.kernels.jit import KERNEL
 def forward_of(neuron, estimator, wired=False):
     """Make the loop that advances a component and lists its spikes.
 
+    Parameters
+    ----------
+    neuron, estimator : module
+    wired : bool
+        Whether there are connections inside: without, there is less to compile, and the wiring only says the bounds.
+
     Returns
     -------
     callable
@@ -124,6 +130,11 @@ def _forward(neuron, keep, wired):
 @cache
 def backward_of(neuron, estimator, wired=False):
     """Make the loop that runs the adjoint of a component from step ``k1 - 1`` down to ``k0``.
+
+    Parameters
+    ----------
+    neuron, estimator, wired
+        As in :func:`forward_of`.
 
     Returns
     -------
