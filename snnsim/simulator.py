@@ -11,6 +11,7 @@ from snnsim.engines.outputs import SpikeOutput, slab_of_spikes, spikes_of_slab
 from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError, check_names
 from snnsim.kernels.cpu.synapse import GROUP
+from snnsim.parameters import LI, LIFParameters
 from snnsim.recorded import LayerRecording, Recording
 from snnsim.spikes import RowSpikes, Spikes
 
@@ -71,6 +72,10 @@ class Simulator:
     ):
         check_names("engine", engine, ENGINES)
         check_names("record", record, VARIABLES)
+        for p in network.populations_by_name.values():
+            if not (p.is_input or isinstance(p.neuron, LIFParameters | LI)):
+                raise InputError(f"population {p.name}: a {type(p.neuron).__name__} runs without trials only")
+        network = network.drawn()
         layers = network.populations if record_layers is None else record_layers
         check_names("record_layers", layers, network.populations)
         if not (isinstance(record_every, int | np.integer) and record_every >= 1):
