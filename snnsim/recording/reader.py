@@ -58,7 +58,9 @@ class Population:
         Recorded neurons.
     recorded, spiking : bool
     parameters : dict
-        Fields of its LIFParameters; empty for ``input``.
+        Fields of its neuron; empty for an input.
+    is_input : bool
+        Its spikes come from outside; it has no v and i_syn.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Population:
     recorded: bool
     spiking: bool
     parameters: dict
+    is_input: bool = False
 
 
 class Traces:
@@ -268,7 +271,7 @@ class Traces:
         variable = variable or next((name for name in layout.REPORTS if name in self.info["record"]), None)
         if variable is None:
             raise InputError(f"{self.directory}: records neither v nor i_syn")
-        layer = layer or next(name for name, p in self.populations.items() if p.recorded and name != "input")
+        layer = layer or next(name for name, p in self.populations.items() if p.recorded and not p.is_input)
         _data, first, step, _frames, kept = self._report_grid(variable, layer)
         low, high = self._frame_range(first, step, kept, window)
         times, dt = first + np.arange(low, high) * step, self.info["dt"]
@@ -333,7 +336,7 @@ class Traces:
             reports = {
                 variable: self.report(variable, name, chosen)
                 for variable in layout.REPORTS
-                if variable in self.info["record"] and name != "input"
+                if variable in self.info["record"] and not population.is_input
             }
             times = self.sample_times(layer=name) if reports else np.empty(0)
             layers.append(
@@ -385,8 +388,9 @@ class Traces:
             size = int(group.attrs["n_neurons"])
             ids = group["neuron_ids"][:].astype(np.int64) if "neuron_ids" in group else np.arange(size)
             recorded, spiking = bool(group.attrs["recorded"]), bool(group.attrs["spiking"])
+            is_input = bool(group.attrs.get("input", name == "input"))
             self.populations[name] = Population(
-                name, size, ids, recorded, spiking, json.loads(group.attrs["parameters"])
+                name, size, ids, recorded, spiking, json.loads(group.attrs["parameters"]), is_input
             )
             if recorded and "spikes" in self.info["record"]:
                 for field in ("timestamps", "node_ids", "trial_ids"):
@@ -402,7 +406,7 @@ class Traces:
             raise InputError(f"layer {name!r}: was not recorded; {self.directory} records {', '.join(recorded)}")
         if variable not in layout.VARIABLES:
             raise InputError(f"variable {variable!r}: must be one of {', '.join(layout.VARIABLES)}")
-        if variable not in self.info["record"] or (variable != "spikes" and name == "input"):
+        if variable not in self.info["record"] or (variable != "spikes" and population.is_input):
             raise InputError(
                 f"{variable} of {name}: {self.directory} does not record it, only {', '.join(self.info['record'])}"
             )
@@ -414,7 +418,8 @@ class Traces:
             return [name for name, p in self.populations.items() if p.recorded]
         names = [layers] if isinstance(layers, str) else list(layers)
         for name in names:
-            self._population(name, self.info["record"][0] if name != "input" else "spikes")
+            given = name in self.populations and self.populations[name].is_input
+            self._population(name, "spikes" if given else self.info["record"][0])
         return names
 
     def chosen(self, trial=None):

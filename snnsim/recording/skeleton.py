@@ -87,13 +87,15 @@ def create_index(path, network, layers, selection, exact, digits, attributes):
             dataset.attrs["units"] = layout.TRIAL_UNITS[name]
         columns["trials", name] = TableColumn(dataset)
     complete = about.create_dataset("complete", data=np.zeros(1, np.int64))
-    for k, (name, size) in enumerate(zip(network.populations, network.layers, strict=True)):
+    for k, (name, size) in enumerate(network.sizes.items()):
+        made = network.populations_by_name[name]
         group = about.create_group(f"populations/{name}")
         group.attrs["n_neurons"] = size
         group.attrs["order"] = k
         group.attrs["recorded"] = name in layers
-        group.attrs["spiking"] = bool(k == 0 or network.spikes_in(k - 1))
-        group.attrs["parameters"] = json.dumps(asdict(network.parameters[k - 1]) if k else {})
+        group.attrs["input"] = made.is_input
+        group.attrs["spiking"] = made.spiking
+        group.attrs["parameters"] = json.dumps({} if made.is_input else asdict(made.neuron))
         if name in selection:
             group.create_dataset("neuron_ids", data=selection[name].astype(np.uint64))
         if "spikes" not in attributes["record"] or name not in layers:

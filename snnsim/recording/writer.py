@@ -68,6 +68,8 @@ class TraceWriter:
         Longest time between commits while trials arrive; 0 commits each batch.
     overwrite : bool
         Replace an older recording in the directory.
+    continuous : bool
+        Trials are pieces of one long run.
 
     Raises
     ------
@@ -98,6 +100,7 @@ class TraceWriter:
         seed=None,
         flush_seconds=1.0,
         overwrite=False,
+        continuous=False,
     ):
         self.directory = Path(directory)
         self.duration, self.dt, self.factor = float(duration), dt, float(time_unit_ms)
@@ -110,7 +113,7 @@ class TraceWriter:
         check_positive("time_unit_ms", self.factor)
         if not (isinstance(record_every, int | np.integer) and record_every >= 1):
             raise InputError(f"record_every = {record_every!r}: must be a whole number, at least 1")
-        sizes = dict(zip(network.populations, network.layers, strict=True))
+        sizes = network.sizes
         selection = checked_neurons(neurons, sizes)
         self._reports = [name for name in self.record if name != "spikes"]
         if sample_step is None:
@@ -143,6 +146,7 @@ class TraceWriter:
             "record_every": int(record_every),
             "sample_step": self._step,
             "frames_per_trial": self._frames,
+            "continuous": bool(continuous),
             "phase": layout.PHASE,
             "seed": "" if seed is None else str(seed),
             "config": json.dumps(config or {}, default=plain),
@@ -260,8 +264,11 @@ class TraceWriter:
         self._files[layout.INDEX] = self._index.file
         self._counts = {name: np.zeros(wanted.size, np.int64) for name, wanted in self._index.wanted.items()}
         self._columns = self._index.columns
-        sizes = dict(zip(network.populations, network.layers, strict=True))
-        elements = {k: selection.get(k, np.arange(sizes[k])) for k in self.layers if k != "input"}
+        elements = {
+            k: selection.get(k, np.arange(network.sizes[k]))
+            for k in self.layers
+            if not network.populations_by_name[k].is_input
+        }
         self._sampling = Sampling(self.duration, self._step, self._frames, elements)
         self._frame_columns, self._clocks = {}, []
         for variable in self._reports:
