@@ -26,16 +26,13 @@ keep_compiled_code()
 
 _PUBLIC = {
     **dict.fromkeys(
-        ("Convolution", "Dense", "FixedInDegree", "FixedOutDegree", "FixedProbability", "FixedTotal", "OneToOne", "Pairs",
-         "Pool", "Sparse"), "snnsim.connections"
+        ("Convolution", "Dense", "FixedInDegree", "FixedOutDegree", "FixedProbability", "FixedTotal", "OneToOne",
+         "Pairs", "Pool", "Sparse"), "snnsim.connections"
     ),
     **dict.fromkeys(("Clipped", "Lognormal", "Normal", "Uniform"), "snnsim.distributions"),
     **dict.fromkeys(("Current", "Noise", "Poisson", "PoissonTrains", "SpikeTrains"), "snnsim.longrun.stimuli"),
-    "LI": "snnsim.parameters",
-    "LIF": "snnsim.parameters",
+    **dict.fromkeys(("DeltaLIF", "LI", "LIF", "RefractoryLIF", "TwoSynapseLIF"), "snnsim.parameters"),
     "LongSimulation": "snnsim.longrun.simulation",
-    "RefractoryLIF": "snnsim.parameters",
-    "TwoSynapseLIF": "snnsim.parameters",
     "InputError": "snnsim.errors",
     "LIFParameters": "snnsim.parameters",
     "Network": "snnsim.network",

@@ -263,7 +263,7 @@ def load(source=None, settings=()):
             raise InputError(f"--set {setting}: must read table.key=value, such as simulation.dt=0.05")
         values = tree.setdefault(table, {})
         if isinstance(values, dict):  # else from_tree says that it must be a table
-            values[name] = _value(value.strip())
+            values[name] = setting_value(value.strip())
     return from_tree(tree, origin)
 
 
@@ -281,7 +281,7 @@ def parse_value(key, text, origin):
         For a value of another type; ``origin`` begins the message.
     """
     table, _, name = key.partition(".")
-    return _convert(_value(text), typing.get_type_hints(TABLES[table])[name], f"{origin}: {key}")
+    return _convert(setting_value(text), typing.get_type_hints(TABLES[table])[name], f"{origin}: {key}")
 
 
 def layer_sizes(text, origin):
@@ -450,7 +450,8 @@ def parse(text, origin):
         raise InputError(f"{origin}: not valid TOML: {error}") from error
 
 
-def _value(text):
+def setting_value(text):
+    """Value of text in TOML notation; a bare word is a string."""
     try:
         return tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:

@@ -17,13 +17,13 @@ from snnsim.connections.plans import listed, plan_of
 from snnsim.connections.rules import Drawn, Rule
 from snnsim.distributions import Distribution, distribution_of
 from snnsim.errors import InputError, check_names
-from snnsim.parameters import LI, LIFParameters, RefractoryLIF, TwoSynapseLIF
+from snnsim.parameters import LI, DeltaLIF, LIFParameters, RefractoryLIF, TwoSynapseLIF
 from snnsim.schedule import components
 
 INPUT_KINDS = ("spikes", "current")
 LEARNABLE = ("weight", "delay")
 FLOATS = (np.float32, np.float64)
-NEURONS = (LIFParameters, LI, RefractoryLIF, TwoSynapseLIF)
+NEURONS = (LIFParameters, LI, RefractoryLIF, TwoSynapseLIF, DeltaLIF)
 LISTED_AT_ONCE = 2**20
 """Most synapses of a rule that are listed when they are connected; those of larger ones are drawn where they are used."""
 
@@ -210,7 +210,7 @@ class Network:
         ----------
         name : str
         shape : int or tuple of int
-        neuron : LIFParameters, LI, RefractoryLIF or TwoSynapseLIF
+        neuron : LIFParameters, LI, RefractoryLIF, TwoSynapseLIF or DeltaLIF
         bias : float or array_like (N,), optional
             Constant current of each neuron.
         learn_bias : bool

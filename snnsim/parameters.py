@@ -195,6 +195,40 @@ class TwoSynapseLIF:
         return _without_refractoriness(self, self.tau_exc if excitatory else self.tau_inh)
 
 
+@dataclass(frozen=True)
+class DeltaLIF:
+    """LIF neurons without a synaptic filter, for simulations without trials: a spike moves the membrane by its weight.
+
+    ``tau_mem dv/dt = -(v - v_leak) + r i_ext``; what arrives while v is held is lost.
+
+    Parameters
+    ----------
+    tau_mem, r, v_threshold, v_reset, v_leak, reset
+        As of :class:`LIFParameters`.
+    t_ref : float
+        Time for which v is held after a spike, at least 0.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    tau_mem: float = 20.0
+    r: float = 1.0
+    v_threshold: float = 1.0
+    v_reset: float = 0.0
+    v_leak: float = 0.0
+    t_ref: float = 0.0
+    reset: str = "hard"
+
+    threshold, reset_value = LIFParameters.threshold, LIFParameters.reset_value
+
+    def __post_init__(self):
+        check_t_ref(self.t_ref)
+        _without_refractoriness(self, self.tau_mem)
+
+
 def check_t_ref(t_ref):
     """Raise InputError unless a refractory period is a time."""
     if not 0 <= t_ref < float("inf"):

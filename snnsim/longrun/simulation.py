@@ -12,7 +12,7 @@ from snnsim.kernels.longrun import advance as kernels
 from snnsim.kernels.longrun import drive, neurons
 from snnsim.longrun import stimuli as s
 from snnsim.longrun.building import ALWAYS, wire
-from snnsim.parameters import LI, SCHEMES, LIFParameters, TwoSynapseLIF, scheme_coefficients
+from snnsim.parameters import LI, SCHEMES, DeltaLIF, LIFParameters, TwoSynapseLIF, scheme_coefficients
 from snnsim.threads import available_cores
 
 PIECE_STEPS = 1000
@@ -115,6 +115,8 @@ class LongSimulation:
             first = neuron.synapse(excitatory=True) if two else neuron
             a_ii, b_i, a_vv, a_vi, b_v = scheme_coefficients(_plain(first), self.dt, self.scheme, self.impulse)
             other = (0.0,) * 4
+            if isinstance(neuron, DeltaLIF):
+                a_ii, b_i, a_vi, b_v = 0.0, 0.0, 0.0, 1.0
             if two:
                 inhibitory = neuron.synapse(excitatory=False)
                 a_jj, b_j, _, a_vj, b_vj = scheme_coefficients(inhibitory, self.dt, self.scheme, self.impulse)
@@ -560,7 +562,7 @@ def _plain(p):
     """Parameters that :func:`scheme_coefficients` takes."""
     if isinstance(p, LIFParameters | LI):
         return p
-    return LIFParameters(p.tau_mem, p.tau_syn, p.r, p.v_threshold, p.v_reset, p.v_leak, p.reset)
+    return LIFParameters(p.tau_mem, getattr(p, "tau_syn", p.tau_mem), p.r, p.v_threshold, p.v_reset, p.v_leak, p.reset)
 
 
 def _stacked(tables):
@@ -592,7 +594,7 @@ def _course(given, steps, dt, where):
 
 def _name(function):
     if function is None or callable(function):
-        return getattr(function, "__qualname__", repr(type(function)))
+        return getattr(function, "__qualname__", repr(function))
     return hashlib.sha256(np.asarray(function, float).tobytes()).hexdigest()
 
 
