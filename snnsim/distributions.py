@@ -199,7 +199,7 @@ class Fixed(Distribution):
         return (np.asarray(x, float) > self.value).astype(float)
 
     def drawn(self, uniform):
-        """The number, as often as asked for."""
+        """Return the number, as often as asked for."""
         return np.full(np.shape(uniform), float(self.value))
 
 

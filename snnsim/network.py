@@ -25,7 +25,7 @@ LEARNABLE = ("weight", "delay")
 FLOATS = (np.float32, np.float64)
 NEURONS = (LIFParameters, LI, RefractoryLIF, TwoSynapseLIF, DeltaLIF)
 LISTED_AT_ONCE = 2**20
-"""Most synapses of a rule that are listed when they are connected; those of larger ones are drawn where they are used."""
+"""Most synapses of a rule that are listed when it is connected; those of larger ones are drawn where they are used."""
 
 
 @dataclass(frozen=True)

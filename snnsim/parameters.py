@@ -191,7 +191,7 @@ class TwoSynapseLIF:
         self.synapse(excitatory=True)
 
     def synapse(self, excitatory):
-        """The same neuron with one of its synapses, LIFParameters."""
+        """Give the same neuron with one of its synapses, LIFParameters."""
         return _without_refractoriness(self, self.tau_exc if excitatory else self.tau_inh)
 
 

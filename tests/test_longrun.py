@@ -11,8 +11,8 @@ from snnsim import (
     FixedOutDegree,
     FixedProbability,
     FixedTotal,
-    LongSimulation,
     Lognormal,
+    LongSimulation,
     Network,
     Noise,
     Normal,
@@ -56,7 +56,9 @@ INPUTS = (TRAIN, Poisson("E", 9.0, 110.0), Poisson("I", 5.0, 170.0), Poisson("E"
 
 def steps(piece, name):
     neurons, ends = piece.spikes[name]
-    return list(zip(np.repeat(np.arange(piece.n_steps), np.diff(ends, prepend=0)).tolist(), neurons.tolist(), strict=True))
+    return list(
+        zip(np.repeat(np.arange(piece.n_steps), np.diff(ends, prepend=0)).tolist(), neurons.tolist(), strict=True)
+    )
 
 
 def run(network, n_steps=400, pieces=None, **options):
@@ -92,8 +94,13 @@ def test_every_scheme_is_the_loop_of_numpy(scheme, other):
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_threads_and_pieces_change_no_bit(precision):
     network = small(LIF, TWO, n=60)
-    inputs = (*INPUTS, Noise("E", 20.0, hold=0.5), Current("I", 30.0, course=lambda t: np.sin(t)),
-              Poisson("I", np.linspace(0, 3, 15), 20.0, modulation=lambda t: 1 + np.sin(t)), PoissonTrains("ext", 0.2))
+    inputs = (
+        *INPUTS,
+        Noise("E", 20.0, hold=0.5),
+        Current("I", 30.0, course=lambda t: np.sin(t)),
+        Poisson("I", np.linspace(0, 3, 15), 20.0, modulation=lambda t: 1 + np.sin(t)),
+        PoissonTrains("ext", 0.2),
+    )
     sampled = {"E": [0, 17, 59], "I": [14]}
     (whole,), one = run(network, 600, precision=precision, inputs=inputs, sampled=sampled, every=3)
     for threads, pieces in ((2, [600]), (4, [300, 3, 297]), (3, [60] * 10)):
@@ -109,7 +116,9 @@ def test_threads_and_pieces_change_no_bit(precision):
             assert found.size > 40
         for name in "EI":
             for k in (0, 1):
-                np.testing.assert_array_equal(np.concatenate([p.samples[name][k] for p in parts]), whole.samples[name][k])
+                np.testing.assert_array_equal(
+                    np.concatenate([p.samples[name][k] for p in parts]), whole.samples[name][k]
+                )
 
 
 def test_a_state_goes_on_with_any_threads():
@@ -148,7 +157,11 @@ def pairs_of(rule, n_source, n_target=None, seed=1, **values):
 @pytest.mark.parametrize("self_connections", [False, True])
 def test_degrees_and_repetitions_are_those_of_the_rule(multiple, self_connections):
     options = {"multiple": multiple, "self_connections": self_connections}
-    for rule, degrees in ((FixedInDegree(29, **options), 1), (FixedOutDegree(29, **options), 0), (FixedTotal(700, **options), None)):
+    for rule, degrees in (
+        (FixedInDegree(29, **options), 1),
+        (FixedOutDegree(29, **options), 0),
+        (FixedTotal(700, **options), None),
+    ):
         sources, targets, *_ = pairs_of(rule, 40)
         if degrees is None:
             assert sources.size == 700
@@ -183,12 +196,15 @@ def test_pairs_are_drawn_uniformly():
 def test_weights_and_delays_follow_their_distribution(value, cdf):
     _, _, weights, _, _ = pairs_of(FixedTotal(20000, multiple=True), 50, weight=value)
     assert kstest(weights, cdf).pvalue > 1e-3
-    assert (value.below(np.array([0.7, 1.5])) == pytest.approx(cdf(np.array([0.7, 1.5])), abs=1e-12))
+    assert value.below(np.array([0.7, 1.5])) == pytest.approx(cdf(np.array([0.7, 1.5])), abs=1e-12)
 
 
 def test_clipped_values_lie_on_their_bounds():
     _, _, weights, delays, network = pairs_of(
-        FixedTotal(5000, multiple=True), 50, weight=Clipped(Normal(0, 1), 0.0, 1.0), delay=Clipped(Normal(1, 1), 0.2, 2.0)
+        FixedTotal(5000, multiple=True),
+        50,
+        weight=Clipped(Normal(0, 1), 0.0, 1.0),
+        delay=Clipped(Normal(1, 1), 0.2, 2.0),
     )
     assert abs((weights == 0).mean() - 0.5) < 0.03
     assert abs((weights == 1).mean() - norm.cdf(-1)) < 0.03
@@ -319,9 +335,14 @@ def test_rules_that_cannot_be_met_are_refused_in_one_line(make, match):
 def test_delays_below_a_step_are_refused(delay, match):
     network = Network()
     network.population("E", 24, LIF)
-    with pytest.raises(InputError, match=match):
-        network.connect("E", "E", FixedInDegree(2) if np.ndim(delay) == 0 else None, weight=1.0, delay=delay)
+    shape = FixedInDegree(2) if np.ndim(delay) == 0 else None
+
+    def connect_and_run():
+        network.connect("E", "E", shape, weight=1.0, delay=delay)
         LongSimulation(network, dt=DT)
+
+    with pytest.raises(InputError, match=match):
+        connect_and_run()
 
 
 def test_memory_is_estimated_before_it_is_taken():

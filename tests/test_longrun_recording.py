@@ -172,11 +172,11 @@ def test_trials_and_long_runs_do_not_mix():
     chain = Network.chain([np.ones((3, 2))], snnsim.LIF())
     with pytest.raises(InputError, match="seed: belong to a run without trials"):
         simulate(chain, Spikes.from_trials([((), ())], 3, 1.0), dt=0.1, seed=3)
+    recurrent = Network()
+    recurrent.input("input", 3)
+    recurrent.population("output", 2, LIF)
+    recurrent.connect("input", "output", weight=1.0)
     with pytest.raises(InputError, match="runs without trials only"):
-        recurrent = Network()
-        recurrent.input("input", 3)
-        recurrent.population("output", 2, LIF)
-        recurrent.connect("input", "output", weight=1.0)
         simulate(recurrent, Spikes.from_trials([((), ())], 3, 1.0), dt=0.1)
 
 

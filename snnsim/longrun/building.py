@@ -4,6 +4,7 @@ import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -117,7 +118,10 @@ def wire(network, dt, dtype, n_threads):
     kind = np.dtype(np.uint16 if narrow else np.uint32)
     check_memory(n_synapses, n_blocks, int(offsets_at[-1]), kind.itemsize, np.dtype(dtype).itemsize)
 
-    offsets, rows = np.zeros((n_blocks, int(offsets_at[-1])), kind), np.zeros((n_blocks, int(blocks.start[-1])), np.int64)
+    offsets, rows = (
+        np.zeros((n_blocks, int(offsets_at[-1])), kind),
+        np.zeros((n_blocks, int(blocks.start[-1])), np.int64),
+    )
 
     def each(function):
         for c in connections:
@@ -150,7 +154,14 @@ def wire(network, dt, dtype, n_threads):
     order = sorted(((d, k, i) for k, ds in enumerate(delays) for i, d in enumerate(ds)), key=lambda o: (-o[0], o[1]))
     order = np.array(order, np.int64).reshape(-1, 3)
     synapses = Synapses(
-        rows, offsets, offsets_at[:-1].astype(np.int64), width, targets, weights, order, int((order[:, 0] > window).sum())
+        rows,
+        offsets,
+        offsets_at[:-1].astype(np.int64),
+        width,
+        targets,
+        weights,
+        order,
+        int((order[:, 0] > window).sum()),
     )
     return Wired(populations, inputs, blocks, synapses, window, int(order[:, 0].max(initial=0)), n_synapses)
 
@@ -248,7 +259,7 @@ class _Plan:
         """Ranges of rows that threads may take side by side."""
         if not self.plan.by_source:
             cut = blocks.cut[self.target]
-            return [(int(a), int(b)) for a, b in zip(cut[:-1], cut[1:], strict=True) if b > a]
+            return [(int(a), int(b)) for a, b in pairwise(cut) if b > a]
         return _ranges(self.n_rows, n_threads)
 
     def scratch(self):
@@ -260,7 +271,7 @@ class _Plan:
 
 def _ranges(n, n_parts):
     edges = [n * k // n_parts for k in range(n_parts + 1)]
-    return [(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+    return [(a, b) for a, b in pairwise(edges) if b > a]
 
 
 def _delay_bins(distribution, dt, where, least):

@@ -126,7 +126,7 @@ def load(source, settings=(), scale=None):
 
 
 def from_tree(tree, origin="configuration", settings=()):
-    """Configuration of nested dictionaries; ``origin`` begins every message."""
+    """Make a configuration of nested dictionaries; ``origin`` begins every message."""
     for table in tree:
         if table not in TABLES:
             raise InputError(f"{origin}: unknown table [{table}]{nearest(table, TABLES)}")
@@ -229,7 +229,12 @@ def _connection(network, table):
     except TypeError:
         raise InputError(f"{where}: {shape} needs {', '.join(sorted(fields))}") from None
     network.connect(
-        source, target, made, weight=_value(weight, f"{where}: weight"), delay=_value(delay, f"{where}: delay"), name=name
+        source,
+        target,
+        made,
+        weight=_value(weight, f"{where}: weight"),
+        delay=_value(delay, f"{where}: delay"),
+        name=name,
     )
 
 
@@ -291,7 +296,7 @@ class Steps:
 
 
 def _value(value, where):
-    """A number, a list of numbers, or a table of a distribution."""
+    """Take a number, a list of numbers, or a table of a distribution."""
     if isinstance(value, list):
         return np.asarray(value, np.float64)
     if not isinstance(value, dict):

@@ -25,7 +25,7 @@ READY = "ready"
 PIECE_STEPS = 1000
 PIECE_BYTES = 64 * 2**20
 """About the steps of a recorded piece, and about the most that its membranes and currents take."""
-MOST_STEPS = 200_000
+LEAST_STEPS, MOST_STEPS = 50, 200_000
 
 
 def run(
@@ -156,7 +156,7 @@ def _in_memory(simulation, n_steps, piece, layers, progress):
 
 
 def _recorded(simulation, piece, layers, n_steps):
-    """A piece as the recording of one trial."""
+    """Give a piece as the recording of one trial."""
     duration, found = n_steps * simulation.dt, []
     for name in layers:
         neurons, ends = piece.spikes[name]
@@ -174,7 +174,7 @@ def _recorded(simulation, piece, layers, n_steps):
 
 
 def piece_steps(n_steps, every, sample_bytes):
-    """Steps of a recorded piece: a divisor of the run's steps, near 1000, a multiple of ``every``.
+    """Choose the steps of a recorded piece: a divisor of the run's steps, near 1000, a multiple of ``every``.
 
     Raises
     ------
@@ -186,11 +186,12 @@ def piece_steps(n_steps, every, sample_bytes):
     wanted = min(PIECE_STEPS, max(1, every * PIECE_BYTES // max(sample_bytes, 1)))
     count = n_steps // every
     divisors = {d for k in range(1, math.isqrt(count) + 1) if count % k == 0 for d in (k, count // k)}
-    best = min(divisors, key=lambda d: abs(math.log(d * every / wanted)))
-    if best * every > MOST_STEPS:
+    possible = [d for d in divisors if min(wanted, LEAST_STEPS, n_steps) <= d * every <= MOST_STEPS]
+    best = min(possible, key=lambda d: abs(math.log(d * every / wanted)), default=None)
+    if best is None:
         near = round(n_steps / PIECE_STEPS) * PIECE_STEPS
         raise InputError(
-            f"duration: {n_steps} steps cannot be cut into equal pieces of some 1000 steps; take {near} steps, for example"
+            f"duration: {n_steps} steps cannot be cut into equal pieces of some 1000 steps; take {near}, for example"
         )
     return best * every
 
@@ -220,7 +221,7 @@ def _state_to_resume(directory, n_steps, dt):
 
 
 def _reopened(directory, network, n_pieces, options):
-    """Writer that goes on after the first pieces of a recording, which are copied; the old files stay until it is whole."""
+    """Make a writer that goes on after copies of the first pieces; the old files stay until it is whole."""
     fresh = directory / NEXT
     with open_traces(directory) as traces:
         for key, name in (("record", "record"), ("record_every", "every")):

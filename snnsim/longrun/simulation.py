@@ -272,7 +272,9 @@ class LongSimulation:
         blocks, number = self.wired.blocks, {p.name: k for k, p in enumerate(self.wired.populations)}
         check_names("sampled", list(sampled), number)
         self.sampled = {
-            p.name: np.unique(np.asarray(sampled[p.name], np.int64)) for p in self.wired.populations if p.name in sampled
+            p.name: np.unique(np.asarray(sampled[p.name], np.int64))
+            for p in self.wired.populations
+            if p.name in sampled
         }
         places, columns, column = [], [], 0
         self._columns = {}
@@ -305,7 +307,7 @@ class LongSimulation:
     def _identify(self, initial):
         """Digest of all that a state depends on."""
         d, net = self._identity, self.network
-        parts = [self.dt, self.scheme, self.impulse, self.precision, self.seed, net.seed, sorted((initial or {}))]
+        parts = [self.dt, self.scheme, self.impulse, self.precision, self.seed, net.seed, sorted(initial or {})]
         parts += [(p.name, p.shape, p.neuron, p.kind) for p in net.populations_by_name.values()]
         for c in sorted(net.connections_by_name.values(), key=lambda c: c.name):
             parts.append((c.name, c.source, c.target, repr(c.shape)[:200], repr(c.weight)))
@@ -356,7 +358,10 @@ class LongSimulation:
         for name, (found, ends) in parts.items():
             before = np.concatenate([[0], np.cumsum([len(f) for f in found])])
             shifted = [e + b for e, b in zip(ends, before, strict=False)]
-            spikes[name] = np.concatenate([*found, np.empty(0, np.int32)]), np.concatenate([*shifted, []]).astype(np.int64)
+            spikes[name] = (
+                np.concatenate([*found, np.empty(0, np.int32)]),
+                np.concatenate([*shifted, []]).astype(np.int64),
+            )
         reports = {name: (v[:, c], i[:, c]) for name, c in self._columns.items()}
         return Piece(start, int(n_steps), spikes, reports)
 
@@ -456,7 +461,9 @@ class LongSimulation:
         if factors.size and factors.min() < 0:
             raise InputError(f"{x['where']}: modulation: returns {factors.min():g}; must be at least 0")
         if most > 2 * s.MOST_VARYING:
-            raise InputError(f"{x['where']}: modulation: {most:.3g} spikes a step; must be at most {2 * s.MOST_VARYING:g}")
+            raise InputError(
+                f"{x['where']}: modulation: {most:.3g} spikes a step; must be at most {2 * s.MOST_VARYING:g}"
+            )
         return factors
 
     def _outside(self, start, stop):
@@ -596,5 +603,3 @@ def _name(function):
     if function is None or callable(function):
         return getattr(function, "__qualname__", repr(function))
     return hashlib.sha256(np.asarray(function, float).tobytes()).hexdigest()
-
-

@@ -193,7 +193,7 @@ def series_of(function, times, where):
 
 
 def grid_trains(trains, size, dt):
-    """Steps and neurons of given spikes, sorted by step and neuron, (n,) int64 and (n,) int32."""
+    """Give steps and neurons of given spikes, sorted by step and neuron, (n,) int64 and (n,) int32."""
     where = f"input {trains.source}"
     times, neurons = np.asarray(trains.times, np.float64), np.asarray(trains.neurons)
     if times.ndim != 1 or times.shape != neurons.shape:

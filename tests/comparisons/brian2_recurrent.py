@@ -30,9 +30,7 @@ def main(source, target):
     )  # fmt: skip
     group.v, group.current = case["v0"], case["current"]
     # A step of Brian2 lies between its thresholds at k dt and (k + 1) dt; a spike of step k is sent at its end.
-    inputs = b.SpikeGeneratorGroup(
-        int(case["n_inputs"]), case["input_neurons"], case["input_steps"] * dt * b.ms
-    )
+    inputs = b.SpikeGeneratorGroup(int(case["n_inputs"]), case["input_neurons"], case["input_steps"] * dt * b.ms)
     parts = []
     for pre, chosen, shift in ((group, case["sources"] < n, 0), (inputs, case["sources"] >= n, n)):
         synapses = b.Synapses(pre, group, "w : 1", on_pre="i_syn_post += w")

@@ -47,7 +47,8 @@ def make(n=200, n_steps=10_000, seed=3, tau_inh=0.5, dt=DT):
         "dt": dt, "n": n, "n_steps": n_steps, "n_inputs": n_inputs, "input_steps": steps, "input_neurons": inputs,
         "tau_m": q.tau_mem, "C_m": q.tau_mem / q.r, "tau_syn_ex": q.tau_exc, "tau_syn_in": q.tau_inh, "E_L": q.v_leak,
         "V_th": q.v_threshold, "V_reset": q.v_reset, "t_ref": q.t_ref, "v0": v0, "current": current,
-        "sources": np.array([place[r[0]] + r[1] for r in rows]), "targets": np.array([place[r[2]] + r[3] for r in rows]),
+        "sources": np.array([place[r[0]] + r[1] for r in rows]),
+        "targets": np.array([place[r[2]] + r[3] for r in rows]),
         "weights": np.array([r[4] for r in rows]), "delays": np.array([r[5] for r in rows]),
     }  # fmt: skip
     trains = SpikeTrains("ext", (steps + 1) * dt, inputs)

@@ -76,13 +76,17 @@ def simulate(network, n_steps, dt, *, scheme="exact", drives=(), currents=(), tr
             send(name, s, step)
     v = {name: np.zeros(p.size) if v0 is None or name not in v0 else np.array(v0[name], float) - p.neuron.v_leak
          for name, p in neurons.items()}  # fmt: skip
-    i, held = {n: np.zeros((p.size, 2)) for n, p in neurons.items()}, {n: np.zeros(p.size, int) for n, p in neurons.items()}
+    i, held = (
+        {n: np.zeros((p.size, 2)) for n, p in neurons.items()},
+        {n: np.zeros(p.size, int) for n, p in neurons.items()},
+    )
     steps = {}
     for name, p in neurons.items():
         q = p.neuron
         taus = (q.tau_exc, q.tau_inh) if hasattr(q, "tau_exc") else (q.tau_syn,) * 2
         steps[name] = [
-            (tau, coefficients(Neuron(q.tau_mem, tau, q.r, q.v_threshold, q.v_reset, "hard"), dt, scheme)) for tau in taus
+            (tau, coefficients(Neuron(q.tau_mem, tau, q.r, q.v_threshold, q.v_reset, "hard"), dt, scheme))
+            for tau in taus
         ]
     spikes, shown, current = {n: [] for n in neurons}, {n: [] for n in neurons}, {n: [] for n in neurons}
     for step in range(n_steps):
@@ -93,7 +97,8 @@ def simulate(network, n_steps, dt, *, scheme="exact", drives=(), currents=(), tr
                 if population == name:
                     x[:, 1 if w < 0 else 0] += w * poisson_counts(mean, p.size, step, stream, seed)
             new, a_vv = np.zeros(p.size), 0.0
-            for k, (tau, (a_ii, b_i, a_vv, a_vi, b_v)) in enumerate(steps[name]):
+            for k, (tau, c) in enumerate(steps[name]):
+                a_ii, b_i, a_vv, a_vi, b_v = c
                 new += a_vi * i[name][:, k] + b_v * tau * x[:, k]
                 i[name][:, k] = a_ii * i[name][:, k] + b_i * tau * x[:, k]
             new += a_vv * v[name]

@@ -7,7 +7,7 @@ from snnsim.dynamics.lif import fires, step_membrane, step_synapse
 from snnsim.kernels.jit import NOGIL
 
 A_II, B_I, A_VV, A_VI, B_V, A_JJ, B_J, A_VJ, B_VJ, THRESHOLD, KEEP, SHIFT = range(12)
-"""Constants of a population: a scheme's coefficients, those of a second synapse, threshold, and ``~v = keep v + shift``."""
+"""Constants of a population: a scheme's coefficients, a second synapse's, threshold, and ``~v = keep v + shift``."""
 N_CONSTANTS = 12
 ONE_SYNAPSE, TWO_SYNAPSES = 0, 1
 

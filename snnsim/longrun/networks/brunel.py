@@ -1,4 +1,7 @@
-"""Brunel's network of excitatory and inhibitory neurons (J. Comput. Neurosci. 8, 183, 2000), in the regimes of its fig. 8."""
+"""Brunel's network of excitatory and inhibitory neurons in the four regimes of its fig. 8.
+
+J. Comput. Neurosci. 8, 183 (2000).
+"""
 
 REGIMES = {
     "sr": (3.0, 2.0),

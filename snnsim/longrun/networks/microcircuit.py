@@ -1,8 +1,8 @@
 """The cortical microcircuit of Potjans and Diesmann (Cereb. Cortex 24, 785, 2014): 1 mm2 of early sensory cortex.
 
-Eight populations in four layers; sizes, connection probabilities and external in-degrees are those of its table 5, rates
-those of the full network. First membranes differ from population to population, near where they will be, so that no
-volley starts the network; they were optimised by others (van Albada et al., Front. Neuroinform. 12, 291, 2018).
+Eight populations in four layers; sizes, connection probabilities and external in-degrees are those of its table 5,
+rates those of the full network. First membranes differ from population to population, near where they will be, so that
+no volley starts the network; others optimised them (van Albada et al., Front. Neuroinform. 12, 291, 2018).
 """
 
 import math
@@ -35,7 +35,7 @@ DELAYS = (1.5, 0.75)
 
 
 def synapse_numbers():
-    """Synapses of each projection of the full network, targets x sources, from the probability of a pair to be joined."""
+    """Count the synapses of each projection of the full network, targets x sources, from the probabilities of pairs."""
     return [
         [
             round(math.log1p(-p) / math.log1p(-1.0 / (n_target * n_source))) if p else 0
