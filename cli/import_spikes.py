@@ -21,6 +21,10 @@ def import_spikes(
         float | None,
         typer.Option(metavar="MS", help="Length of a sample; without it that of the file, or its latest spike."),
     ] = None,
+    time_unit: Annotated[
+        str | None,
+        typer.Option(metavar="s|ms|us|ns|MS", help="Unit of the file's times, or its milliseconds; as the file says."),
+    ] = None,
     samples: Annotated[str | None, typer.Option(metavar="0:100", help="Samples to take; all without it.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace OUT.")] = False,
 ):
@@ -41,6 +45,7 @@ def import_spikes(
         samples=parse_selection(samples, "--samples"),
         population=population,
         trial_length=trial_length,
+        time_unit=time_unit,
     )
     save_spikes(output, spikes, labels)
     print(

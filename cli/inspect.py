@@ -71,7 +71,7 @@ def _show_traces(console, summary):
         "first output spike": "-" if trials["first_spike_ms"] is None else f"{_number(trials['first_spike_ms'])} ms",
         "without output spike": str(trials["without_output_spike"]),
         "files": ", ".join(f"{name} {_size(size)}" for name, size in summary["files"].items()),
-        "written": f"{info['created']} by snnsim {summary['provenance']['snnsim']}",
+        "written": f"{info['created']} by snnsim {summary['provenance'].get('snnsim', '?')}",
     }
     if summary["growing"]:
         pairs["state"] = "still growing, or its run was killed (then: --repair)"

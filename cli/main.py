@@ -58,6 +58,10 @@ def main():
         _fail(error.format_message(), error.exit_code)
     except typer.Abort:
         _fail("interrupted", 130)
+    except MemoryError as error:
+        _fail(f"needs more memory than there is ({error or 'no more is known'})", 2)
+    except RecursionError:
+        _fail("something in the input is nested too deeply", 2)
     except Exception as error:
         if not _is_input_error(error):
             raise

@@ -16,7 +16,9 @@ Target = Annotated[
 ]
 DataDir = Annotated[Path | None, typer.Option(help="Folder with the data set's files.")]
 Dataset = Annotated[str | None, typer.Option(help="mnist, fashion-mnist or yin-yang.")]
-Layers = Annotated[str | None, typer.Option(help="Sizes from input to output, such as 784-400-10.")]
+Layers = Annotated[
+    str | None, typer.Option(help="From input to output, such as 784-400-10, 128-256r-10 or 28x28-15c5-p2-300-10.")
+]
 Engine = Annotated[str | None, typer.Option(help="clock, hybrid or event.")]
 Dt = Annotated[float | None, typer.Option("--dt", help="Step size, in the unit of the time constants.")]
 Steps = Annotated[int | None, typer.Option(help="Steps of a trial.")]
@@ -77,6 +79,6 @@ def configuration(source, settings, flags):
         if value is None:
             continue
         if flag == "layers":
-            value = config.layer_sizes(value, "--layers")
+            value = config.layers_of(value, "--layers")
         chosen.append(f"{key}={config.toml_value(str(value) if isinstance(value, Path) else value)}")
     return config.load(source, [*chosen, *(settings or [])])

@@ -39,7 +39,9 @@ class TrainingProgress:
 
     def started(self, session, history):
         """Begin: say what is trained, and set up the bar."""
-        layers = "-".join(map(str, session.config.network.layers))
+        from snnsim.config import layers_text
+
+        layers = layers_text(session.config)
         s = session.config.simulation
         n = session.group.size
         several = f" on {n} processes" if n > 1 else ""
@@ -106,7 +108,8 @@ class TrainingProgress:
     def _numbers(self, session):
         totals = session.totals
         rates = ", ".join(
-            f"{t / (totals.samples * w.shape[1]):.2f}" for t, w in zip(totals.spikes, session.weights, strict=False)
+            f"{t / (totals.samples * size):.2f}"
+            for t, size in zip(totals.spikes, session.spiking.values(), strict=True)
         )
         return f"loss {self._loss:.4f}  accuracy {100 * self._accuracy:.1f} %  spikes/neuron {rates}"
 

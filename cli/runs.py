@@ -30,9 +30,8 @@ def session_of(run, settings=None, flags=None, target="cpu"):
     snnsim.training.Session
     """
     from snnsim import config
-    from snnsim.errors import InputError
     from snnsim.models import load_model
-    from snnsim.training.parts import with_network
+    from snnsim.training.parts import network_for, with_network
     from snnsim.training.target import session_class
 
     from . import options
@@ -40,9 +39,4 @@ def session_of(run, settings=None, flags=None, target="cpu"):
     network, trained = load_model(model_path(run))
     base = with_network(trained or config.load(), network)
     chosen = options.configuration(base, settings, flags or {})
-    if chosen.network.layers != network.layers:
-        raise InputError(
-            f"network.layers = {'-'.join(map(str, chosen.network.layers))}: the network of {run} is "
-            f"{'-'.join(map(str, network.layers))}"
-        )
-    return session_class(target)(chosen, list(network.astype(config.precision(chosen)).weights))
+    return session_class(target)(chosen, network_for(chosen, base, network, run))

@@ -51,6 +51,10 @@ def simulate(
     trial_length: Annotated[
         float | None, typer.Option(metavar="MS", help="Cut a SONATA file given as --spikes into trials of this length.")
     ] = None,
+    time_unit: Annotated[
+        str | None,
+        typer.Option(metavar="s|ms|us|ns|MS", help="Unit of the times of a file given as --spikes; as the file says."),
+    ] = None,
     engine: o.Engine = None,
     dt: o.Dt = None,
     steps: o.Steps = None,
@@ -102,8 +106,8 @@ def simulate(
         raise InputError("--scale: belongs to a shipped network without trials")
     if split not in ("test", "validation", "train"):
         raise InputError(f"--split {split}: must be one of test, validation, train")
-    if spikes is None and (population or trial_length):
-        raise InputError("--population, --trial-length: belong to --spikes")
+    if spikes is None and (population or trial_length or time_unit):
+        raise InputError("--population, --trial-length, --time-unit: belong to --spikes")
     flags = {
         "engine": engine,
         "dt": dt,
@@ -124,7 +128,7 @@ def simulate(
     if spikes is None:
         trials = _Samples(source, settings, flags, split, chosen)
     else:
-        trials = _Trains(source, settings, flags, spikes, population, trial_length, chosen)
+        trials = _Trains(source, settings, flags, spikes, population, trial_length, time_unit, chosen)
     simulator = trials.simulator(
         record=names(record or "spikes"),
         record_layers=names(record_layers),
@@ -200,7 +204,7 @@ class _Samples:
 class _Trains:
     """Spike trains of a file."""
 
-    def __init__(self, source, settings, flags, path, population, trial_length, chosen):
+    def __init__(self, source, settings, flags, path, population, trial_length, time_unit, chosen):
         import numpy as np
 
         from snnsim.errors import InputError
@@ -211,7 +215,12 @@ class _Trains:
         if stated not in (None, n_inputs):
             raise InputError(f"{path}: has {stated} channels, but the network has {n_inputs} inputs")
         self.spikes, self.labels = read_spikes(
-            path, n_neurons=n_inputs, samples=chosen, population=population, trial_length=trial_length
+            path,
+            n_neurons=n_inputs,
+            samples=chosen,
+            population=population,
+            trial_length=trial_length,
+            time_unit=time_unit,
         )
         if len(self.labels) == 0:
             raise InputError(f"{path}: has no samples, or --record-trials names none of them")
@@ -261,11 +270,10 @@ def is_run(source):
 def _network(source, settings, flags):
     """Load configuration and network of a run, or of a configuration with its initial weights."""
     from snnsim import config
+    from snnsim.blueprint import network_of
     from snnsim.errors import InputError
-    from snnsim.initialisation import initial_weights
     from snnsim.models import load_model
-    from snnsim.network import Network
-    from snnsim.training.parts import with_network
+    from snnsim.training.parts import network_for, tensors_of, with_network
 
     from .runs import model_path
 
@@ -273,14 +281,12 @@ def _network(source, settings, flags):
         network, trained = load_model(model_path(source))
         base = with_network(trained or config.load(), network)
         chosen = o.configuration(base, settings, flags)
-        return chosen, network.astype(config.precision(chosen))
+        return chosen, network_for(chosen, base, network, source)
     chosen = o.configuration(source, settings, flags)
-    n = chosen.network
-    if n.target_rate:
+    if chosen.network.target_rate:
         raise InputError("network.target_rate: scales weights to a data set, so it does not go with --spikes")
-    seed, dtype = chosen.training.seed, config.precision(chosen)
-    weights = initial_weights(n.layers, n.init, n.init_scale, n.init_mean, seed, dtype)
-    return chosen, Network(weights, config.neurons(chosen), config.readout(chosen))
+    structure = network_of(chosen)
+    return chosen, structure.with_tensors(tensors_of(chosen, structure))
 
 
 def _simulator(config, network, n_steps, options):

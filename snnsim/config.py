@@ -6,19 +6,25 @@ import json
 import tomllib
 import types
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
+from snnsim import blueprint, notation
 from snnsim.errors import InputError
-from snnsim.parameters import LIFParameters, scheme_coefficients
+from snnsim.files.text import parse_toml, read_text
+from snnsim.parameters import LIFParameters
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """``[network]``: sizes, neurons, initial weights. Neuron parameters are one number, or a list with one a layer."""
+    """``[network]``: layers, neurons, initial weights. Neuron parameters are one value, or a list with one a layer."""
 
-    layers: tuple[int, ...] = (784, 400, 10)
+    layers: tuple[int, ...] | str = (784, 400, 10)  # sizes, or a notation such as "28x28-15c5-p2-300r-10"
+    input: str = "spikes"  # spikes | current: what the encoder's intensities become
+    recurrent_delay: float = 0.0  # of layers to themselves; 0 becomes one step of simulation.dt, and stays that time
+    recurrent_scale: float = 1.0  # factor of the initial weights inside a cycle
+    learn_bias: bool = False  # whether every neuron of a layer learns a constant current
     readout: str = "auto"  # auto (leaky for membrane losses, else spiking) | leaky | spiking
     tau_mem: float | tuple[float, ...] = 0.8
     tau_syn: float | tuple[float, ...] = 0.6
@@ -26,11 +32,51 @@ class NetworkConfig:
     v_threshold: float | tuple[float, ...] = 1.0
     v_reset: float | tuple[float, ...] = 0.0
     v_leak: float | tuple[float, ...] = 0.0
-    reset: str = "hard"  # hard | subtract | none
+    reset: str | tuple[str, ...] = "hard"  # hard | subtract | none
     init: str = "kaiming"  # kaiming | uniform
     init_scale: float = 1.0
     init_mean: float = 0.0  # added to every weight, in units of the initial standard deviation
     target_rate: float = 0.0  # spikes per neuron and trial that the initial weights are scaled to; 0: not scaled
+
+
+@dataclass(frozen=True)
+class PopulationConfig:
+    """``[[population]]``: an input, or neurons; what is not said is that of ``[network]``."""
+
+    name: str = ""
+    shape: int | tuple[int, ...] = 0
+    neuron: str = "lif"  # input | lif | li
+    tau_mem: float | None = None
+    tau_syn: float | None = None
+    r: float | None = None
+    v_threshold: float | None = None
+    v_reset: float | None = None
+    v_leak: float | None = None
+    reset: str | None = None  # hard | subtract | none
+    bias: float = 0.0  # constant current of every neuron, to begin with
+    learn_bias: bool = False
+
+
+@dataclass(frozen=True)
+class ConnectionConfig:
+    """``[[connection]]``: synapses between two populations."""
+
+    source: str = ""
+    target: str = ""
+    name: str = ""  # source->target if empty
+    shape: str = "dense"  # dense | convolution | fixed-in-degree | fixed-probability | one-to-one
+    kernel: int | tuple[int, ...] = 0
+    stride: int | tuple[int, ...] = 1
+    padding: int | tuple[int, ...] = 0
+    pool: int | tuple[int, ...] = 0  # window of the source, folded into the connection
+    pool_kind: str = "average"  # average | sum
+    degree: int = 0
+    probability: float = 0.0
+    multiple: bool = False  # whether a pair may be joined more than once
+    delay: float | tuple[float, ...] = 0.0  # a time, or a range from which delays are drawn evenly
+    delays: str = "one"  # one | source | synapse: how many delays there are
+    learn: tuple[str, ...] = ("weight",)  # of weight, delay
+    init_scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -142,11 +188,16 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    population: tuple[PopulationConfig, ...] = ()
+    connection: tuple[ConnectionConfig, ...] = ()
 
 
-TABLES = {f.name: f.default_factory for f in dataclasses.fields(Config)}
+LISTS = {"population": PopulationConfig, "connection": ConnectionConfig}
+"""Tables of which there may be several."""
+TABLES = {f.name: f.default_factory for f in dataclasses.fields(Config) if f.name not in LISTS}
 CHOICES = {
     "network.readout": ("auto", "leaky", "spiking"),
+    "network.input": ("spikes", "current"),
     "network.init": ("kaiming", "uniform"),
     "network.reset": ("hard", "subtract", "none"),
     "simulation.engine": ("clock", "hybrid", "event"),
@@ -184,6 +235,8 @@ POSITIVE = (
 )
 NOT_NEGATIVE = (
     "network.target_rate",
+    "network.recurrent_delay",
+    "network.recurrent_scale",
     "encoder.max_rate",
     "loss.target_true",
     "loss.target_false",
@@ -220,6 +273,9 @@ BELOW_ONE = (
     "training.dropout",
     "training.ema_decay",
 )
+
+LONGEST = 2**20
+"""Bytes of the longest configuration that is read."""
 
 
 def shipped():
@@ -263,7 +319,7 @@ def load(source=None, settings=()):
             raise InputError(f"--set {setting}: must read table.key=value, such as simulation.dt=0.05")
         values = tree.setdefault(table, {})
         if isinstance(values, dict):  # else from_tree says that it must be a table
-            values[name] = setting_value(value.strip())
+            values[name] = setting_value(value.strip(), f"--set {key.strip()}")
     return from_tree(tree, origin)
 
 
@@ -281,50 +337,65 @@ def parse_value(key, text, origin):
         For a value of another type; ``origin`` begins the message.
     """
     table, _, name = key.partition(".")
-    return _convert(setting_value(text), typing.get_type_hints(TABLES[table])[name], f"{origin}: {key}")
+    return _convert(setting_value(text, origin), typing.get_type_hints(TABLES[table])[name], f"{origin}: {key}")
 
 
-def layer_sizes(text, origin):
-    """Sizes of layers from text such as ``784-400-10``.
+def layers_of(text, origin):
+    """Layers from text: sizes as a list where they are all, else the checked notation (:mod:`snnsim.notation`).
 
     Raises
     ------
     InputError
         If it is not of that form; ``origin`` begins the message.
     """
+    notation.parse(text, origin)
     sizes = text.split("-")
-    if not all(s.isdecimal() for s in sizes):
-        raise InputError(f"{origin} {text}: must be sizes joined by '-', such as 784-400-10")
-    return [int(s) for s in sizes]
+    return [int(s) for s in sizes] if all(s.isdecimal() for s in sizes) else text
+
+
+def layers_text(config):
+    """Write the network of a configuration in one line: its layers, or its populations."""
+    if config.population:
+        return ", ".join(f"{p.name} {blueprint.shape_text(p.shape)}" for p in config.population)
+    layers = config.network.layers
+    return layers if isinstance(layers, str) else "-".join(map(str, layers))
 
 
 def from_tree(tree, origin="configuration"):
     """Build a checked :class:`Config` of nested dictionaries; ``origin`` begins every message."""
     tables = {}
     for table, values in tree.items():
+        if table in LISTS:
+            tables[table] = _list(LISTS[table], table, values, origin)
+            continue
         if table not in TABLES:
-            raise InputError(f"{origin}: unknown table [{table}]{nearest(table, TABLES)}")
+            raise InputError(f"{origin}: unknown table [{table}]{nearest(table, [*TABLES, *LISTS])}")
         if not isinstance(values, dict):
             raise InputError(f"{origin}: {table} = {values!r}: must be a table")
         tables[table] = _table(TABLES[table], table, values, origin)
     config = Config(**tables)
     check(config, origin)
+    if config.network.recurrent_delay == 0 and not config.population and blueprint.is_recurrent(config):
+        # A time from here on, which another step size does not change.
+        config = replace(config, network=replace(config.network, recurrent_delay=config.simulation.dt))
+    blueprint.network_of(config, origin)
     return config
 
 
 def to_tree(config):
     """Nested dictionaries of a :class:`Config`, tuples as lists."""
     tree = dataclasses.asdict(config)
-    return {
-        table: {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()} for table, values in tree.items()
-    }
+    lists = {table: [_plain(entry) for entry in tree.pop(table)] for table in LISTS}
+    return {table: _plain(values) for table, values in tree.items()} | {t: v for t, v in lists.items() if v}
 
 
 def to_toml(config):
     """Text of a :class:`Config` as TOML; :func:`load` reads the same configuration back."""
     lines = []
     for table, values in to_tree(config).items():
-        lines += [f"[{table}]", *(f"{key} = {toml_value(value)}" for key, value in values.items()), ""]
+        for entry in values if isinstance(values, list) else [values]:
+            head = f"[[{table}]]" if isinstance(values, list) else f"[{table}]"
+            lines += [head, *(f"{key} = {toml_value(value)}" for key, value in entry.items()), ""]
     return "\n".join(lines)
 
 
@@ -337,11 +408,12 @@ def check(config, origin="configuration"):
         return tree[table][name]
 
     for key, allowed in CHOICES.items():
-        if value(key) not in allowed:
-            raise InputError(
-                f"{origin}: {key} = {value(key)!r}: must be one of {', '.join(allowed)}"
-                f"{nearest(str(value(key)), allowed)}"
-            )
+        found = value(key)
+        for one in found if isinstance(found, list) else [found]:
+            if one not in allowed:
+                raise InputError(
+                    f"{origin}: {key} = {found!r}: must be one of {', '.join(allowed)}{nearest(str(one), allowed)}"
+                )
     for key in POSITIVE:
         if not 0 < value(key) < float("inf"):
             raise InputError(f"{origin}: {key} = {value(key)}: must be a positive number")
@@ -367,7 +439,7 @@ def check(config, origin="configuration"):
     if value("training.seed") >= 2**32:
         raise InputError(f"{origin}: training.seed = {value('training.seed')}: must be below 2**32")
     layers = config.network.layers
-    if len(layers) < 2 or min(layers) < 1:
+    if not isinstance(layers, str) and (len(layers) < 2 or min(layers) < 1):
         raise InputError(f"{origin}: network.layers = {list(layers)}: must be two or more sizes of at least 1")
     engine, loss = config.simulation.engine, config.loss.name
     if readout(config) == "leaky" and not loss.startswith("membrane"):
@@ -390,14 +462,12 @@ def check(config, origin="configuration"):
         )
     if engine != "clock" and config.training.dropout:
         raise InputError(f"{origin}: training.dropout = {config.training.dropout}: engine {engine} has none")
-    if engine != "clock" and config.network.reset == "none":
-        raise InputError(f"{origin}: network.reset = 'none': engine {engine} allows hard and subtract")
-    try:
+    if engine != "clock":
         for layer in neurons(config):
-            if engine == "clock":
-                scheme_coefficients(layer, config.simulation.dt, config.simulation.scheme, config.simulation.impulse)
-    except InputError as error:
-        raise InputError(f"{origin}: {error}") from error
+            if layer.reset == "none":
+                raise InputError(f"{origin}: network.reset = 'none': engine {engine} allows hard and subtract")
+    if bool(config.population) != bool(config.connection):
+        raise InputError(f"{origin}: [[population]] and [[connection]]: a network of its own needs both")
 
 
 def readout(config):
@@ -415,20 +485,18 @@ def precision(config):
 
 
 def neurons(config):
-    """Neuron parameters of every layer, a tuple of LIFParameters."""
-    n_layers = len(config.network.layers) - 1
+    """Neuron parameters of every layer of ``network.layers``, a tuple of LIFParameters."""
+    layers = config.network.layers
+    n_layers = len(notation.parse(layers) if isinstance(layers, str) else layers) - 1
     columns = {}
-    for name in ("tau_mem", "tau_syn", "r", "v_threshold", "v_reset", "v_leak"):
+    for name in LIFParameters.__dataclass_fields__:
         value = getattr(config.network, name)
         if isinstance(value, tuple) and len(value) != n_layers:
             raise InputError(
-                f"network.{name} = {list(value)}: must be one number, or one for each of the {n_layers} layers"
+                f"network.{name} = {list(value)}: must be one value, or one for each of the {n_layers} layers"
             )
         columns[name] = value if isinstance(value, tuple) else (value,) * n_layers
-    return tuple(
-        LIFParameters(**{k: float(v[layer]) for k, v in columns.items()}, reset=config.network.reset)
-        for layer in range(n_layers)
-    )
+    return tuple(LIFParameters(**{k: v[layer] for k, v in columns.items()}) for layer in range(n_layers))
 
 
 def _text(source):
@@ -436,32 +504,42 @@ def _text(source):
     if path.suffix != ".toml" and str(source) in shipped():
         return (resources.files("snnsim.configs") / f"{source}.toml").read_text()
     try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise InputError(f"{source}: {reason}; a TOML file, or one of {', '.join(shipped())}") from error
+        return read_text(path, LONGEST)
+    except InputError as error:
+        raise InputError(f"{error}; must be a TOML file, or one of {', '.join(shipped())}") from error
 
 
 def parse(text, origin):
     """Read TOML text to nested dictionaries; ``origin`` begins the message when it is malformed."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{origin}: not valid TOML: {error}") from error
+    if len(text) > LONGEST:
+        raise InputError(f"{origin}: {len(text)} letters: too long for a configuration, must be at most {LONGEST}")
+    return parse_toml(text, origin)
 
 
-def setting_value(text):
+def setting_value(text, origin):
     """Value of text in TOML notation; a bare word is a string."""
     try:
-        return tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
-        return text
+        return parse_toml(f"x = {text}", origin)["x"]
+    except InputError as error:
+        if isinstance(error.__cause__, tomllib.TOMLDecodeError):
+            return text  # a bare word
+        raise
 
 
 def nearest(name, known):
     """End of a message that suggests the nearest of the known names; empty if none is near."""
     close = difflib.get_close_matches(name, list(known), 1, 0.5)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def _list(factory, table, entries, origin):
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InputError(f"{origin}: {table} = {str(entries)[:60]}: must be tables, each below a line [[{table}]]")
+    return tuple(_table(factory, table, entry, f"{origin}: {table} {k + 1}") for k, entry in enumerate(entries))
+
+
+def _plain(values):
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None}
 
 
 def _table(factory, table, values, origin):
@@ -473,6 +551,9 @@ def _table(factory, table, values, origin):
             hint = f"; did you mean {elsewhere[0]}?" if elsewhere else nearest(key, known)
             raise InputError(f"{origin}: unknown key {table}.{key}{hint}")
         converted[key] = _convert(value, known[key], f"{origin}: {table}.{key}")
+    if isinstance(converted.get("layers"), str):
+        layers = layers_of(converted["layers"], f"{origin}: {table}.layers =")
+        converted["layers"] = tuple(layers) if isinstance(layers, list) else layers
     return factory(**converted)
 
 
@@ -494,7 +575,11 @@ def _convert(value, wanted, name):
 
 def _describe(wanted):
     kinds = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
-    return " or ".join("a list of numbers" if typing.get_origin(k) is tuple else _NAMES[k] for k in kinds)
+    kinds = [k for k in kinds if k is not types.NoneType]
+    return " or ".join(
+        f"a list of {_NAMES[typing.get_args(k)[0]].split(' ')[-1]}s" if typing.get_origin(k) is tuple else _NAMES[k]
+        for k in kinds
+    )
 
 
 def toml_value(value):

@@ -5,28 +5,85 @@ import dataclasses
 import numpy as np
 
 from snnsim import config as configuration
-from snnsim.errors import InputError
+from snnsim.connections import SHAPES, Pool
+from snnsim.errors import InputError, check_names
+from snnsim.files.hdf5 import reading
 from snnsim.network import Network
-from snnsim.parameters import LIFParameters
+from snnsim.parameters import LI, LIFParameters
 from snnsim.recording.provenance import provenance
 from snnsim.recording.runs import load_tree, save_tree
+
+NEURONS = {"lif": LIFParameters, "li": LI}
+"""Classes of neuron parameters by their name in a file."""
 
 
 def network_tree(network):
     """Tree of a network for :func:`~snnsim.recording.runs.save_tree`."""
     return {
-        "weights": list(network.weights),
-        "parameters": [dataclasses.asdict(p) for p in network.parameters],
-        "readout": network.readout,
+        "populations": [_population_tree(p) for p in network.populations_by_name.values()],
+        "connections": [_connection_tree(c) for c in network.connections_by_name.values()],
+        "tensors": dict(network.tensors),
     }
 
 
 def network_of(tree, path):
-    """Network of a tree that :func:`network_tree` made; ``path`` begins the message when it is not one."""
-    if not {"weights", "parameters", "readout"} <= tree.keys():
-        raise InputError(f"{path}: holds no network (weights, parameters, readout)")
-    weights = [np.ascontiguousarray(w) for w in tree["weights"]]
-    return Network(weights, [LIFParameters(**p) for p in tree["parameters"]], tree["readout"])
+    """Network of a tree that :func:`network_tree` made; ``path`` begins the message when it is not one.
+
+    Files of version 0.1 hold ``weights`` and ``parameters`` of layers one after another.
+    """
+    with reading(path):
+        try:
+            if {"weights", "parameters", "readout"} <= tree.keys():
+                weights = [np.ascontiguousarray(w) for w in tree["weights"]]
+                return Network.chain(weights, [LIFParameters(**p) for p in tree["parameters"]], tree["readout"])
+            if not {"populations", "connections", "tensors"} <= tree.keys():
+                raise InputError("holds no network (populations, connections, tensors)")
+            return _of_graph(tree)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+
+def _population_tree(p):
+    kind = "input" if p.is_input else next(name for name, made in NEURONS.items() if type(p.neuron) is made)
+    return {
+        "name": p.name, "shape": list(p.shape), "neuron": kind, "kind": p.kind, "bias": p.bias,
+        "learn_bias": p.learn_bias, "parameters": {} if p.is_input else dataclasses.asdict(p.neuron),
+    }  # fmt: skip
+
+
+def _connection_tree(c):
+    kind = next(name for name, made in SHAPES.items() if type(c.shape) is made)
+    shape = {f.name: getattr(c.shape, f.name) for f in dataclasses.fields(c.shape) if f.init}
+    if isinstance(shape.get("pool"), Pool):
+        shape["pool"] = dataclasses.asdict(shape["pool"])
+    return {
+        "name": c.name, "source": c.source, "target": c.target, "shape": kind, "options": shape, "delay": c.delay,
+        "learn": sorted(c.learn),
+    }  # fmt: skip
+
+
+def _of_graph(tree):
+    network = Network()
+    for p in tree["populations"]:
+        shape = tuple(p["shape"])
+        if p["neuron"] == "input":
+            network.input(p["name"], shape, p["kind"])
+            continue
+        check_names("neuron", p["neuron"], NEURONS)
+        neuron = NEURONS[p["neuron"]](**p["parameters"])
+        network.population(p["name"], shape, neuron, 0.0 if p["bias"] else None, p["learn_bias"])
+    for c in tree["connections"]:
+        check_names("shape", c["shape"], SHAPES)
+        options = dict(c["options"])
+        if isinstance(options.get("pool"), dict):
+            options["pool"] = Pool(tuple(options["pool"]["size"]), options["pool"]["kind"])
+        options = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
+        shape = SHAPES[c["shape"]](**options)
+        network.connect(c["source"], c["target"], shape, delay=c["delay"], learn=c["learn"], name=c["name"])
+    for name, value in tree["tensors"].items():
+        network.set(name, value)
+    network.check_complete()
+    return network
 
 
 def save_model(path, network, config=None, **notes):
@@ -63,4 +120,6 @@ def load_model(path):
     tree = load_tree(path, "model")
     network = network_of(tree, path)
     text = tree.get("config", "")
+    if not isinstance(text, str):
+        raise InputError(f"{path}: its config must be text")
     return network, configuration.from_tree(configuration.parse(text, path), path) if text else None

@@ -7,10 +7,12 @@ nobody names them, connections ``source->target``; tensors are ``"input->hidden0
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
+from snnsim.arguments import array, one_for_each
 from snnsim.connections import Dense
 from snnsim.connections.maps import described, size_of
 from snnsim.connections.plans import listed, plan_of
@@ -18,7 +20,7 @@ from snnsim.connections.rules import Drawn, Rule
 from snnsim.distributions import Distribution, distribution_of
 from snnsim.errors import InputError, check_names
 from snnsim.parameters import LI, DeltaLIF, LIFParameters, RefractoryLIF, TwoSynapseLIF
-from snnsim.schedule import components
+from snnsim.schedule import components, feedback
 
 INPUT_KINDS = ("spikes", "current")
 LEARNABLE = ("weight", "delay")
@@ -80,8 +82,8 @@ class Connection:
     source, target : str
     shape : Dense, Convolution, Sparse or OneToOne
     delay : float or ndarray
-        Time from a spike to its arrival: one for all, ``(N_source,)`` one a source neuron, or one a synapse in the shape
-        of the weights (dense) or their order (sparse). Where it is learnt, its first value.
+        Time from a spike to its arrival: one for all, ``(N_source,)`` one a source neuron, or one a synapse in the
+        shape of the weights (dense) or their order (sparse). Where it is learnt, its first value.
     learn : frozenset of {"weight", "delay"}
     weight : float or Distribution, optional
         Where weights are drawn when they are used, and there is no tensor of them.
@@ -101,6 +103,11 @@ class Connection:
         if isinstance(self.delay, Distribution):
             return True
         return "delay" in self.learn or bool(np.any(np.asarray(self.delay) > 0))
+
+    def same_as(self, other):
+        """Whether another connection is the same in every field."""
+        mine, theirs = ((c.name, c.source, c.target, c.learn) for c in (self, other))
+        return mine == theirs and self.shape == other.shape and np.array_equal(self.delay, other.delay)
 
 
 class Network:
@@ -161,19 +168,39 @@ class Network:
         network._chain(weights, parameters, readout)
         return network
 
+    @classmethod
+    def of_layers(cls, sizes, parameters, readout="spiking"):
+        """Structure of fully connected layers, without weights.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            From the input to the output.
+        parameters : sequence of LIFParameters, or one for all layers
+        readout : {"spiking", "leaky"}
+        """
+        network, names = cls(), layer_names(len(sizes) - 1)
+        several = parameters if isinstance(parameters, list | tuple) else (parameters,) * (len(sizes) - 1)
+        network.input(names[0], sizes[0])
+        for k, (size, p) in enumerate(zip(sizes[1:], several, strict=True)):
+            leaky = readout == "leaky" and k == len(sizes) - 2 and isinstance(p, LIFParameters)
+            network.population(names[k + 1], size, p.leaky() if leaky else p)
+            network.connect(names[k], names[k + 1])
+        return network
+
     def _chain(self, weights, parameters, readout):
-        weights = tuple(weights)
-        parameters = (parameters,) * len(weights) if isinstance(parameters, LIFParameters | LI) else tuple(parameters)
+        weights = [array(f"weights[{layer}]", w, 2, "a matrix (N_in, N_out)") for layer, w in enumerate(weights)]
+        weights = _floats(weights)
+        parameters = one_for_each(parameters, LIFParameters | LI, len(weights))
         check_names("readout", readout, ("spiking", "leaky"))
         if not weights or len(weights) != len(parameters):
             raise InputError(
-                f"network: {len(weights)} weight matrices and {len(parameters)} parameter sets; needs one of each a layer"
+                f"network: {len(weights)} weight matrices and {len(parameters)} parameter sets; needs one of each a "
+                "layer"
             )
         for layer, (w, p) in enumerate(zip(weights, parameters, strict=True)):
             if not isinstance(p, LIFParameters | LI):
                 raise InputError(f"network: parameters[{layer}] = {p!r}: must be LIFParameters")
-            if getattr(w, "ndim", 0) != 2 or w.dtype != weights[0].dtype or w.dtype not in FLOATS:
-                raise InputError(f"network: weights[{layer}]: must be a 2-d array, all layers float32 or all float64")
             if layer and w.shape[0] != weights[layer - 1].shape[1]:
                 raise InputError(
                     f"network: weights[{layer}] has {w.shape[0]} inputs, but layer {layer - 1} has "
@@ -254,12 +281,9 @@ class Network:
         """
         name = f"{source}->{target}" if name is None else name
         where = f"connection {name}"
-        for role, end in (("source", source), ("target", target)):
-            if end not in self.populations_by_name:
-                raise InputError(f"{where}: no {role} {end!r}; populations are {', '.join(self.populations_by_name)}")
+        pre, post = self.ends(source, target, where)
         if name in self.connections_by_name:
             raise InputError(f"{where}: there is one of that name; give this one another name")
-        pre, post = self.populations_by_name[source], self.populations_by_name[target]
         if post.is_input:
             raise InputError(f"{where}: {target} is an input, which takes none")
         if not pre.spiking and not pre.is_input:
@@ -289,6 +313,19 @@ class Network:
         if "delay" in learn:
             self.set(f"{name}.delay", np.asarray(made.delay, float))
         return made
+
+    def ends(self, source, target, where):
+        """Look up the populations of two names.
+
+        Raises
+        ------
+        InputError
+            If there is no such population; ``where`` begins the message.
+        """
+        for role, end in (("source", source), ("target", target)):
+            if end not in self.populations_by_name:
+                raise InputError(f"{where}: no {role} {end!r}; populations are {', '.join(self.populations_by_name)}")
+        return self.populations_by_name[source], self.populations_by_name[target]
 
     def _connect_later(self, name, pre, post, shape, weight, delay):
         where = f"connection {name}"
@@ -339,13 +376,16 @@ class Network:
         wanted = self.tensor_shapes().get(name)
         if wanted is None:
             raise InputError(f"tensor {name!r}: must be one of {', '.join(self.tensor_shapes())}")
-        value = np.asarray(value)
+        value = array(name, value, len(wanted), f"numbers of shape {described(wanted) or '()'}")
         if value.dtype not in FLOATS:
             value = value.astype(np.float64)
+        if wanted == ():  # NumPy's contiguous arrays have a dimension
+            value = value.reshape(())
         if value.shape != wanted:
             raise InputError(f"{name}: shape {described(value.shape) or '()'}; must be {described(wanted) or '()'}")
         if not np.isfinite(value).all():
-            raise InputError(f"{name}: holds values that are not finite")
+            at = tuple(map(int, np.argwhere(~np.isfinite(value))[0]))
+            raise InputError(f"network: {name}[{', '.join(map(str, at))}] = {value[at]}: must be a finite number")
         self.tensors[name] = np.ascontiguousarray(value).reshape(wanted)
 
     def weight_shape(self, connection):
@@ -373,6 +413,27 @@ class Network:
         fixed |= {f"{p.name}.bias" for p in self.populations_by_name.values() if not p.learn_bias}
         return [name for name in self.tensor_shapes() if name not in fixed]
 
+    def up_to(self, names):
+        """Give the part of the network that the given populations depend on."""
+        wanted, waiting = set(), list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in wanted:
+                wanted.add(name)
+                waiting += [c.source for c in self.into(name)]
+        part = Network(seed=self.seed)
+        part.populations_by_name = {n: p for n, p in self.populations_by_name.items() if n in wanted or p.is_input}
+        part.connections_by_name = {n: c for n, c in self.connections_by_name.items() if c.target in wanted}
+        return part
+
+    def project(self, tensors, dt, duration):
+        """Bring learnt delays to what a clock can run, in place: at least 0, or a step in a cycle, below the trial."""
+        for connection in self.connections:
+            if "delay" in connection.learn:
+                least = dt if connection in feedback(self) else 0.0
+                delay = tensors[f"{connection.name}.delay"]
+                np.clip(delay, least, duration * (1 - 1e-6), out=delay)
+
     def with_tensors(self, tensors):
         """Network of the same structure with other tensors (not copied)."""
         other = Network(seed=self.seed)
@@ -380,9 +441,37 @@ class Network:
         other.tensors = dict(tensors)
         return other
 
+    def with_neurons(self, other):
+        """Network of the same populations and connections with the neurons of another one."""
+        made = self.with_tensors(self.tensors)
+        made.populations_by_name = {
+            name: replace(p, neuron=other.populations_by_name[name].neuron)
+            for name, p in self.populations_by_name.items()
+        }
+        return made
+
+    def __eq__(self, other):
+        """Whether every field of another network is the same, tensors bit by bit and of the same dtype."""
+        if not isinstance(other, Network):
+            return NotImplemented
+        mine, theirs = self.tensors, other.tensors
+        return (
+            self.populations_by_name == other.populations_by_name
+            and sorted(self.connections_by_name) == sorted(other.connections_by_name)
+            and all(c.same_as(other.connections_by_name[n]) for n, c in self.connections_by_name.items())
+            and sorted(mine) == sorted(theirs)
+            and all(w.dtype == theirs[n].dtype and np.array_equal(w, theirs[n]) for n, w in mine.items())
+        )
+
+    __hash__ = None
+
     def astype(self, dtype):
-        """Copy the network with tensors of another dtype."""
-        return self.with_tensors({name: np.ascontiguousarray(w, dtype) for name, w in self.tensors.items()})
+        """Copy the network with tensors of another dtype; raises InputError if one of them exceeds it."""
+        made = self.with_tensors({})
+        with np.errstate(over="ignore"):  # what exceeds it is infinite, and refused
+            for name, w in self.tensors.items():
+                made.set(name, np.array(w, dtype))
+        return made
 
     def check_complete(self):
         """Raise InputError if a tensor has no values yet."""
@@ -406,11 +495,11 @@ class Network:
         return {name: self.populations_by_name[name].size for name in self.order}
 
     def into(self, target):
-        """Connections into a population, by name: the order in which their input is summed."""
+        """List the connections into a population, by name: the order in which their input is summed."""
         return sorted((c for c in self.connections_by_name.values() if c.target == target), key=lambda c: c.name)
 
     def out_of(self, source):
-        """Connections out of a population."""
+        """List the connections out of a population."""
         return [c for c in self.connections if c.source == source]
 
     @property
@@ -445,7 +534,7 @@ class Network:
         names = list(self.populations_by_name)
         pairs = [(c.source, c.target) for c in self.connections_by_name.values()]
         return (
-            sorted(pairs) == sorted(zip(names, names[1:], strict=False))
+            sorted(pairs) == sorted(pairwise(names))
             and all(c.shape == Dense() and not c.delayed for c in self.connections_by_name.values())
             and not any(p.bias or p.kind != "spikes" for p in self.populations_by_name.values())
             and all(p.is_input == (k == 0) for k, p in enumerate(self.populations_by_name.values()))
@@ -455,8 +544,8 @@ class Network:
         """Raise InputError unless :attr:`is_chain`; ``who`` begins the message."""
         if not self.is_chain:
             raise InputError(
-                f"{who}: runs fully connected layers one after another, without delays, recurrence or bias; this network "
-                "has more: use the clock engine on the CPU"
+                f"{who}: runs fully connected layers one after another, without delays, recurrence or bias; this "
+                "network has more: use the clock engine on the CPU"
             )
 
     @property
@@ -495,6 +584,16 @@ class Network:
 def layer_names(count):
     """Names of a chain of ``count`` layers behind an input: ``input``, ``hidden0``, ..., ``output``."""
     return ("input", *(f"hidden{k}" for k in range(count - 1)), "output")
+
+
+def _floats(weights):
+    """Weights in the one float dtype that they share; whole numbers and half precision take that of the others."""
+    kinds = {w.dtype for w in weights if w.dtype in FLOATS}
+    if len(kinds) > 1:
+        raise InputError("network: weights: all layers must be float32 or all float64")
+    half = any(w.dtype == np.float16 for w in weights)
+    dtype = kinds.pop() if kinds else np.dtype(np.float32 if half else np.float64)
+    return [w.astype(dtype, copy=False) for w in weights]
 
 
 def _shape(name, shape):

@@ -1,4 +1,4 @@
-"""Optimisers over a list of weight tensors, learning-rate schedules, gradient clipping."""
+"""Optimisers over weight tensors by name, learning-rate schedules, gradient clipping."""
 
 import math
 
@@ -40,8 +40,8 @@ class Optimizer:
     Parameters
     ----------
     name : {"sgd", "adam", "adamw"}
-    weights : list of ndarray
-        Updated in place by :meth:`step`; C-contiguous.
+    weights : dict of str to ndarray
+        By name; updated in place by :meth:`step`; C-contiguous.
     momentum : float
         Of ``sgd``.
     beta1, beta2, epsilon : float
@@ -68,20 +68,20 @@ class Optimizer:
         for key, value in (("epsilon", epsilon), ("weight_decay", weight_decay), ("clip_norm", clip_norm)):
             if not 0 <= value < np.inf:
                 raise InputError(f"optimizer.{key} = {value}: must be a number of at least 0")
-        self.name, self.weights = name, list(weights)
+        self.name, self.weights = name, dict(weights)
         self.momentum, self.beta1, self.beta2, self.epsilon = momentum, beta1, beta2, epsilon
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
         self.steps = 0
-        self.first = [np.zeros_like(w) for w in self.weights]
-        self.second = [np.zeros_like(w) for w in self.weights] if name != "sgd" else []
+        self.first = {key: np.zeros_like(w) for key, w in self.weights.items()}
+        self.second = {key: np.zeros_like(w) for key, w in self.weights.items()} if name != "sgd" else {}
 
     def step(self, gradients, lr):
         """Update the weights.
 
         Parameters
         ----------
-        gradients : list of ndarray
-            Shaped like the weights.
+        gradients : dict of str to ndarray
+            By the weights' names, shaped like them.
         lr : float
 
         Returns
@@ -89,13 +89,13 @@ class Optimizer:
         float
             Norm of all gradients together, before clipping; not finite if an entry is not.
         """
-        norm = math.sqrt(sum(cpu.squared_norm(g.reshape(-1)) for g in gradients))
+        norm = math.sqrt(sum(cpu.squared_norm(gradients[key].reshape(-1)) for key in self.weights))
         if not math.isfinite(norm):
             return norm
         scale = self.clip_norm / norm if 0 < self.clip_norm < norm else 1.0
         self.steps += 1
-        for index, (w, g) in enumerate(zip(self.weights, gradients, strict=True)):
-            self._update(index, w.reshape(-1), g.reshape(-1), scale, lr)
+        for key, w in self.weights.items():
+            self._update(key, w.reshape(-1), gradients[key].reshape(-1), scale, lr)
         return norm
 
     def constants(self, lr, step):
@@ -110,14 +110,14 @@ class Optimizer:
             kept,
         )  # fmt: skip
 
-    def _update(self, index, w, g, scale, lr):
+    def _update(self, key, w, g, scale, lr):
         with np.errstate(over="ignore"):  # infinite weights are for the caller to find
             values = [w.dtype.type(v) for v in (scale, *self.constants(lr, self.steps))]
-        first = self.first[index].reshape(-1)
+        first = self.first[key].reshape(-1)
         if self.name == "sgd":
             cpu.sgd(w, g, first, *values)
         else:
-            cpu.adam(w, g, first, self.second[index].reshape(-1), *values)
+            cpu.adam(w, g, first, self.second[key].reshape(-1), *values)
 
     def state(self):
         """Everything that a checkpoint needs, as a tree of arrays."""
@@ -127,5 +127,5 @@ class Optimizer:
         """Continue from :meth:`state`."""
         self.steps = int(state["steps"])
         for mine, saved in ((self.first, state["first"]), (self.second, state["second"])):
-            for a, b in zip(mine, saved, strict=True):
-                a[:] = b
+            for key, slot in mine.items():
+                slot[...] = saved[key]

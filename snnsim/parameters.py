@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from snnsim.arguments import number
 from snnsim.dynamics import schemes
 from snnsim.dynamics.lif import RESET_HARD, RESET_NONE, RESET_SUBTRACT
-from snnsim.errors import InputError
+from snnsim.errors import InputError, check_names
 
 RESETS = {"hard": RESET_HARD, "subtract": RESET_SUBTRACT, "none": RESET_NONE}
 SCHEMES = {
@@ -50,14 +51,10 @@ class LIFParameters:
 
     def __post_init__(self):
         for name in ("tau_mem", "tau_syn", "r"):
-            value = getattr(self, name)
-            if not 0 < value < float("inf"):
-                raise InputError(f"{name} = {value}: must be a positive number")
+            object.__setattr__(self, name, number(name, getattr(self, name), above=0))
         for name in ("v_threshold", "v_reset", "v_leak"):
-            value = getattr(self, name)
-            if not abs(value) < float("inf"):
-                raise InputError(f"{name} = {value}: must be a finite number")
-        if self.reset not in RESETS:
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+        if not isinstance(self.reset, str) or self.reset not in RESETS:
             raise InputError(f"reset = {self.reset!r}: must be one of {', '.join(RESETS)}")
         if not self.v_reset < self.v_threshold:
             raise InputError(f"v_reset = {self.v_reset}: must lie below v_threshold = {self.v_threshold}")
@@ -80,7 +77,7 @@ class LIFParameters:
         return RESETS[self.reset]
 
     def leaky(self):
-        """The same membrane and synapse without a threshold."""
+        """Give the same membrane and synapse without a threshold."""
         return LI(self.tau_mem, self.tau_syn, self.r, self.v_leak)
 
 
@@ -111,7 +108,11 @@ class LI:
     reset_mode = RESET_NONE
 
     def __post_init__(self):
-        LIFParameters(self.tau_mem, self.tau_syn, self.r, self.v_leak + 1, self.v_leak, self.v_leak)
+        self.spiking()
+
+    def spiking(self):
+        """Give the same membrane and synapse with a threshold one above rest."""
+        return LIFParameters(self.tau_mem, self.tau_syn, self.r, self.v_leak + 1, self.v_leak, self.v_leak)
 
 
 LIF = LIFParameters
@@ -258,12 +259,9 @@ def scheme_coefficients(parameters, dt, scheme="backward_euler", impulse="unit-a
     InputError
         For an unknown scheme or impulse, a non-positive dt, or dt outside forward Euler's stability bound.
     """
-    if scheme not in SCHEMES:
-        raise InputError(f"scheme = {scheme!r}: must be one of {', '.join(SCHEMES)}")
-    if impulse not in IMPULSES:
-        raise InputError(f"impulse = {impulse!r}: must be one of {', '.join(IMPULSES)}")
-    if not 0 < dt < float("inf"):
-        raise InputError(f"dt = {dt}: must be a positive number")
+    check_names("scheme", [scheme], SCHEMES)
+    check_names("impulse", [impulse], IMPULSES)
+    dt = number("dt", dt, above=0)
     bound = 2 * min(parameters.tau_mem, parameters.tau_syn)
     if scheme == "forward_euler" and dt >= bound:
         raise InputError(f"dt = {dt}: forward Euler is stable only for dt < 2 min(tau_mem, tau_syn) = {bound:g}")

@@ -67,6 +67,43 @@ def components(network):
     return made
 
 
+def check_delays(network, dt, duration):
+    """Refuse delays that a clock cannot run.
+
+    Parameters
+    ----------
+    network : Network
+    dt, duration : float
+        Of a step and of a trial.
+
+    Raises
+    ------
+    InputError
+        For a delay as long as the trial, or one below a step on a connection that closes a cycle.
+    """
+    for connection in network.connections:
+        longest = float(np.max(connection.delay)) if np.size(connection.delay) else 0.0
+        if longest >= duration:
+            raise InputError(
+                f"connection {connection.name}: delay {longest:g}: must be shorter than the trial, {duration:g}"
+            )
+    for connection in feedback(network):
+        least = float(np.min(connection.delay)) if np.size(connection.delay) else dt
+        if least < dt * (1 - 1e-5):
+            raise InputError(
+                f"connection {connection.name}: delay {least:g}: closes a cycle, so it must be at least a step, {dt:g}"
+            )
+
+
+def feedback(network):
+    """List the connections inside components that lead to the same or an earlier population."""
+    found = []
+    for component in components(network):
+        place = {name: k for k, name in enumerate(component.populations)}
+        found += [c for c in component.inner if place[c.target] <= place[c.source]]
+    return found
+
+
 def _strong(names, edges):
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

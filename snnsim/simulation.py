@@ -6,7 +6,7 @@ from snnsim.engines import ENGINES
 from snnsim.errors import InputError, check_names
 from snnsim.recorded import joined
 from snnsim.simulator import Simulator
-from snnsim.spikes import Spikes
+from snnsim.spikes import Spikes, on_grid
 
 BATCH = 100
 """Trials that :func:`simulate` runs at once; their number does not change the results."""
@@ -146,16 +146,14 @@ def _time(engine, dt, n_steps, duration, length):
     if engine == "event":
         n_steps = 1 if dt is None else max(1, int(np.floor(length / dt * (1 + 1e-12))))
         return n_steps, dt or length, length
-    ratio = length / dt
-    near = round(ratio)
-    n_steps = near if abs(ratio - near) <= 1e-9 * max(near, 1) else int(np.ceil(ratio))
-    return max(n_steps, 1), dt, max(n_steps, 1) * dt
+    n_steps = max(int(np.ceil(on_grid(length / dt))), 1)
+    return n_steps, dt, n_steps * dt
 
 
 def trials(spikes, first, last):
     """Trials ``first`` to ``last - 1`` of a batch, as :class:`Spikes` that share its arrays."""
     begin, end = spikes.offsets[first], spikes.offsets[last]
-    return Spikes(
+    return Spikes.trusted(
         spikes.offsets[first : last + 1] - begin, spikes.times[begin:end], spikes.neurons[begin:end],
-        spikes.n_neurons, spikes.duration,
+        spikes.n_neurons, spikes.duration, spikes.precision,
     )  # fmt: skip

@@ -5,7 +5,6 @@ from collections import deque
 import numpy as np
 
 from snnsim.engines import ENGINES, choose_target, make_engine
-from snnsim.engines.event import EventEngine
 from snnsim.engines.grid import grid_of_spikes
 from snnsim.engines.outputs import SpikeOutput, slab_of_spikes, spikes_of_slab
 from snnsim.engines.workspace import aligned_copy
@@ -90,16 +89,11 @@ class Simulator:
             raise InputError(f"record_every = {self.every}: a trial has {n_steps} steps")
         clock = engine == "clock"
         precision = precision or (str(network.dtype) if clock else "float64")
-        if engine == "event":
-            self.engine = EventEngine(
-                network.parameters, network.readout, duration=duration or dt * n_steps, n_samples=n_steps,
-                precision=precision,
-            )  # fmt: skip
-        else:
-            options = {"scheme": scheme, "impulse": impulse, "synapse": synapse} if clock else {}
-            self.engine = make_engine(
-                engine, network.parameters, network.readout, dt=dt, n_steps=n_steps, precision=precision, **options
-            )
+        network.check_complete()
+        options = {"scheme": scheme, "impulse": impulse, "synapse": synapse} if clock else {}
+        self.engine = make_engine(
+            engine, network, dt=dt, n_steps=n_steps, duration=duration, precision=precision, **options
+        )
         self.ahead = 0
         if choose_target(target) == "cuda":
             from snnsim.engines.recording_cuda import CudaEventRecordingEngine, CudaRecordingEngine
@@ -107,16 +101,15 @@ class Simulator:
             self.engine = (CudaRecordingEngine if clock else CudaEventRecordingEngine)(self.engine, network.layers)
             self.ahead = self.engine.slots - 1
         self.network = network
-        self.weights = [aligned_copy(w, self.engine.dtype) for w in network.weights]
+        self.tensors = {name: aligned_copy(w, self.engine.dtype) for name, w in network.tensors.items()}
         self.dt, self.n_steps, self.duration = float(dt), int(n_steps), self.engine.duration
         self.scheme = scheme if clock else None
-        self.sizes = dict(zip(network.populations, network.layers, strict=True))
+        self.sizes = network.sizes
         self.neuron_ids = self._chosen_neurons(record_neurons or {})
-        self._traced = [
-            index for index, name in enumerate(network.populations[1:]) if self._reports and name in self.layers
-        ]
+        inputs = {p.name for p in network.inputs}
+        self._traced = [name for name in self.layers if self._reports and name not in inputs]
         # The engine keeps a leaky readout's membrane at every step unless it is traced; losses read it there.
-        whole = network.readout == "leaky" and len(network.weights) - 1 in self._traced
+        whole = network.readout == "leaky" and network.output.name in self._traced
         self._kept_every = 1 if whole else self.every
         self._launched = deque()
         self._inputs = None
@@ -124,14 +117,14 @@ class Simulator:
     @property
     def bytes_per_trial(self):
         """Bytes of v and i_syn that one trial takes while it is simulated."""
-        neurons = sum(self.network.weights[index].shape[1] for index in self._traced)
+        neurons = sum(self.sizes[name] for name in self._traced)
         kept = self.n_steps // (self._kept_every if self.engine.name == "clock" else self.every)
         return 2 * neurons * kept * self.engine.dtype.itemsize if self.engine.name == "clock" else 16 * neurons * kept
 
     @property
     def input_group(self):
         """How the clock engine takes input spikes as they are: ``group`` of a GridSpikes; it sorts others first."""
-        as_patterns = self.engine.name == "clock" and not self.ahead and self.engine.plan[0] == "pattern"
+        as_patterns = self.engine.name == "clock" and not self.ahead and self.engine.takes_patterns
         return GROUP if as_patterns else 1
 
     def forward(self, inputs):
@@ -153,7 +146,7 @@ class Simulator:
             inputs = grid_of_spikes(inputs, self.dt, self.n_steps) if clock else slab_of_spikes(inputs)
         start = self.engine.launch if self.ahead else self.engine.forward
         traced = (self._traced, self._kept_every) if self.engine.name == "clock" else ()
-        self._launched.append((inputs, start(self.weights, inputs, *traced)))
+        self._launched.append((inputs, start(self.tensors, inputs, *traced)))
 
     def collect(self):
         """Wait for the batch that was launched first.
@@ -178,12 +171,10 @@ class Simulator:
         -------
         snnsim.simulation.Recording
         """
-        found = dict(zip(self.network.populations, self._spikes(copy), strict=False))
+        found = self._spikes(copy)
         size = self._batch()
         layers = []
-        for index, name in enumerate(self.network.populations):
-            if name not in self.layers:
-                continue
+        for name in self.layers:
             spikes = found.get(name)
             if spikes is None:
                 spikes = Spikes(
@@ -191,9 +182,9 @@ class Simulator:
                 )
             v = i_syn = None
             times, ids = np.empty(0), self.neuron_ids[name]
-            if index and self._reports:
+            if name in self._traced:
                 times = self._sample_times()
-                v, i_syn = self._report(index - 1, times, ids, copy)
+                v, i_syn = self._report(name, times, ids, copy)
             layers.append(LayerRecording(name, spikes, v, i_syn, times, ids))
         clocked = self.engine.name != "event"
         return Recording(tuple(layers), self.engine.name, self.duration, self.dt if clocked else None, self.scheme)
@@ -203,30 +194,31 @@ class Simulator:
         return len(counts)
 
     def _spikes(self, copy):
-        """Spikes of the populations from the input on, None where they are not wanted."""
-        wanted = [name in self.layers and "spikes" in self.record for name in self.network.populations]
-        if self.engine.name == "clock":
-            for grid, want in zip(self.engine.grids(wanted[0]), wanted, strict=False):
-                spikes = RowSpikes(grid.rows, grid.row_ptr, self.dt, grid.n_neurons, self.duration) if want else None
-                yield spikes.copy() if want and copy else spikes
-        else:
-            for slab, want in zip(self.engine.spikes(), wanted, strict=False):
-                yield spikes_of_slab(slab) if want else None
+        """Spikes of the populations that are recorded, by name."""
+        if "spikes" not in self.record:
+            return {}
+        if self.engine.name != "clock":
+            return {name: spikes_of_slab(slab) for name, slab in self.engine.spikes().items() if name in self.layers}
+        found = {}
+        for name, grid in self.engine.grids(self.layers).items():
+            spikes = RowSpikes(grid.rows, grid.row_ptr, self.dt, grid.n_neurons, self.duration)
+            found[name] = spikes.copy() if copy else spikes
+        return found
 
     def _sample_times(self):
         kept = self.n_steps // self.every
         return (np.arange(kept) + 1) * self.every * self.dt
 
-    def _report(self, layer, times, ids, copy):
+    def _report(self, name, times, ids, copy):
         if self.engine.name == "clock":
-            values = self.engine.traces(layer)
+            values = self.engine.traces(name)
             stride = self.every // self._kept_every
             values = [value[:, stride - 1 :: stride] for value in values]
             if len(ids) < values[0].shape[2]:
                 values = [value[:, :, ids] for value in values]
         else:
-            values = self.engine.trace(self.weights, layer, times, ids)
-        rest = self.network.parameters[layer].v_leak
+            values = self.engine.trace(self.tensors, name, times, ids)
+        rest = self.network.populations_by_name[name].neuron.v_leak
         v = i_syn = None
         if "v" in self._reports:
             v = values[0] + values[0].dtype.type(rest) if rest else np.array(values[0], order="C", copy=copy or None)

@@ -16,7 +16,7 @@ def network(sizes=SIZES, readout="spiking"):
     """Layers without weights."""
     weights = [np.zeros(shape, np.float32) for shape in pairwise(sizes)]
     parameters = [LIFParameters(v_threshold=1.5, v_reset=1.0) for _ in weights]
-    return Network(weights, parameters, readout)
+    return Network.chain(weights, parameters, readout)
 
 
 def recording(

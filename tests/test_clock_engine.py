@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from snnsim.engines import clock
-from snnsim.engines.clock import CHUNK, ClockEngine
+from snnsim.engines.clock import CHUNK
 from snnsim.engines.dropout import Dropout
 from snnsim.engines.grid import GridSpikes
 from snnsim.parameters import LIFParameters
 from tests import reference
+from tests.layers import LayerEngine
 
 # float64 kernels and the reference differ only in the order of sums.
 ROUNDING = 1e-9
@@ -72,8 +73,8 @@ def test_spiking_gradients_agree_with_the_reference(scheme, reset, gradient, wei
     kind, _, fallback = gradient.partition("-")
     rng = np.random.default_rng(1)
     field = rng.normal(size=(*dense.shape[:2], weights[-1].shape[1]))
-    engine = ClockEngine(
-        parameters, dt=dt, n_steps=dense.shape[1], scheme=scheme, impulse=impulse, gradient=kind,
+    engine = LayerEngine(
+        weights, parameters, dt=dt, n_steps=dense.shape[1], scheme=scheme, impulse=impulse, gradient=kind,
         weight_gradient=weight_gradient, tssl_fallback=bool(fallback), precision="float64", synapse="gather",
         max_inverse_slope=30.0,
     )  # fmt: skip
@@ -106,8 +107,8 @@ def test_spiking_gradients_agree_with_the_reference(scheme, reset, gradient, wei
 def test_readout_gradients_agree_with_the_reference(gradient):
     weights, parameters, dense = problem()
     dv = np.random.default_rng(2).normal(size=(*dense.shape[:2], weights[-1].shape[1]))
-    engine = ClockEngine(
-        parameters, "leaky", dt=0.1, n_steps=dense.shape[1], gradient=gradient, precision="float64", synapse="gather"
+    engine = LayerEngine(
+        weights, parameters, "leaky", dt=0.1, n_steps=dense.shape[1], gradient=gradient, precision="float64", synapse="gather"
     )
     ours = engine_gradient(engine, weights, dense, lambda output: dv)
     theirs, _ = reference_gradient(
@@ -124,8 +125,8 @@ def test_ways_of_summing_agree(synapse, gradient):
     dv = np.random.default_rng(2).normal(size=(*dense.shape[:2], weights[-1].shape[1]))
     results = []
     for way in ("gather", synapse):
-        engine = ClockEngine(
-            parameters, "leaky", dt=0.1, n_steps=dense.shape[1], precision="float64", synapse=way, gradient=gradient
+        engine = LayerEngine(
+            weights, parameters, "leaky", dt=0.1, n_steps=dense.shape[1], precision="float64", synapse=way, gradient=gradient
         )
         results.append(engine_gradient(engine, weights, dense, lambda output: dv))
     assert_same_gradients(*results)
@@ -141,8 +142,8 @@ def test_blocks_of_samples_change_the_order_of_sums_alone(synapse, readout, grad
     for least, blocks in ((7, 1), (2, 3)):
         monkeypatch.setattr(clock, "BLOCK", 1)
         monkeypatch.setattr(clock, "LEAST_BLOCK", least)
-        engine = ClockEngine(
-            parameters, readout, dt=0.1, n_steps=dense.shape[1], precision="float64", synapse=synapse,
+        engine = LayerEngine(
+            weights, parameters, readout, dt=0.1, n_steps=dense.shape[1], precision="float64", synapse=synapse,
             gradient=gradient.removesuffix("-fallback"), tssl_fallback=gradient == "tssl-fallback",
         )  # fmt: skip
         assert len(engine._blocks(len(dense), 9)) == blocks
@@ -166,13 +167,13 @@ def test_activity_costs_what_counting_spikes_would(gradient):
         "dt": 0.1, "n_steps": dense.shape[1], "precision": "float64", "synapse": "gather",
         "gradient": gradient.removesuffix("-fallback"), "tssl_fallback": gradient == "tssl-fallback",
     }  # fmt: skip
-    engine = ClockEngine(parameters, "leaky", **options)
+    engine = LayerEngine(weights, parameters, "leaky", **options)
     v = engine.forward(weights, grid_spikes(dense)).v
     ours = [g.copy() for g in engine.backward(weights, np.zeros_like(v), activity_cost=0.6)]
     theirs = [np.zeros_like(w) for w in weights]
     for layer in (0, 1):
         n_out = weights[layer].shape[1]
-        part = ClockEngine(parameters[: layer + 1], "spiking", **options)
+        part = LayerEngine(weights[: layer + 1], parameters[: layer + 1], "spiking", **options)
         part.forward(weights[: layer + 1], grid_spikes(dense))
         each = np.full((*dense.shape[:2], n_out), 0.6 / (len(dense) * n_out))
         for total, grad in zip(theirs, part.backward(weights[: layer + 1], each), strict=False):
@@ -187,7 +188,7 @@ def test_what_fades_away_ends_at_zero(precision):
     weights, parameters, dense = problem(steps=16 * CHUNK if precision == "float32" else 120 * CHUNK)
     dense[:, 20:] = 0
     n_steps = dense.shape[1]
-    engine = ClockEngine(parameters, "leaky", dt=0.1, n_steps=n_steps, precision=precision)
+    engine = LayerEngine(weights, parameters, "leaky", dt=0.1, n_steps=n_steps, precision=precision)
     weights = [w.astype(engine.dtype) for w in weights]
     v = engine.forward(weights, grid_spikes(dense), trace=[0]).v
     for state in (v, *engine.traces(0)):
@@ -199,7 +200,7 @@ def test_what_fades_away_ends_at_zero(precision):
 def test_more_spikes_than_room_are_kept_by_a_second_pass():
     weights, parameters, dense = problem()
     weights = [np.abs(w) * 4 for w in weights]
-    engine = ClockEngine(parameters, dt=0.1, n_steps=dense.shape[1], precision="float64")
+    engine = LayerEngine(weights, parameters, dt=0.1, n_steps=dense.shape[1], precision="float64")
     output = engine.forward(weights, grid_spikes(dense))
     layers = reference.clock_forward(dense[0], weights, parameters, 0.1, "backward_euler")
     assert output.counts[0] == layers[-1].spikes.sum() > weights[-1].shape[1] * dense.shape[1] // 16
@@ -209,7 +210,7 @@ def test_float32_agrees_to_its_rounding():
     weights, parameters, dense = problem(steps=30)
     grads = []
     for precision in ("float32", "float64"):
-        engine = ClockEngine(parameters, "leaky", dt=0.1, n_steps=30, precision=precision, synapse="gather")
+        engine = LayerEngine(weights, parameters, "leaky", dt=0.1, n_steps=30, precision=precision, synapse="gather")
         typed = [w.astype(precision) for w in weights]
         dv = np.full((3, 30, 4), 0.1)
         grads.append(engine_gradient(engine, typed, dense, lambda output, dv=dv: dv))
@@ -221,7 +222,7 @@ def test_float32_agrees_to_its_rounding():
 
 def test_silent_network_has_no_gradient_and_no_spikes():
     weights, parameters, dense = problem()
-    engine = ClockEngine(parameters, dt=0.1, n_steps=dense.shape[1], precision="float64")
+    engine = LayerEngine(weights, parameters, dt=0.1, n_steps=dense.shape[1], precision="float64")
     output = engine.forward([w * 0 for w in weights], grid_spikes(dense))
     assert output.counts.sum() == 0
     grads = engine.backward(weights, np.zeros(output.times.shape))
@@ -234,14 +235,14 @@ def test_dropout_is_a_sample_s_own_weights_without_rows(gradient, weight_gradien
     # Dropping a neuron in one sample takes its row out of the weights above it, and all others grow by 1/(1 - rate).
     weights, parameters, dense = problem(layers=(13, 30, 20, 4))
     dropout = Dropout(0.4, np.array([3, 11, 7]), seed=5, epoch=2)
-    engine = ClockEngine(
-        parameters, "leaky", dt=0.1, n_steps=dense.shape[1], precision="float64", gradient=gradient,
+    engine = LayerEngine(
+        weights, parameters, "leaky", dt=0.1, n_steps=dense.shape[1], precision="float64", gradient=gradient,
         weight_gradient=weight_gradient,
     )  # fmt: skip
     output = engine.forward(weights, grid_spikes(dense), dropout=dropout)
     v, signal = output.v.copy(), np.random.default_rng(1).normal(size=output.v.shape)
     ours = [g.copy() for g in engine.backward(weights, signal)]
-    masks = [np.ones((3, 13), bool), *(engine.layer_constants(layer).dropped.kept for layer in (1, 2))]
+    masks = [np.ones((3, 13), bool), *(engine._dropped[name].kept for name in ("hidden0", "hidden1"))]
     assert all(0 < m.mean() < 1 for m in masks[1:])
     theirs = [np.zeros_like(w) for w in weights]
     for b in range(3):

@@ -112,7 +112,7 @@ def test_a_bad_file_is_named_with_what_is_wrong(content, message, tmp_path):
 def test_a_missing_file_and_a_folder_are_bad_input(tmp_path):
     with pytest.raises(InputError, match="nothing: no such file"):
         read_idx(tmp_path / "nothing", 1)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="a directory, not a file"):
         read_idx(tmp_path, 1)
 
 

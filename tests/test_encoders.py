@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from snnsim.encoders import ENCODERS, Encoder
+from snnsim.encoders import ENCODERS, Encoder, draws, next_spike
+from snnsim.engines.grid import GridSpikes
 from snnsim.errors import InputError
+from snnsim.kernels import cpu
 
 DT, STEPS = 0.1, 40
 IDS = np.arange(7)
@@ -49,16 +51,66 @@ def test_poisson_mean_rate():
     assert spikes.max() == 1
 
 
-def test_rate_per_unit_time_does_not_depend_on_the_step():
-    values = np.tile(np.linspace(0, 255, 16).astype(np.uint8), (200, 1))
-    for dt in (0.2, 0.1, 0.02):
-        steps = round(4 / dt)
-        made = encoder("poisson-rate", dt=dt, n_steps=steps, max_rate=1.5)
-        p = -np.expm1(-1.5 * dt * values[0] / 255)
-        spikes = dense(made.on_grid(values, np.arange(200)))
-        within(spikes.mean(axis=(0, 1)), p, 200 * steps)
-        # At most one spike a step: at most rate dt / 2 of them are lost.
-        assert spikes.sum() / (200 * 4) == pytest.approx(1.5 * (values[0] / 255).sum(), rel=1.5 * dt / 2 + 0.02)
+@pytest.mark.parametrize("kind", ["bytes", "floats"])
+def test_rate_per_unit_time_does_not_depend_on_the_step(kind):
+    values = np.tile(np.repeat(np.linspace(0, 255, 8), 5).astype(np.uint8), (60, 1))
+    values[:, 7:25] = 0  # as of an image, most of which is dark
+    given = values if kind == "bytes" else values / 255
+    wanted = 10 * 5.0 * values[0].sum() / 255
+    for dt in (0.001, 0.01, 0.1, 0.25, 0.5):
+        made = encoder("poisson-rate", dt=dt, n_steps=round(5 / dt), max_rate=10.0)
+        grid = made.on_grid(given, np.arange(60))
+        # The number of a trial is Poisson: its mean over 60 trials has this standard error.
+        assert abs(grid.total / 60 - wanted) < 4 * np.sqrt(wanted / 60), dt
+        assert grid.row_ptr[:, -1].max() <= made.room(40)
+
+
+@pytest.mark.parametrize("mean", [1e-5, 0.05, 1.0, 7.0, 60.0])
+def test_numbers_of_spikes_are_poisson(mean):
+    """Each probability within five standard errors, and the mean and the variance of all."""
+    made = encoder("poisson-rate", dt=1.0, n_steps=50, max_rate=100.0)
+    values = np.full((40, 100), mean / 100)
+    found = dense(made.on_grid(values, np.arange(40))).ravel()
+    n = found.size
+    k = np.arange(200)
+    log = -mean + k * np.log(mean) - np.cumsum(np.log(np.maximum(k, 1)))
+    often = np.exp(log) * n > 30
+    within(np.bincount(found, minlength=200)[often] / n, np.exp(log)[often], n)
+    assert abs(found.mean() - mean) < 5 * np.sqrt(mean / n)
+    assert abs(found.var() - mean) < 5 * np.sqrt((mean + 2 * mean**2) / n)
+
+
+def test_conditional_probabilities_are_those_of_the_distribution():
+    gammainc = pytest.importorskip("scipy.special").gammainc  # P(number >= k) = gammainc(k, mean)
+    for mean in (1e-4, 0.3, 5.0, 100.0):
+        n = draws(mean)
+        assert gammainc(n, mean) < 2.0**-32 <= (gammainc(n - 1, mean) if n > 1 else 1.0)
+        at_least = np.concatenate([[1.0], gammainc(np.arange(1, n + 1), mean)])
+        found = next_spike(np.array([0.0, mean]), n)
+        np.testing.assert_array_equal(found[:, 0], 0)
+        # Where the distribution ends, so does the sum: far out it is known to what is left there.
+        reached = at_least[:-1] > 1e-4
+        np.testing.assert_allclose(found[reached, 1], (at_least[1:] / at_least[:-1])[reached], rtol=1e-9)
+        assert (np.diff(found[:, 1]) <= 0).all()
+
+
+def test_the_first_of_several_spikes_is_where_it_was_alone():
+    made = encoder("poisson-rate", max_rate=8.0)
+    several = dense(made.on_grid(images(), IDS, epoch=3))
+    alone = np.zeros((7, STEPS * 30), np.int32), np.zeros((7, STEPS + 1), np.int32)
+    cpu.encode_poisson(made.drives(images())[0], IDS, 0, 3, STEPS, 1, *alone)
+    np.testing.assert_array_equal(several > 0, dense(GridSpikes(*alone, 30)))
+    assert several.max() > 2
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("bad", [np.nan, -0.1, 1.5, np.inf, 200])
+def test_intensities_out_of_range(name, bad):
+    values = np.full((2, 5), 0.5)
+    values[1, 2] = bad
+    for call in ("on_grid", "in_time"):
+        with pytest.raises(InputError, match=f"intensities: {bad:g} among them: floats must lie in 0..1"):
+            getattr(encoder(name), call)(values, IDS[:2])
 
 
 def test_regular_spikes_are_evenly_spread():
@@ -143,6 +195,11 @@ def test_nothing_to_encode():
         ("rate", {}, "encoder.name = 'rate': must be one of poisson, poisson-rate, regular, latency"),
         ("poisson", {"max_probability": 1.1}, "encoder.max_probability = 1.1: must lie in 0..1"),
         ("poisson-rate", {"max_rate": np.inf}, "encoder.max_rate = inf: must be a number of at least 0"),
+        (
+            "poisson-rate",
+            {"max_rate": 1001.0},
+            "encoder.max_rate = 1001.0: at most 100 spikes a step, 1000 with dt = 0.1",
+        ),
         ("latency", {"t_latest": 4.1}, "encoder.t_latest = 4.1: must lie in 0..4, the trial's duration"),
     ],
 )

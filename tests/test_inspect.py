@@ -178,7 +178,7 @@ def test_checkpoints_and_runs(snnsim, tmp_path, path):
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 0\n{"epoch": 1}\n')
     assert_bad_input(snnsim("inspect", tmp_path), "metrics.jsonl: line 1: not JSON")
     (tmp_path / "config.toml").write_text("[network")
-    assert_bad_input(snnsim("inspect", tmp_path), "config.toml: not TOML")
+    assert_bad_input(snnsim("inspect", tmp_path), "config.toml: not valid TOML")
 
 
 def test_event_files_of_others(snnsim, tmp_path):

@@ -25,7 +25,7 @@ SECOND = LIFParameters(tau_mem=1.1, tau_syn=0.45, r=0.7, v_threshold=1.3, v_rese
 def network(parameters=(FIRST, SECOND), readout="spiking", dtype=np.float32, sizes=(20, 15, 5)):
     rng = np.random.default_rng(3)
     shapes = itertools.pairwise(sizes)
-    return Network([(rng.normal(size=s) * 0.5 + 0.3).astype(dtype) for s in shapes], parameters, readout)
+    return Network.chain([(rng.normal(size=s) * 0.5 + 0.3).astype(dtype) for s in shapes], parameters, readout)
 
 
 def dense(n_trials=6, n_inputs=20, seed=0):
@@ -103,7 +103,7 @@ def test_round_trip_in_continuous_time_and_in_double_precision(tmp_path):
 
 def test_file_states_the_equations_of_nir():
     """After one impulse of unit area, v of the file's own equations is v of the exact scheme."""
-    net = Network([np.array([[2.0]])], [FIRST], "leaky")
+    net = Network.chain([np.array([[2.0]])], [FIRST], "leaky")
     graph, _ = to_nir(net)
     weights, node = graph.nodes["output_weights"], graph.nodes["output_neurons"]
     assert isinstance(node, nir.CubaLI)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from snnsim.errors import InputError
-from snnsim.recording.runs import load_tree, save_tree, tree_kind, write_atomic
+from snnsim.files.atomic import replacing, write_atomic
+from snnsim.recording.runs import load_tree, save_tree, tree_kind
 
 KEYS = st.text("abcdefgh_0123456789", min_size=1, max_size=6)
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(), st.binary())
@@ -83,10 +84,74 @@ def test_every_truncation_is_one_line(tmp_path):
     whole = path.read_bytes()
     for length in [*range(0, len(whole), 97), len(whole) - 1]:
         path.write_bytes(whole[:length])
-        with pytest.raises(InputError, match=r"truncated|not an HDF5 file") as caught:
+        with pytest.raises(InputError, match=r"truncated|an HDF5 file|SHA-256, is missing") as caught:
             load_tree(path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_no_bit_changes_unnoticed(tmp_path):
+    path = tmp_path / "model.h5"
+    save_tree(path, {"weights": np.arange(300, dtype=np.float32), "text": "abc"}, "model")
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    places = [*rng.choice(len(whole), 60, replace=False), *range(len(whole) - 80, len(whole))]
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"damaged|not an HDF5 file"):
+            load_tree(path)
+    for changed in (whole + b"x", whole[:500] + b"x" + whole[500:], whole[:500] + whole[501:]):
+        path.write_bytes(changed)
+        with pytest.raises(InputError, match=r"damaged"):
+            load_tree(path)
+
+
+def test_hdf5_sees_nothing_of_the_digest_and_what_it_writes_is_noticed(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "model.h5"
+    save_tree(path, {"weights": np.arange(300, dtype=np.float32)}, "model")
+    with h5py.File(path) as file:
+        assert list(file) == ["weights"]
+    with h5py.File(path, "r+") as file:
+        file["weights"][0] = 1
+    with pytest.raises(InputError, match=f"{path}: damaged or changed since it was written"):
+        load_tree(path)
+
+
+def test_files_of_layout_1_have_no_digest_and_still_load(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "model.h5"
+    save_tree(path, {"a": np.arange(3.0), "b": [1, None, "x"]}, "model")
+    with h5py.File(path, "r+") as file:
+        file.attrs["snnsim_layout"] = 1
+    assert load_tree(path, "model")["b"] == [1, None, "x"]
+    assert tree_kind(path) == "model"
+
+
+@pytest.mark.parametrize("name", [".tree.{}.tmp.h5", ".tree.0.tmp.h5"])
+def test_a_planted_link_is_not_followed(tmp_path, name):
+    victim, path = tmp_path / "victim", tmp_path / "tree.h5"
+    victim.write_text("precious")
+    (tmp_path / name.format(os.getpid())).symlink_to(victim)
+    save_tree(path, {"a": 1})
+    assert victim.read_text() == "precious"
+    assert not path.is_symlink()
+
+
+def test_temporary_names_differ_and_an_existing_one_is_refused(tmp_path, monkeypatch):
+    names = []
+    for _ in range(2):
+        with replacing(tmp_path / "tree.h5") as temporary:
+            names.append(temporary)
+    assert names[0] != names[1]
+    monkeypatch.setattr("secrets.token_hex", lambda n: "known")
+    victim = tmp_path / "victim"
+    (tmp_path / ".tree.known.tmp.h5").symlink_to(victim)
+    with pytest.raises(InputError, match="cannot be written: File exists"):
+        save_tree(tmp_path / "tree.h5", {"a": 1})
+    assert not victim.exists()
 
 
 def test_foreign_missing_and_newer_files(tmp_path):

@@ -24,7 +24,7 @@ OUTPUT = LIFParameters(tau_mem=1.1, tau_syn=0.4, r=0.8)
 def network(readout="spiking", dtype=np.float64, sizes=(12, 9, 4)):
     rng = np.random.default_rng(1)
     weights = [(rng.normal(size=s) * 0.5 + 0.35).astype(dtype) for s in pairwise(sizes)]
-    return Network(weights, (HIDDEN, OUTPUT), readout)
+    return Network.chain(weights, (HIDDEN, OUTPUT), readout)
 
 
 def inputs(n_trials=4, n_neurons=12, seed=0):
@@ -224,7 +224,7 @@ def run_directory(tmp_path_factory):
     chosen = config.load(None, [*settings, "loss.name=count-mse", "data.limit=300"])
     rng = np.random.default_rng(0)
     weights = [(rng.normal(size=s) + 0.5).astype(np.float32) for s in ((5, 20), (20, 3))]
-    save_model(directory / "model.h5", Network(weights, config.neurons(chosen), "spiking"), chosen)
+    save_model(directory / "model.h5", Network.chain(weights, config.neurons(chosen), "spiking"), chosen)
     return directory
 
 

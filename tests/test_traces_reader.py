@@ -153,11 +153,11 @@ def _truncate(copy):
             r"layout version 2: this snnsim reads versions up to 1",
         ),
         (_edit(lambda f: f.__delitem__("snnsim")), r"no recording of snnsim"),
-        (_edit(lambda f: f.__delitem__("snnsim/trials")), r"lacks /snnsim/trials"),
+        (_edit(lambda f: f.__delitem__("snnsim/trials")), r"lacks the group /snnsim/trials"),
         (_edit(lambda f: f.__delitem__("snnsim/trials/label")), r"spikes\.h5: .*label"),
-        (_edit(lambda f: f.__delitem__("snnsim/complete")), r"lacks /snnsim/complete"),
-        (_edit(lambda f: f.__delitem__("spikes/hidden0")), r"lacks the group or dataset /spikes/hidden0/timestamps"),
-        (_edit(lambda f: f.__delitem__("spikes/input/node_ids")), r"lacks the group or dataset /spikes/input/node_ids"),
+        (_edit(lambda f: f.__delitem__("snnsim/complete")), r"lacks the dataset /snnsim/complete"),
+        (_edit(lambda f: f.__delitem__("spikes/hidden0")), r"lacks the group /spikes/hidden0"),
+        (_edit(lambda f: f.__delitem__("spikes/input/node_ids")), r"lacks the dataset /spikes/input/node_ids"),
         (_edit(lambda f: f["snnsim/trials/epoch"].resize(5, 0)), r"/snnsim/trials/epoch ends before the last of 8"),
         (_edit(lambda f: f["snnsim"].attrs.__delitem__("config")), r"spikes\.h5: .*config"),
     ],
@@ -179,7 +179,7 @@ def test_reports_that_are_wrong(copy, path):
             traces.i_syn("output")
         with pytest.raises(InputError, match=r"/report/output/data ends before the last of 8 trials"):
             traces.v("output")
-        with pytest.raises(InputError, match=r"lacks /report/hidden0/data or its mapping"):
+        with pytest.raises(InputError, match=r"lacks the dataset /report/hidden0/mapping/time"):
             traces.v("hidden0")
     with h5py.File(copy / "v.h5", "a") as file:
         file["snnsim"].attrs["run_id"] = "other"

@@ -368,6 +368,7 @@ def test_ctrl_c_in_the_last_validation_is_heard(study, tmp_path, unstopped):
 DRIVER = """
 import os, signal, sys
 from snnsim import config, training
+from snnsim.files import atomic
 from snnsim.recording import runs
 from snnsim.training import run
 
@@ -385,7 +386,7 @@ class Killing(run.Listener):
             if how == "batch":
                 die()
             runs.write_atomic = killing
-            runs._sync = syncing
+            atomic._sync = syncing
 
 class Half:
     def __init__(self, out):
@@ -395,7 +396,7 @@ class Half:
         self.out.flush()
         die()
 
-original, original_sync = runs.write_atomic, runs._sync
+original, original_sync = runs.write_atomic, atomic._sync
 
 def killing(path, write, sync=True):
     if how == "write":

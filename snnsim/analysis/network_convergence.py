@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from snnsim import config as configuration
 from snnsim.analysis.convergence import fit_order, match_spikes
 from snnsim.analysis.gradients import compare_gradients
 from snnsim.analysis.truncation import lipschitz_constant, second_derivative_bound, stability_limit
 from snnsim.engines.grid import grid_of_spikes
 from snnsim.engines.outputs import slab_of_spikes, spikes_of_slab
 from snnsim.errors import InputError
+from snnsim.network import Network
 from snnsim.training.parts import engine_of, loss_of
 
 HYBRID = "hybrid"
@@ -97,7 +97,7 @@ class NetworkConvergence:
 
 
 def network_convergence(
-    config, weights, inputs, labels, dt, schemes, *, hybrid=True, estimators=("literal", "tssl", "surrogate"),
+    config, network, inputs, labels, dt, schemes, *, hybrid=True, estimators=("literal", "tssl", "surrogate"),
     fit_below=None, progress=lambda: None,
 ):  # fmt: skip
     """Compare a network on clocks, and as a hybrid, with the event engine.
@@ -106,7 +106,8 @@ def network_convergence(
     ----------
     config : Config
         Its network, loss and gradient bounds; the trial lasts ``simulation.dt * simulation.n_steps``.
-    weights : sequence of ndarray, each (N_in, N_out)
+    network : Network
+        Fully connected layers, with weights.
     inputs : Spikes
         Of a batch of trials. Spikes off a grid are moved to the end of their step.
     labels : ndarray, (B,) int64
@@ -132,26 +133,27 @@ def network_convergence(
         If a step does not divide the largest one or the duration, lies outside forward Euler's stable range, or a
         neuron cannot be simulated exactly.
     """
-    study = _Study(config, weights, inputs, labels, dt, schemes, hybrid, estimators, progress)
+    study = _Study(config, network, inputs, labels, dt, schemes, hybrid, estimators, progress)
     if fit_below is None:
         fit_below = 0.1 * min(min(p.tau_mem, p.tau_syn) for p in study.parameters)
     return study.result(float(fit_below))
 
 
 class _Study:
-    def __init__(self, config, weights, inputs, labels, dt, schemes, hybrid, estimators, progress):
+    def __init__(self, config, network, inputs, labels, dt, schemes, hybrid, estimators, progress):
         self.duration = config.simulation.dt * config.simulation.n_steps
         self.dt = np.sort(np.asarray(dt, np.float64))
         self._check_steps()
         simulation = replace(config.simulation, precision="float64")
         gradient = replace(config.gradient, method="exact")
         self.config = replace(config, simulation=simulation, gradient=gradient)
-        self.parameters, self.readout = configuration.neurons(config), configuration.readout(config)
-        self.weights = [np.ascontiguousarray(w, np.float64) for w in weights]
+        self.network = network.astype(np.float64)
+        self.parameters, self.readout = network.parameters, network.readout
+        self.weights, self.tensors = self.network.weights, self.network.tensors
         self.inputs, self.labels = inputs, np.asarray(labels, np.int64)
         self.schemes, self.estimators, self.progress = tuple(schemes), tuple(estimators), progress
         self.runs = self.schemes + ((HYBRID,) if hybrid else ())
-        self.layers = tuple(f"hidden{k}" for k in range(len(self.weights) - 1)) + ("output",)
+        self.layers = network.populations[1:]
         self.spiking = len(self.weights) - (self.readout == "leaky")
         self.times = self.dt[-1] * np.arange(1, round(self.duration / self.dt[-1]) + 1)
         self.slab = slab_of_spikes(inputs)
@@ -164,7 +166,7 @@ class _Study:
                 if step <= 0 or abs(ratio - round(ratio)) > 1e-6 * ratio:
                     raise InputError(f"dt = {step:g}: must divide {name}, {whole:g}")
 
-    def _make(self, engine, step, parameters=None, readout=None, **gradient):
+    def _make(self, engine, step, network=None, **gradient):
         simulation = replace(
             self.config.simulation, engine=engine if engine in (HYBRID, "event") else "clock", dt=float(step),
             n_steps=round(self.duration / step), synapse="gather",
@@ -172,7 +174,7 @@ class _Study:
         if engine in self.schemes:
             simulation = replace(simulation, scheme=engine)
         changed = replace(self.config, simulation=simulation, gradient=replace(self.config.gradient, **gradient))
-        made = engine_of(changed, parameters or self.parameters, readout or self.readout)
+        made = engine_of(changed, network or self.network)
         return made, loss_of(changed, self.weights[-1].shape[1], made)
 
     def _inputs(self, engine, step):
@@ -186,13 +188,14 @@ class _Study:
     def _membranes(self, name, engine):
         """Membranes of all layers at the common sample times."""
         if name in self.schemes:
-            return [engine.traces(k)[0].copy() for k in range(len(self.weights))]
-        return [engine.trace(self.weights, k, self.times, np.arange(w.shape[1]))[0] for k, w in enumerate(self.weights)]
+            return [engine.traces(name)[0].copy() for name in self.layers]
+        sizes = self.network.sizes
+        return [engine.trace(self.tensors, name, self.times, np.arange(sizes[name]))[0] for name in self.layers]
 
     def _free(self, name, step):
-        first = self.parameters[:1]
-        engine, _ = self._make(name, step, first, "leaky")
-        v = engine.forward(self.weights[:1], self._inputs(name, step)).v
+        first = Network.chain(self.weights[:1], self.parameters[:1], "leaky")
+        engine, _ = self._make(name, step, first)
+        v = engine.forward(first.tensors, self._inputs(name, step)).v
         every = self._every(step)
         return v[:, every - 1 :: every].copy()
 
@@ -201,24 +204,24 @@ class _Study:
         engine, loss = self._make(name, step)
         inputs = self._inputs(name, step)
         if name in self.schemes:
-            output = engine.forward(self.weights, inputs, trace=range(len(self.weights)), every=self._every(step))
+            output = engine.forward(self.tensors, inputs, trace=self.layers, every=self._every(step))
         else:
-            output = engine.forward(self.weights, inputs)
+            output = engine.forward(self.tensors, inputs)
         found = loss(output, self.labels)
-        spikes = [spikes_of_slab(slab) for slab in engine.spikes()[1 : self.spiking + 1]]
+        spikes = [spikes_of_slab(slab) for layer, slab in engine.spikes().items() if layer in self.layers]
         membranes = self._membranes(name, engine)
         if name in self.schemes and self.readout == "leaky":
             # The loss needed the readout after every step.
-            output = engine.forward(self.weights, inputs)
+            output = engine.forward(self.tensors, inputs)
             found = loss(output, self.labels)
-        gradients = [g.copy() for g in engine.backward(self.weights, found.gradient)]
+        gradients = [g.copy() for g in engine.backward(self.tensors, found.gradient).values()]
         unseen = sum(int(u.sum()) for u in getattr(engine, "unseen", ()))
         return spikes, membranes, float(found.loss.mean()), gradients, unseen
 
     def _estimate(self, method, name, step):
         engine, loss = self._make(name, step, method=method)
-        output = engine.forward(self.weights, self._inputs(name, step))
-        return [g.copy() for g in engine.backward(self.weights, loss(output, self.labels).gradient)]
+        output = engine.forward(self.tensors, self._inputs(name, step))
+        return [g.copy() for g in engine.backward(self.tensors, loss(output, self.labels).gradient).values()]
 
     def _bound(self):
         """Forward Euler's bound of the first layer's free membranes: input spikes superpose, and so do their bounds."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from snnsim.connections.maps import as_map, described, pair
 from snnsim.connections.pool import Pool
 from snnsim.errors import InputError
@@ -42,7 +44,9 @@ class Convolution:
         """
         made = self.output(source, target[0] if target else 0, name)
         if as_map(target) != as_map(made):
-            raise InputError(f"{name}: the convolution of {described(source)} gives {described(made)}, not {described(target)}")
+            raise InputError(
+                f"{name}: the convolution of {described(source)} gives {described(made)}, not {described(target)}"
+            )
         return Convolution(*self._along(source), self.pool)
 
     def _along(self, source):
@@ -53,7 +57,9 @@ class Convolution:
     def before(self, source, name=""):
         """Channels, height and width that the kernel sees: of the source, or of its pool."""
         if as_map(source) is None:
-            raise InputError(f"{name}: a convolution needs a source with channels and one or two axes, not {described(source)}")
+            raise InputError(
+                f"{name}: a convolution needs a source with channels and one or two axes, not {described(source)}"
+            )
         return as_map(self.pool.output(as_map(source), name)) if self.pool else as_map(source)
 
     def output(self, source, channels, name=""):
@@ -85,6 +91,29 @@ class Convolution:
         """How many weights meet at a neuron away from the border."""
         c_in, height, width, _ = self.weight_shape(source, target)
         return c_in * height * width
+
+    def synapses(self, source, target):
+        """Unroll into lists by source neuron: ``indptr``, target neurons, and each one's place in the flat weights."""
+        kernel, stride, padding = self._along(source)
+        channels, height, width = self.before(source)
+        c_out, rows, columns = as_map(target)
+        mapped = as_map(source)
+        pooled = self.pool.rows(mapped) if self.pool else np.arange(channels * height * width)
+        y, x, c = np.unravel_index(np.maximum(pooled, 0), (height, width, channels))
+        targets, places, counts = [], [], np.zeros(pooled.size, np.int64)
+        out = np.arange(c_out)
+        for neuron in np.flatnonzero(pooled >= 0):
+            for a in range(kernel[0]):
+                for b in range(kernel[1]):
+                    down, off_y = divmod(y[neuron] + padding[0] - a, stride[0])
+                    across, off_x = divmod(x[neuron] + padding[1] - b, stride[1])
+                    if off_y or off_x or not (0 <= down < rows and 0 <= across < columns):
+                        continue
+                    targets.append((down * columns + across) * c_out + out)
+                    places.append(((c[neuron] * kernel[0] + a) * kernel[1] + b) * c_out + out)
+                    counts[neuron] += c_out
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return indptr, np.concatenate(targets).astype(np.int32), np.concatenate(places)
 
 
 def nir_kernel(weights):

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from snnsim.connections.maps import size_of
 from snnsim.connections.pool import Pool
 
@@ -31,3 +33,13 @@ class Dense:
     def fan_in(self, source, target):
         """How many weights meet at a neuron."""
         return self.weight_shape(source, target)[0]
+
+    def synapses(self, source, target):
+        """Unroll into lists by source neuron: ``indptr``, target neurons, and each one's place in the flat weights."""
+        n_source, n_target = size_of(source), size_of(target)
+        rows = self.pool.rows(source) if self.pool else np.arange(n_source, dtype=np.int32)
+        used = rows >= 0
+        indptr = np.concatenate([[0], np.cumsum(used * n_target)]).astype(np.int64)
+        targets = np.tile(np.arange(n_target, dtype=np.int32), np.count_nonzero(used))
+        places = (rows[used].astype(np.int64)[:, None] * n_target + np.arange(n_target)).reshape(-1)
+        return indptr, targets, places

@@ -31,7 +31,7 @@ def as_map(shape):
 
 
 def size_of(shape):
-    """Number of neurons."""
+    """Count the neurons of a shape."""
     return math.prod(shape)
 
 

@@ -37,7 +37,7 @@ class OneToOne:
         """How many weights meet at a neuron."""
         return 1
 
-    def lists(self, source, target):
-        """Synapses by source neuron: ``indptr`` (N + 1,) int64 and ``indices`` (N,) int32; the order of the weights."""
+    def synapses(self, source, target):
+        """Give lists by source neuron: ``indptr``, target neurons, and each one's place in the weights."""
         n = size_of(source)
-        return np.arange(n + 1, dtype=np.int64), np.arange(n, dtype=np.int32)
+        return np.arange(n + 1, dtype=np.int64), np.arange(n, dtype=np.int32), np.arange(n)

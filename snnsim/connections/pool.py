@@ -51,7 +51,9 @@ class Pool:
         channels, height, width = shape
         pooled = height // self.size[0], width // self.size[1]
         if 0 in pooled:
-            raise InputError(f"{name}: pool {self.size[0]} x {self.size[1]} is larger than its source {described(shape)}")
+            raise InputError(
+                f"{name}: pool {self.size[0]} x {self.size[1]} is larger than its source {described(shape)}"
+            )
         return (channels, *pooled)
 
     def rows(self, shape):

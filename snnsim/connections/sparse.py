@@ -60,7 +60,7 @@ class Sparse:
         n_source, n_target = size_of(source), size_of(target)
         pointers, indices = self.indptr, self.indices
         if pointers.shape != (n_source + 1,) or pointers[0] != 0 or (np.diff(pointers) < 0).any():
-            raise InputError(f"{name}: indptr must rise from 0 and have {n_source + 1} entries, one a source neuron and 1")
+            raise InputError(f"{name}: indptr must rise from 0 and have {n_source + 1} entries")
         if pointers[-1] != indices.size:
             raise InputError(f"{name}: {indices.size} indices, where indptr ends at {pointers[-1]}")
         if indices.size and not (0 <= indices.min() and indices.max() < n_target):
@@ -75,9 +75,9 @@ class Sparse:
         """Mean number of synapses of a target neuron, at least 1."""
         return max(1.0, self.indices.size / size_of(target))
 
-    def lists(self, source, target):
-        """Synapses by source neuron: ``indptr`` and ``indices``."""
-        return self.indptr, self.indices
+    def synapses(self, source, target):
+        """Give lists by source neuron: ``indptr``, target neurons, and each one's place in the weights."""
+        return self.indptr, self.indices, np.arange(self.indices.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ class Pairs:
     pool: None = field(default=None, init=False, repr=False)
 
     def resolved(self, source, target, name, seed):
-        """Lists of the pairs.
+        """Sort the pairs into lists.
 
         Raises
         ------

@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import os
 import urllib.error
 import urllib.request
 import zlib
@@ -10,6 +9,7 @@ import zlib
 from snnsim.datasets.idx import CHUNK
 from snnsim.datasets.location import download_dir
 from snnsim.errors import InputError
+from snnsim.files.atomic import replacing
 
 TIMEOUT = 30  # seconds without a byte
 _GZIP_WINDOW = 31  # zlib: expect a gzip header and check its trailer
@@ -80,17 +80,9 @@ def _fetch_file(file, folder, mirrors, on_progress, on_note):
 
 def _download(url, file, folder, on_progress):
     target = folder / f"{file.name}.gz"
-    part = folder / f".{target.name}.{os.getpid()}.tmp"
-    try:
-        with open(part, "wb", buffering=0) as out:
-            for chunk in _checked_chunks(url, file, on_progress):
-                out.write(chunk)
-            os.fsync(out.fileno())
-        os.replace(part, target)
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror})") from None
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(target) as part, open(part, "wb", buffering=0) as out:
+        for chunk in _checked_chunks(url, file, on_progress):
+            out.write(chunk)
 
 
 def _checked_chunks(url, file, on_progress):

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.files.text import check_ordinary
 
 CHUNK = 1 << 18  # bytes decoded at a time: the only memory beyond the array itself
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -27,6 +28,7 @@ def open_idx(path):
     Used in a ``with`` statement. Every error of opening, reading or decompressing within its body becomes an
     :class:`InputError` that names the file.
     """
+    check_ordinary(path)
     try:
         with open(path, "rb") as raw:
             compressed = raw.read(2) == _GZIP_MAGIC
@@ -36,8 +38,6 @@ def open_idx(path):
                     yield stream
             else:
                 yield raw
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except EOFError:
         raise InputError(f"{path}: truncated gzip file, its end-of-stream marker is missing") from None
     except (gzip.BadGzipFile, zlib.error) as error:

@@ -9,6 +9,8 @@ from numba.extending import register_jitable
 
 _MASK = 0xFFFFFFFF
 ROUNDS = 10
+CALLS = 8
+"""Counters of one draw of 32 trials, which has 32 random words at most."""
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 
@@ -64,13 +66,29 @@ def bernoulli32(threshold, neuron, sample, block, seed, epoch):
     neuron, sample, block, seed, epoch : int
         Counter and key; ``block`` numbers the 32-step blocks of a trial.
     """
+    return bernoulli32_among(_MASK, threshold, neuron, sample, block, 0, seed, epoch)
+
+
+@register_jitable
+def bernoulli32_among(trials, threshold, neuron, sample, block, draw, seed, epoch):
+    """:func:`bernoulli32` in the trials that are bits of ``trials`` alone; none of the others succeeds.
+
+    Parameters
+    ----------
+    trials : int
+        32-bit word.
+    draw : int
+        Numbers independent draws for the same neuron, sample and block; :func:`bernoulli32` is draw 0.
+    threshold, neuron, sample, block, seed, epoch
+        As there.
+    """
     if threshold <= 0:
         return 0
     if threshold > _MASK:
-        return _MASK
-    undecided = _MASK
+        return trials
+    undecided = trials
     success = 0
-    call = 0
+    call = CALLS * draw
     bit = 31
     while bit >= 0 and undecided != 0:
         w0, w1, w2, w3 = philox4x32(neuron, sample, block, call, seed, epoch)

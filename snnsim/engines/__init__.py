@@ -6,18 +6,19 @@ ENGINES = ("clock", "hybrid", "event")
 TARGETS = ("cpu", "cuda", "auto")
 
 
-def make_engine(name, parameters, readout, *, dt, n_steps, precision, max_inverse_slope=1e4, **clock_options):
+def make_engine(name, network, *, dt, n_steps, precision, duration=None, max_inverse_slope=1e4, **clock_options):
     """Make an engine by name.
 
     Parameters
     ----------
     name : {"clock", "hybrid", "event"}
-    parameters : sequence of LIFParameters
-    readout : {"spiking", "leaky"}
+    network : Network
     dt : float
         Step or bin; the event engine uses only the duration ``dt * n_steps`` and samples a readout once a step.
     n_steps : int
     precision : {"float32", "float64"}
+    duration : float, optional
+        Of a trial of the event engine; ``dt * n_steps`` if None.
     max_inverse_slope : float
     **clock_options
         Further arguments of :class:`~snnsim.engines.clock.ClockEngine`; no other engine has them.
@@ -27,14 +28,18 @@ def make_engine(name, parameters, readout, *, dt, n_steps, precision, max_invers
     if name == "clock":
         from snnsim.engines.clock import ClockEngine
 
-        return ClockEngine(parameters, readout, dt=dt, n_steps=n_steps, **common, **clock_options)
+        return ClockEngine(network, dt=dt, n_steps=n_steps, **common, **clock_options)
+    network.require_chain(f"engine {name}")
+    layers = network.parameters, network.readout
+    from snnsim.engines.by_name import ByName
+
     if name == "hybrid":
         from snnsim.engines.hybrid import HybridEngine
 
-        return HybridEngine(parameters, readout, dt=dt, n_steps=n_steps, **common)
+        return ByName(HybridEngine(*layers, dt=dt, n_steps=n_steps, **common), network)
     from snnsim.engines.event import EventEngine
 
-    return EventEngine(parameters, readout, duration=dt * n_steps, n_samples=n_steps, **common)
+    return ByName(EventEngine(*layers, duration=duration or dt * n_steps, n_samples=n_steps, **common), network)
 
 
 def make_device_engine(engine, layers, batch, **options):

@@ -1,23 +1,33 @@
-"""The clock engine: time in steps of dt, spikes as lists, and the gradient of SCIENCE's folded recursion.
+"""The clock engine: time in steps of dt, spikes as lists, and the gradient of SCIENCE's folded recursion on any graph.
 
-Forward and backward run layer by layer, each over blocks of samples (:data:`BLOCK`) and in chunks of :data:`CHUNK`
-steps, so that what is passed from kernel to kernel stays in cache, and the only arrays with a time axis longer than a
-chunk are lists of spikes: memory grows with the number of spikes, not with ``B * T * N``. Only the methods with a
-derivative at every step (``surrogate``, TSSL's fallback) keep every membrane.
+Forward, components of the network (:mod:`snnsim.schedule`) run one after another through the whole trial; backward, all
+of them run through one chunk of :data:`CHUNK` steps after another, the last first. Each goes over blocks of samples
+(:data:`BLOCK`), so that what is passed from kernel to kernel stays in cache, and the only arrays with a time axis
+longer than a chunk (and the longest delay) are lists of spikes: memory grows with the number of spikes, not with
+``B * T * N``. Estimators with a derivative at every step keep the states at the borders of chunks and compute a chunk's
+again.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
-from snnsim.engines.blas import dense_kernels, one_thread
-from snnsim.engines.dropout import DroppedSpikes
 from snnsim.engines.grid import GridSpikes, slab_of_grid
 from snnsim.engines.outputs import VoltageOutput
+from snnsim.engines.ways import make_way
+from snnsim.engines.ways.base import Clock
 from snnsim.engines.workspace import Workspace
-from snnsim.errors import InputError
+from snnsim.errors import InputError, check_names
+from snnsim.estimators import exact, literal, surrogate, tssl, tssl_fallback
 from snnsim.kernels import cpu
+from snnsim.kernels.cpu.loops import backward_of, forward_of
+from snnsim.kernels.cpu.synapses import add_errors, sub_list
+from snnsim.kernels.cpu.wiring import longest_delay, wiring_of
+from snnsim.neurons import lif
 from snnsim.parameters import scheme_coefficients
+from snnsim.schedule import check_delays, components
 
 CHUNK = 64
 BLOCK, LEAST_BLOCK = 2**19, 16
@@ -28,71 +38,67 @@ than a normal one are tens of times slower to compute with."""
 FIRST_GUESS = 256
 """Room for spikes in every 16th of so many steps, to begin with: a longer trial need not have more of them."""
 GRADIENTS = ("exact", "literal", "tssl", "surrogate")
+ESTIMATORS = {
+    "exact": exact,
+    "literal": literal,
+    "tssl": tssl,
+    "tssl-fallback": tssl_fallback,
+    "surrogate": surrogate,
+}
 WEIGHT_GRADIENTS = ("discrete", "continuous")
 SYNAPSES = ("auto", "gather", "pattern", "dense")
 PRECISIONS = {"float32": np.float32, "float64": np.float64}
-DENSE_COST = 0.4
-PATTERN_COST = 1.2
-"""Time of one input's row in a dense product, and of one row of the larger pattern table, in rows of a gather."""
-ROW_COST, GROUPING_COST = 80, 70
-"""Time to begin a row, and to put one spike into its pattern, in additions of one number."""
 
 
 @dataclass
-class _Layer:
-    """Constants of a layer and what its forward pass leaves for the backward pass."""
+class _Part:
+    """A component: its constants, its ways, and what its forward pass leaves for the backward pass."""
+
+    names: tuple
+    bounds: np.ndarray
+    spiking: bool
+    neuron: ModuleType
+    constants: tuple
+    inner: tuple
+    incoming: list
+    ways: list = field(default_factory=list)
+    wiring: tuple = ()
+    reach: int = 1
+    cap: int = 0
+    neurons: np.ndarray | None = None
+    spike_ptr: np.ndarray | None = None
+    kept: tuple = ()
+    traces: tuple = ()
+    borders: list = field(default_factory=list)
+    error: np.ndarray | None = None
+
+    @property
+    def size(self):
+        """Number of neurons."""
+        return int(self.bounds[-1])
+
+    def span(self, name):
+        """First neuron of a population, and the one after its last."""
+        at = self.names.index(name)
+        return int(self.bounds[at]), int(self.bounds[at + 1])
+
+
+class LayerConstants(NamedTuple):
+    """What the kernels for one layer take: ``(a_ii, b_i, a_vv, a_vi, b_v)``, the neuron, its reset, if it spikes."""
 
     coefficients: tuple
     neuron: tuple
     reset: int
     spiking: bool
-    gain: float = 1.0
-    cap: int = 0
-    dropped: DroppedSpikes | None = None
-    given: GridSpikes | None = None
-    inputs: GridSpikes | None = None
-    n_neurons: int = 0
-    neurons: np.ndarray | None = None
-    spike_ptr: np.ndarray | None = None
-    inverse: np.ndarray | None = None
-    slope: np.ndarray | None = None
-    v_trace: np.ndarray | None = None
-    i_trace: np.ndarray | None = None
-
-    @property
-    def amplified(self):
-        """Coefficients with every weight times :attr:`gain`."""
-        a_ii, b_i, a_vv, a_vi, b_v = self.coefficients
-        gain = type(b_i)(self.gain)
-        return a_ii, gain * b_i, a_vv, a_vi, gain * b_v
-
-    def of(self, block):
-        """Take a block of the batch's samples; arrays are views."""
-
-        def kept(trace):
-            return trace[block] if trace.size else trace
-
-        return replace(
-            self,
-            given=self.given.of(block),
-            inputs=self.inputs.of(block),
-            neurons=self.neurons[block],
-            spike_ptr=self.spike_ptr[block],
-            inverse=self.inverse[block],
-            slope=self.slope[block],
-            v_trace=kept(self.v_trace),
-            i_trace=kept(self.i_trace),
-        )
 
 
 class ClockEngine:
-    """Forward and backward pass of a feed-forward network on a clock.
+    """Forward and backward pass of a network on a clock.
 
     Parameters
     ----------
-    parameters : sequence of LIFParameters
-        One a layer.
-    readout : {"spiking", "leaky"}
+    network : Network
+        Structure; tensors are given to each pass.
     dt : float
     n_steps : int
     scheme : {"backward_euler", "forward_euler", "exact", "bilinear"}
@@ -111,21 +117,26 @@ class ClockEngine:
         Steepness of the surrogate's fast sigmoid.
     precision : {"float32", "float64"}
     synapse : {"auto", "gather", "pattern", "dense"}
-        How synaptic input is summed: rows of single inputs, rows of patterns of four inputs, or a dense product.
-        ``auto`` decides a layer's way at the first batch it sees, from its measured activity (:attr:`plan`).
+        How fully connected input is summed: rows of single inputs, rows of patterns of four inputs, or a dense product.
+        ``auto`` decides a connection's way at the first batch it sees, from its measured activity (:attr:`plan`).
 
     Attributes
     ----------
-    plan : list of str or None
-        Way of each layer, None while undecided. Part of a checkpoint: it decides the order of sums.
+    plan : dict of str to str or None
+        Way of each connection that has a choice, None while undecided. Part of a checkpoint: it decides the order of
+        sums. May be set.
+
+    Raises
+    ------
+    InputError
+        For options out of range, delays that the clock cannot run, or a network beyond what a gradient can do.
     """
 
     name = "clock"
 
     def __init__(
         self,
-        parameters,
-        readout="spiking",
+        network,
         *,
         dt,
         n_steps,
@@ -141,63 +152,100 @@ class ClockEngine:
         precision="float32",
         synapse="auto",
     ):
-        _one_of("gradient", gradient, GRADIENTS)
-        _one_of("weight_gradient", weight_gradient, WEIGHT_GRADIENTS)
-        _one_of("precision", precision, PRECISIONS)
-        _one_of("synapse", synapse, SYNAPSES)
-        _one_of("readout", readout, ("spiking", "leaky"))
+        check_names("gradient", gradient, GRADIENTS)
+        check_names("weight_gradient", weight_gradient, WEIGHT_GRADIENTS)
+        check_names("precision", precision, PRECISIONS)
+        check_names("synapse", synapse, SYNAPSES)
         if n_steps < 1:
             raise InputError(f"n_steps = {n_steps}: must be at least 1")
-        self.parameters, self.readout = tuple(parameters), readout
+        if gradient == "literal":
+            network.require_chain("gradient = 'literal'")
+        self.network = network
         self.dt, self.n_steps, self.duration = float(dt), int(n_steps), float(dt) * int(n_steps)
-        self.gradient = gradient
+        self.gradient, self.scheme, self.impulse = gradient, scheme, impulse
         self.dtype = np.dtype(PRECISIONS[precision])
         self.continuous = weight_gradient == "continuous"
-        self.every_step = gradient == "surrogate" or (gradient == "tssl" and tssl_fallback)
         self.fallback = gradient == "tssl"
+        # What the kernels for one layer on a GPU take.
+        self.kept = cpu.GRADIENT_TSSL if self.takes_amplitude else GRADIENTS.index(gradient)
         self.width = self.dtype.type(tssl_width if self.fallback else surrogate_slope)
-        self.kept = cpu.GRADIENT_TSSL if gradient in ("tssl", "surrogate") else GRADIENTS.index(gradient)
-        self._layers = []
-        for layer, p in enumerate(self.parameters):
-            spiking = layer < len(self.parameters) - 1 or readout == "spiking"
-            bound = tssl_max_inverse if self.kept == cpu.GRADIENT_TSSL else max_inverse_slope
-            neuron = (p.threshold if spiking else np.inf, p.reset_value, p.r, p.tau_mem, p.tau_syn, dt, bound)
-            self._layers.append(
-                _Layer(
-                    tuple(self.dtype.type(c) for c in scheme_coefficients(p, dt, scheme, impulse)),
-                    tuple(self.dtype.type(c) for c in neuron),
-                    p.reset_mode,
-                    spiking,
-                )
-            )
+        self._bound = self.dtype.type(tssl_max_inverse if self.takes_amplitude else max_inverse_slope)
+        estimator = ESTIMATORS["tssl-fallback" if gradient == "tssl" and tssl_fallback else gradient]
+        self._estimator, self.every_step = estimator, estimator.EVERY_STEP
+        given = {
+            "max_inverse": tssl_max_inverse if gradient == "tssl" else max_inverse_slope,
+            "width": tssl_width,
+            "steepness": surrogate_slope,
+        }
+        self._settings = estimator.Settings(*(self.dtype.type(given[key]) for key in estimator.Settings._fields))
         # The continuous model's coefficient of a unit-height pulse is dt times that of an impulse.
-        self._area = self.dtype.type(dt if impulse == "unit-height" else 1)
-        self.plan = [None if synapse == "auto" else synapse] * len(self.parameters)
+        self.area = self.dtype.type(dt if impulse == "unit-height" else 1)
+        check_delays(network, self.dt, self.duration)
         self._workspace = Workspace()
-
-    def layer_constants(self, index):
-        """Coefficients, neuron, reset mode and whether it spikes, of a layer."""
-        return self._layers[index]
-
-    @property
-    def area(self):
-        """Area of an impulse, a factor of the gradient with the continuous model's coefficient."""
-        return self._area
+        self._clock = Clock(self.dt, self.n_steps, self.dtype, self.takes_amplitude, self.every_step, synapse)
+        self._parts = [self._part(component) for component in components(network)]
+        self._output = network.output.name
+        self._spikes, self._dropped = {}, {}
 
     @property
     def takes_amplitude(self):
         """Whether :meth:`backward` takes dL/ds of every step rather than dL/d(spike time) of the output spikes."""
         return self.gradient in ("tssl", "surrogate")
 
-    def forward(self, weights, inputs, trace=(), every=1, dropout=None):
+    @property
+    def plan(self):
+        """Way of each connection that has a choice."""
+        return {way.name: way.plan for way in self._ways() if way.chooses}
+
+    @plan.setter
+    def plan(self, plan):
+        ways = {way.name: way for way in self._ways() if way.chooses}
+        for name, chosen in plan.items():
+            if name not in ways:
+                raise InputError(f"plan: {name}: no connection that has a choice; there are {', '.join(ways)}")
+            ways[name].plan = chosen
+
+    @property
+    def takes_patterns(self):
+        """Whether the input may come as patterns of four: all its connections take them as they are."""
+        ways = [way for way in self._ways() if way.source.is_input]
+        return len(self.network.inputs) == 1 and all(getattr(way, "takes_patterns", False) for way in ways)
+
+    def constants(self, name):
+        """Neuron's constants of a population, a named tuple of :mod:`snnsim.neurons`."""
+        population = self.network.populations_by_name[name]
+        p = population.neuron
+        coefficients = scheme_coefficients(p, self.dt, self.scheme, self.impulse)
+        values = (*coefficients, p.threshold, p.reset_value, p.reset_mode, p.r, p.tau_mem, p.tau_syn, self.dt)
+        return lif.Constants(
+            *(v if key == "reset" else self.dtype.type(v) for key, v in zip(lif.Constants._fields, values, strict=True))
+        )
+
+    def layer_constants(self, index):
+        """Constants of a chain's layer as the kernels for one layer take them.
+
+        Returns
+        -------
+        LayerConstants
+        """
+        population = [p for p in self.network.populations_by_name.values() if not p.is_input][index]
+        c, settings = self.constants(population.name), self._settings
+        bound = getattr(settings, "max_inverse", None)
+        bound = self._bound if bound is None else bound
+        neuron = c.v_threshold, c.v_reset, c.r, c.tau_mem, c.tau_syn, c.dt, bound
+        return LayerConstants((c.a_ii, c.b_i, c.a_vv, c.a_vi, c.b_v), neuron, c.reset, population.spiking)
+
+    def forward(self, tensors, inputs, trace=(), every=1, dropout=None):
         """Simulate a batch.
 
         Parameters
         ----------
-        weights : sequence of ndarray, each (N_in, N_out) of the engine's dtype, C-contiguous
-        inputs : GridSpikes
-        trace : collection of int
-            Layers whose membrane and current are kept, for :meth:`traces`.
+        tensors : dict of str to ndarray
+            By name (:meth:`snnsim.network.Network.tensor_shapes`), of the engine's dtype, C-contiguous.
+        inputs : GridSpikes, or dict of str to GridSpikes or ndarray
+            Spikes of the one input, or of each by name; currents (B, T, N), or (B, N) for a whole trial.
+        trace : collection of str
+            Populations whose membrane and current are kept, for :meth:`traces`.
         every : int
             Keep them after every ``every``-th step.
         dropout : Dropout, optional
@@ -206,102 +254,124 @@ class ClockEngine:
         Returns
         -------
         SpikeOutput or VoltageOutput
-            Its arrays belong to the engine and hold until the next forward pass.
+            Of the output population; its arrays belong to the engine and hold until the next forward pass.
 
         Raises
         ------
         InputError
             If the input does not fit the network.
         """
-        if inputs.n_neurons != weights[0].shape[0]:
-            raise InputError(f"input: {inputs.n_neurons} neurons; the first layer has {weights[0].shape[0]} inputs")
-        if inputs.row_ptr.shape[1] != self.n_steps + 1:
-            raise InputError(f"input: {inputs.row_ptr.shape[1] - 1} steps; the engine has {self.n_steps}")
-        for index, (layer, w) in enumerate(zip(self._layers, weights, strict=True)):
-            layer.dropped, layer.gain = None, 1.0
-            if dropout is not None and index:
-                layer.dropped, layer.gain = dropout.drop(index - 1, inputs), dropout.gain
-                inputs = layer.dropped.spikes
-            layer.given, layer.inputs = inputs, self._arranged(index, inputs, w.shape[1])
-            self._run_layer(index, layer, w, index in trace, every)
-            inputs = GridSpikes(layer.neurons, layer.spike_ptr, w.shape[1])
-        last = self._layers[-1]
+        self._spikes, self._dropped = self._given(inputs), {}
+        for part in self._parts:
+            self._prepare(part, tensors, dropout)
+            self._run(part, trace, every)
+            self._publish(part)
+        last = self._part_of(self._output)
         if not last.spiking:
-            return VoltageOutput(last.v_trace, self.duration)
-        return self._slab(last.neurons, last.spike_ptr, weights[-1].shape[1])
+            return VoltageOutput(last.traces[0], self.duration)
+        return slab_of_grid(self._spikes[self._output], self.dt)
+
+    def grids(self, names=None):
+        """Spikes of the last forward pass on the grid, by population: of the named ones, or of all."""
+        return {
+            name: self._by_neuron(name) if spikes.group != 1 else spikes
+            for name, spikes in self._spikes.items()
+            if isinstance(spikes, GridSpikes) and (names is None or name in names)
+        }
 
     def spikes(self):
-        """Slabs of the last forward pass, from the input to the last spiking layer."""
-        return tuple(slab_of_grid(grid, self.dt) for grid in self.grids())
-
-    def grids(self, inputs=True):
-        """Spikes of the last forward pass on the grid, by neuron, from the input to the last spiking layer.
-
-        Without ``inputs``, None stands for those of the input, which may have to be rearranged.
-        """
-        grids = [self._by_neuron(0, self._layers[0].given) if inputs else None]
-        for layer in self._layers:
-            if layer.spiking:
-                grids.append(GridSpikes(layer.neurons, layer.spike_ptr, layer.n_neurons))
-        return tuple(grids)
+        """Slabs of the last forward pass, by population."""
+        return {name: slab_of_grid(grid, self.dt) for name, grid in self.grids().items()}
 
     def spike_totals(self):
-        """Spikes of each spiking layer in the last batch."""
-        return [int(layer.spike_ptr[:, -1].sum()) for layer in self._layers if layer.spiking]
+        """Spikes in the last batch, by population that is no input and spikes."""
+        return {
+            name: int(self._spikes[name].row_ptr[:, -1].sum())
+            for part in self._parts
+            if part.spiking
+            for name in part.names
+        }
 
-    def traces(self, layer):
-        """``(v, i_syn)`` of a traced layer after a forward pass, (B, T // every, N), relative to rest, before reset."""
-        return self._layers[layer].v_trace, self._layers[layer].i_trace
+    def traces(self, name):
+        """Give ``(v, i_syn)`` of a traced population, (B, T // every, N), relative to rest and before reset."""
+        part = self._part_of(name)
+        low, high = part.span(name)
+        return tuple(trace[:, :, low:high] for trace in part.traces)
 
     def last_presynaptic(self):
-        """Spikes that reached the last layer: ``neurons`` (B, cap) int32 and ``counts`` (B,) int32."""
-        given = self._by_neuron(len(self._layers) - 1, self._layers[-1].given)
+        """Spikes that reached the output by its first connection: ``neurons`` (B, cap) and ``counts`` (B,) int32."""
+        given = self._part_of(self._output).ways[0].arrived()
         return given.rows, given.row_ptr[:, -1]
 
-    def backward(self, weights, gradient, on_layer=None, activity_cost=0.0):
-        """Differentiate the loss by the weights, for the batch of the last forward pass.
+    def backward(self, tensors, gradient, on_tensor=None, activity_cost=0.0):
+        """Differentiate the loss by the tensors that are learnt, for the batch of the last forward pass.
 
         Parameters
         ----------
-        weights : sequence of ndarray
+        tensors : dict of str to ndarray
             The same as in the forward pass.
         gradient : ndarray
             Leaky readout: (B, T, C) dL/dv. Spiking readout: (B, cap) dL/d(spike time) of the output's slab; if
             :attr:`takes_amplitude`, (B, T, C) dL/ds.
-        on_layer : callable, optional
-            Called with (layer, grad_w) as soon as a layer's gradient is complete, from the last layer to the first.
+        on_tensor : callable, optional
+            Called with (name, gradient) as soon as one is complete.
         activity_cost : float
-            Only if :attr:`takes_amplitude`: weight of the term that adds, for each hidden layer, the mean number of
+            Only if :attr:`takes_amplitude`: weight of the term that adds, for each hidden component, the mean number of
             spikes of a neuron in a trial to the loss.
 
         Returns
         -------
-        list of ndarray
-            One (N_in, N_out) a layer; they belong to the engine and hold until the next backward pass.
+        dict of str to ndarray
+            Of every tensor that is learnt; they belong to the engine and hold until the next backward pass.
         """
-        grads = [None] * len(weights)
         signal = np.ascontiguousarray(gradient, self.dtype)
-        for index in range(len(weights) - 1, -1, -1):
-            grads[index], signal = self._differentiate(index, weights[index], signal)
-            if index and activity_cost:
-                self._add_cost(activity_cost, self._layers[index - 1], signal)
-            if on_layer is not None:
-                on_layer(index, grads[index])
+        grads = {}
+        for name in self.network.learnt():
+            grads[name] = self._array((name, "grad"), tensors[name].shape)
+            grads[name][...] = 0
+        for part in self._parts:
+            self._begin_backward(part, signal, activity_cost)
+        for k0, k1 in reversed(self._chunks()):
+            if self.every_step:
+                for name in self.spike_totals():
+                    self._error_of(name)[:] = 0
+            for part in reversed(self._parts):
+                self._collect_errors(part, k0, k1, signal, activity_cost)
+                for block in self._blocks(len(part.spike_ptr), part.size):
+                    self._step_back(part, block, k0, k1, signal, grads)
+                if k0 == 0:
+                    self._finish(part, grads, on_tensor)
         return grads
+
+    def _ways(self):
+        return [way for part in self._parts for way in part.incoming]
+
+    def _part_of(self, name):
+        return next(part for part in self._parts if name in part.names)
+
+    def _part(self, component):
+        network, names = self.network, component.populations
+        populations = [network.populations_by_name[name] for name in names]
+        bounds = np.concatenate([[0], np.cumsum([p.size for p in populations])]).astype(np.int64)
+        each = [self.constants(name) for name in names]
+        constants = each[0]
+        if len(each) > 1 and any(c != each[0] for c in each):
+            sizes = np.diff(bounds)
+            constants = lif.Constants(
+                *(np.repeat(np.array(v, np.int64 if key == "reset" else self.dtype), sizes)
+                  for key, v in zip(lif.Constants._fields, zip(*each, strict=True), strict=True))
+            )  # fmt: skip
+        inner = {c.name for c in component.inner}
+        outer = [c for name in names for c in network.into(name) if c.name not in inner]
+        incoming = [make_way(c, network, self._clock, self._workspace) for c in outer]
+        own = tuple(make_way(c, network, self._clock, self._workspace, inner=True) for c in component.inner)
+        return _Part(names, bounds, populations[0].spiking, lif, constants, own, incoming)
 
     def _array(self, key, shape, dtype=None):
         return self._workspace.array(key, shape, self.dtype if dtype is None else dtype)
 
-    def _slab(self, neurons, spike_ptr, n_neurons):
-        return slab_of_grid(GridSpikes(neurons, spike_ptr, n_neurons), self.dt)
-
     def _chunks(self):
         return [(k, min(k + CHUNK, self.n_steps)) for k in range(0, self.n_steps, CHUNK)]
-
-    def _drop_faded(self, begun, *states):
-        if begun:
-            for state in states:
-                state[np.abs(state) < FADED * np.finfo(self.dtype).tiny] = 0
 
     def _blocks(self, batch, n_out):
         """Equal portions of a batch, as slices; they decide the order of sums, so they depend on sizes alone."""
@@ -309,189 +379,336 @@ class ClockEngine:
         n_blocks = max(1, min(wanted, batch // LEAST_BLOCK))
         return [slice(batch * k // n_blocks, batch * (k + 1) // n_blocks) for k in range(n_blocks)]
 
-    def _arranged(self, index, inputs, n_out):
-        """Input of a layer in the form its plan wants; decides the plan if it is open."""
-        if self.plan[index] is None:
-            by_neuron = self._by_neuron(index, inputs)
-            patterns = self._patterns(index, by_neuron)
-            row = n_out + ROW_COST
-            tabulating = n_out * inputs.n_neurons * cpu.PATTERNS / cpu.GROUP
-            if inputs.group == 1:
-                tabulating += GROUPING_COST * by_neuron.total
-            costs = {
-                "gather": by_neuron.total * row,
-                "pattern": PATTERN_COST * patterns.total * row + tabulating,
-                "dense": DENSE_COST * len(inputs.row_ptr) * self.n_steps * inputs.n_neurons * row,
-            }
-            self.plan[index] = min(costs, key=costs.get)
-        if self.plan[index] == "pattern":
-            return inputs if inputs.group == cpu.GROUP else self._patterns(index, inputs)
-        return self._by_neuron(index, inputs)
+    def _drop_faded(self, *states):
+        for state in states:
+            state[np.abs(state) < FADED * np.finfo(self.dtype).tiny] = 0
 
-    def _by_neuron(self, index, inputs):
-        if inputs.group == 1:
-            return inputs
-        cap = int(cpu.GROUP * inputs.row_ptr[:, -1].max(initial=0))
-        rows = self._array((index, "neurons"), (len(inputs.row_ptr), cap), np.int32)
-        row_ptr = self._array((index, "neuron_ptr"), inputs.row_ptr.shape, np.int32)
-        cpu.ungroup_spikes(inputs.rows, inputs.row_ptr, rows, row_ptr)
-        return GridSpikes(rows, row_ptr, inputs.n_neurons)
+    def _given(self, inputs):
+        """Input of every population that comes from outside, checked."""
+        wanted = {p.name: p for p in self.network.inputs}
+        if not isinstance(inputs, dict):
+            if len(wanted) != 1:
+                raise InputError(f"input: the network has {len(wanted)} inputs, {', '.join(wanted)}: give each by name")
+            inputs = dict.fromkeys(wanted, inputs)
+        if set(inputs) != set(wanted):
+            raise InputError(f"input: given for {', '.join(inputs)}; the network has {', '.join(wanted)}")
+        for name, given in inputs.items():
+            if wanted[name].kind == "current":
+                self._check_current(wanted[name], given)
+                continue
+            if given.n_neurons != wanted[name].size:
+                raise InputError(f"input: {given.n_neurons} neurons; {name} has {wanted[name].size}")
+            if given.row_ptr.shape[1] != self.n_steps + 1:
+                raise InputError(f"input: {given.row_ptr.shape[1] - 1} steps; the engine has {self.n_steps}")
+        return dict(inputs)
 
-    def _patterns(self, index, inputs):
-        rows = self._array((index, "patterns"), inputs.rows.shape, np.int32)
-        row_ptr = self._array((index, "pattern_ptr"), inputs.row_ptr.shape, np.int32)
-        cpu.group_spikes(inputs.rows, inputs.row_ptr, rows, row_ptr)
-        return GridSpikes(rows, row_ptr, inputs.n_neurons, cpu.GROUP)
+    def _check_current(self, population, given):
+        shape = np.shape(given)
+        if shape[1:] not in ((population.size,), (self.n_steps, population.size)):
+            raise InputError(
+                f"input: currents of shape {shape}; {population.name} takes (trials, {population.size}) or (trials, "
+                f"{self.n_steps}, {population.size})"
+            )
 
-    def _run_layer(self, index, layer, w, traced, every):
-        batch, n_out = len(layer.inputs.row_ptr), w.shape[1]
-        layer.n_neurons = n_out
-        table = w
-        if self.plan[index] == "pattern":
-            groups = -(-w.shape[0] // cpu.GROUP)
-            table = self._array((index, "table"), (groups * cpu.PATTERNS, n_out))
-            cpu.fold_patterns(w, table)
+    def _prepare(self, part, tensors, dropout):
+        """Give every connection into a component its tensors and spikes."""
+        for way in part.incoming:
+            spikes, gain = self._spikes[way.source.name], 1.0
+            if dropout is not None and not way.source.is_input:
+                if way.source.name not in self._dropped:
+                    layer = [p.name for p in self.network.populations_by_name.values() if not p.is_input]
+                    self._dropped[way.source.name] = dropout.drop(layer.index(way.source.name), spikes)
+                spikes, gain = self._dropped[way.source.name].spikes, dropout.gain
+            way.begin(tensors, spikes, gain)
+        part.wiring = self._wired(part, tensors)
+        part.reach = max([1, *(way.reach for way in part.incoming), *(self._inner_reach(part))])
+        self._tensors = tensors
+
+    def _inner_reach(self, part):
+        return [longest_delay(part.wiring) + 2] if part.inner else []
+
+    def _wired(self, part, tensors):
+        """Arrange the connections inside a component as its loops take them."""
+        edges = []
+        for way in part.inner:
+            source, target = part.names.index(way.source.name), part.names.index(way.target.name)
+            edges.append(way.edge(tensors, source, target))
+        return wiring_of(np.diff(part.bounds), edges, self.dtype, transposed=self.every_step)
+
+    def _run(self, part, trace, every):
+        """Simulate a component."""
+        traced = any(name in trace for name in part.names)
+        batch = self._batch()
+        n_populations, n = len(part.names), part.size
         nothing = self._array("nothing", (0, 0, 0))
-        steps_kept = self.n_steps // every
-        layer.v_trace = layer.i_trace = nothing
-        if traced or not layer.spiking or self.every_step:
-            if not traced:
-                steps_kept, every = self.n_steps, 1
-            layer.v_trace = self._array((index, "v_trace"), (batch, steps_kept, n_out))
+        v_trace = i_trace = nothing
         if traced:
-            layer.i_trace = self._array((index, "i_trace"), (batch, steps_kept, n_out))
-        cap = max(layer.cap, 16, n_out * min(self.n_steps, FIRST_GUESS) // 16 if layer.spiking else 0)
-        layer.spike_ptr = self._array((index, "spike_ptr"), (batch, self.n_steps + 1), np.int32)
+            v_trace = self._array((part.names, "v_trace"), (batch, self.n_steps // every, n))
+            i_trace = self._array((part.names, "i_trace"), (batch, self.n_steps // every, n))
+        elif not part.spiking or (self.every_step and self.n_steps <= CHUNK):
+            every = 1
+            v_trace = self._array((part.names, "v_trace"), (batch, self.n_steps, n))
+            if part.spiking:
+                i_trace = self._array((part.names, "i_trace"), (batch, self.n_steps, n))
+        part.traces = v_trace, i_trace
+        cap = max(part.cap, 16, n * min(self.n_steps, FIRST_GUESS) // 16 if part.spiking else 0)
+        part.spike_ptr = self._array((part.names, "spike_ptr"), (batch, self.n_steps * n_populations + 1), np.int32)
         while True:
-            layer.cap = cap
-            layer.neurons = self._array((index, "spikes"), (batch, cap), np.int32)
-            layer.inverse = self._array((index, "inverse"), (batch, cap))
-            layer.slope = self._array((index, "slope"), (batch, cap))
-            self._advance(index, layer, table, every)
-            most = int(layer.spike_ptr[:, -1].max(initial=0))
+            part.cap = cap
+            part.neurons = self._array((part.names, "spikes"), (batch, cap), np.int32)
+            part.kept = tuple(self._array((part.names, key), (batch, cap)) for key in self._estimator.KEPT)
+            self._advance(part, every)
+            most = int(part.spike_ptr[:, -1].max(initial=0))
             if most <= cap:
                 return
             cap = most + most // 4
 
-    def _advance(self, index, layer, table, every):
-        batch, n_out = len(layer.spike_ptr), table.shape[1]
-        layer.spike_ptr[:, 0] = 0
-        for block in self._blocks(batch, n_out):
-            part = layer.of(block)
-            n_samples = len(part.spike_ptr)
-            v, i_syn = self._array("v", (n_samples, n_out)), self._array("i_syn", (n_samples, n_out))
-            v[:] = 0
-            i_syn[:] = 0
-            x = self._array("x", (n_samples, min(CHUNK, self.n_steps), n_out))
-            for k0, k1 in self._chunks():
-                self._drop_faded(k0 > 0, v, i_syn)
-                self._sum_input(index, part, table, k0, k1, x)
-                cpu.lif_forward(
-                    x, part.amplified, part.neuron, part.reset, self.kept, k0, k1, v, i_syn, part.neurons,
-                    part.spike_ptr, part.inverse, part.slope, part.v_trace, part.i_trace, every,
-                )  # fmt: skip
+    def _batch(self):
+        given = next(iter(self._spikes.values()))
+        return len(given.row_ptr) if isinstance(given, GridSpikes) else len(given)
 
-    def _sum_input(self, index, part, table, k0, k1, x):
-        rows, row_ptr = part.inputs.rows, part.inputs.row_ptr
-        if self.plan[index] == "dense":
-            spikes = self._array("dense", (x.shape[0], x.shape[1], table.shape[0]))
-            cpu.dense_spikes(rows, row_ptr, k0, k1, spikes)
-            with one_thread():
-                dense_kernels().dense_input(spikes, table, k1 - k0, x)
-        else:
-            cpu.synaptic_input(table, rows, row_ptr, k0, k1, x)
+    def _advance(self, part, every):
+        part.spike_ptr[:, 0] = 0
+        chunks = self._chunks()
+        part.borders = self._borders(part, chunks)
+        for block in self._blocks(len(part.spike_ptr), part.size):
+            state, ring = self._states(part, block)
+            x = self._array("x", (len(state[0]), min(CHUNK, self.n_steps), part.size))
+            for index, (k0, k1) in enumerate(chunks):
+                if k0:
+                    self._drop_faded(*state)
+                if part.borders:
+                    states, rings = part.borders[index]
+                    states[:, block] = state
+                    if ring.size:
+                        rings[block] = ring
+                self._sum_input(part, block, k0, k1, x)
+                self._loop(part, block, k0, k1, x, state, ring, part.traces, 0, every)
 
-    def _differentiate(self, index, w, signal):
-        """Gradient of a layer's weights, and the signal for the layer below (None for the first)."""
-        layer = self._layers[index]
-        grad = self._array((index, "grad"), w.shape)
-        grad[:] = 0
-        passed = self._signal_below(index, w)
-        if layer.spiking and signal.ndim == 3 and not self.every_step:
-            error = self._array((index, "error"), layer.neurons.shape)
-            cpu.at_spikes(signal, layer.neurons, layer.spike_ptr, error)
-            signal = error
-        for block in self._blocks(len(layer.spike_ptr), w.shape[1]):
-            self._differentiate_block(
-                index, layer.of(block), w, signal[block], grad, None if passed is None else passed[block]
-            )
-        if self.continuous:
-            grad *= self._area * self.dtype.type(layer.gain)
-        if layer.dropped is not None:
-            passed = layer.dropped.returned(passed)
-        return grad, passed
+    def _borders(self, part, chunks):
+        """Room for the states at the start of each chunk, and for what is under way, where they are needed again."""
+        if not (self.every_step and part.spiking and self.n_steps > CHUNK):
+            return []
+        batch, n, depth = len(part.spike_ptr), part.size, self._depth(part)
+        states = self._array((part.names, "states"), (len(chunks), len(part.neuron.STATE), batch, n))
+        rings = self._array((part.names, "rings"), (len(chunks), batch, depth, n))
+        return list(zip(states, rings, strict=True))
 
-    def _differentiate_block(self, index, part, w, signal, grad, passed):
-        batch, n_out = len(part.spike_ptr), w.shape[1]
-        g, h, carry = (self._array(key, (batch, n_out)) for key in ("g", "h", "carry"))
-        for state in (g, h, carry):
-            state[:] = 0
-        nothing = self._array("nothing", (0, 0, 0))
-        dloss_dv, error = (nothing, signal) if part.spiking else (signal, self._array("no_error", (0, 0)))
-        span = min(CHUNK, self.n_steps)
-        adjoint = self._array("x", (batch, span, n_out))
-        spike_adjoint = self._array("spike_adjoint", (batch, span, n_out)) if index else nothing
-        for k0, k1 in reversed(self._chunks()):
-            self._drop_faded(k1 < self.n_steps, g, h)
-            if part.spiking and self.every_step:
-                cpu.surrogate_backward(
-                    part.amplified, part.neuron, part.reset, self.width, self.fallback, self.continuous, k0, k1,
-                    part.neurons, part.spike_ptr, part.inverse, part.slope, part.v_trace, error, dloss_dv, g, h,
-                    adjoint, spike_adjoint,
-                )  # fmt: skip
-            else:
-                cpu.lif_backward(
-                    part.amplified, part.neuron, part.reset, self.kept, self.continuous, k0, k1, part.neurons,
-                    part.spike_ptr, part.inverse, part.slope, error, dloss_dv, g, h, carry, adjoint, spike_adjoint,
-                )  # fmt: skip
-            self._add_weight_gradient(index, part, k0, k1, adjoint, grad)
-            if index:
-                self._pass_down(part, w, k0, k1, spike_adjoint, passed)
+    def _depth(self, part):
+        return longest_delay(part.wiring) + 1 if part.wiring.indptr.size else 0
 
-    def _add_cost(self, activity_cost, layer, signal):
-        # At every step, or at the spikes that are listed.
-        listed = True if signal.ndim == 3 else np.arange(signal.shape[1]) < layer.spike_ptr[:, -1:]
-        each = self.dtype.type(activity_cost / (len(signal) * layer.n_neurons))
-        np.add(signal, each, out=signal, where=listed)
+    def _states(self, part, block):
+        """States at the start of a trial, and the ring of input that is under way inside a component."""
+        size, depth = (block.stop - block.start, part.size), self._depth(part)
+        state = tuple(self._array(name, size) for name in part.neuron.STATE)
+        for values in state:
+            values[:] = 0
+        ring = self._array("ring", (size[0], depth, size[1]) if depth else (0, 0, 0))
+        ring[:] = 0
+        return state, ring
 
-    def _signal_below(self, index, w):
-        if not index:
-            return None
-        batch = len(self._layers[index].spike_ptr)
-        shape = (batch, self.n_steps, w.shape[0]) if self.every_step else self._layers[index - 1].neurons.shape
-        return self._array((index, "passed"), shape)
+    def _loop(self, part, block, k0, k1, x, state, ring, traces, first, every):
+        forward_of(part.neuron, self._estimator, bool(part.inner))(
+            x, part.constants, self._settings, part.wiring, k0, k1, state, ring, part.neurons[block],
+            part.spike_ptr[block], tuple(kept[block] for kept in part.kept),
+            tuple(trace[block] if len(trace) == len(part.spike_ptr) else trace for trace in traces), first, every,
+        )  # fmt: skip
 
-    def _add_weight_gradient(self, index, part, k0, k1, adjoint, grad):
-        batch, span, n_out = adjoint.shape
-        rows, row_ptr = part.inputs.rows, part.inputs.row_ptr
-        if self.plan[index] == "dense":
-            spikes = self._array("dense_t", (grad.shape[0], batch * span))
-            cpu.dense_spikes_by_neuron(rows, row_ptr, k0, k1, span, spikes)
-            with one_thread():
-                dense_kernels().dense_weight_gradient(spikes, adjoint.reshape(batch * span, n_out), grad)
+    def _sum_input(self, part, block, k0, k1, x):
+        """Sum what the component's connections from outside bring in the steps ``k0 <= k < k1``."""
+        alone = len(part.names) == 1
+        if not (alone and part.incoming):
+            x[:, : k1 - k0] = 0
+        for index, way in enumerate(part.incoming):
+            if alone and not index:
+                way.input(block, k0, k1, x)
+                continue
+            low, high = part.span(way.target.name)
+            more = self._array("more", (len(x), x.shape[1], high - low))
+            way.input(block, k0, k1, more)
+            x[:, : k1 - k0, low:high] += more[:, : k1 - k0]
+
+    def _publish(self, part):
+        """Give the populations of a component their own lists of spikes."""
+        if not part.spiking:
             return
-        n_rows = grad.shape[0]
-        if part.inputs.group == cpu.GROUP:
-            n_rows = -(-n_rows // cpu.GROUP) * cpu.PATTERNS
-        counts = self._array("row_counts", (batch, n_rows), np.int32)
-        total = int((row_ptr[:, k1] - row_ptr[:, k0]).sum())
-        entries = self._array("entries", (total,), np.int32)
-        entry_ptr = self._array("entry_ptr", (n_rows + 1,), np.int64)
-        cpu.transpose_rows(rows, row_ptr, k0, k1, span, counts, entries, entry_ptr)
-        cpu.weight_gradient(adjoint.reshape(batch * span, n_out), entries, entry_ptr, part.inputs.group, grad)
-
-    def _pass_down(self, part, w, k0, k1, spike_adjoint, passed):
-        if self.every_step:
-            w_t = self._array("weights_t", w.shape[::-1])
-            w_t[:] = w.T
-            error = self._array("dense", (*spike_adjoint.shape[:2], w.shape[0]))
-            with one_thread():
-                dense_kernels().dense_error(spike_adjoint, w_t, k1 - k0, error)
-            passed[:, k0:k1] = error[:, : k1 - k0]
+        if len(part.names) == 1:
+            self._spikes[part.names[0]] = GridSpikes(part.neurons, part.spike_ptr, part.size)
         else:
-            cpu.spike_error(w, spike_adjoint, part.given.rows, part.given.row_ptr, k0, k1, passed)
+            for name in part.names:
+                low, high = part.span(name)
+                rows = self._array((name, "own"), part.neurons.shape, np.int32)
+                row_ptr = self._array((name, "own_ptr"), (len(rows), self.n_steps + 1), np.int32)
+                source = self._array((name, "own_source"), part.neurons.shape, np.int32)
+                sub_list(part.neurons, part.spike_ptr, part.bounds[:-1], low, high, rows, row_ptr, source)
+                self._spikes[name] = GridSpikes(rows, row_ptr, high - low)
+        for way in part.inner:
+            way.begin(self._tensors, self._spikes[way.source.name])
 
+    def _by_neuron(self, name):
+        way = next(way for way in self._ways() if way.source.name == name)
+        return way.by_neuron(self._spikes[name])
 
-def _one_of(name, value, allowed):
-    if value not in allowed:
-        raise InputError(f"{name} = {value!r}: must be one of {', '.join(allowed)}")
+    def _begin_backward(self, part, signal, activity_cost):
+        """Zero what the backward pass of a component adds to."""
+        batch, n = len(part.spike_ptr), part.size
+        adjoints = (*part.neuron.ADJOINT, *self._estimator.EXTRA)
+        part.adjoint_state = tuple(self._array((part.names, key), (batch, n)) for key in adjoints)
+        part.carried = self._array((part.names, "carried"), (batch, part.reach, n))
+        for array in (*part.adjoint_state, part.carried):
+            array[:] = 0
+        if not part.spiking:
+            return
+        price = self._price(part, activity_cost)
+        for name in part.names:
+            grid = self._spikes[name]
+            if self.every_step:
+                self._array((name, "error"), (batch, min(CHUNK, self.n_steps), grid.n_neurons))
+            else:
+                error = self._array((name, "error"), grid.rows.shape)
+                error[:] = price
+            if name in self._dropped:
+                self._array((name, "dropped"), grid.rows.shape)[:] = 0
+        if len(part.names) > 1 and not self.every_step:
+            self._array((part.names, "error"), part.neurons.shape)[:] = 0
+        if self._output in part.names and not self.every_step:
+            error = self._array((self._output, "error"), self._spikes[self._output].rows.shape)
+            if signal.ndim == 3:
+                grid = self._spikes[self._output]
+                cpu.at_spikes(signal, grid.rows, grid.row_ptr, error)
+            else:
+                error[:] = signal
+
+    def _price(self, part, activity_cost):
+        if self._output in part.names or not activity_cost:
+            return self.dtype.type(0)
+        return self.dtype.type(activity_cost / (len(part.spike_ptr) * part.size))
+
+    def _collect_errors(self, part, k0, k1, signal, activity_cost):
+        """Bring the errors of a component's spikes in a chunk together, as its loop takes them."""
+        if not part.spiking:
+            return
+        span = k1 - k0
+        if self.every_step:
+            for name in part.names:
+                error = self._error_of(name)
+                if name in self._dropped:
+                    error[:, :span] *= self._dropped[name].kept[:, None, :]
+                if name == self._output:
+                    error[:, :span] += signal[:, k0:k1]
+                price = self._price(part, activity_cost)
+                if price:
+                    error[:, :span] += price
+            part.error = self._joined(part, span)
+            return
+        for name in part.names:
+            if name in self._dropped:
+                dropped = self._dropped[name]
+                found = self._array((name, "dropped"), dropped.spikes.rows.shape)
+                add_errors(found, dropped.spikes.row_ptr, dropped.source, k0, k1, self._error_of(name))
+        if len(part.names) == 1:
+            part.error = self._error_of(part.names[0])
+            return
+        part.error = self._array((part.names, "error"), part.neurons.shape)
+        for name in part.names:
+            grid, source = self._spikes[name], self._array((name, "own_source"), part.neurons.shape, np.int32)
+            error = self._error_of(name)
+            add_errors(error, grid.row_ptr, source, k0, k1, part.error)
+
+    def _joined(self, part, span):
+        if len(part.names) == 1:
+            return self._error_of(part.names[0])
+        batch = len(part.spike_ptr)
+        joined = self._array((part.names, "error"), (batch, min(CHUNK, self.n_steps), part.size))
+        for name in part.names:
+            low, high = part.span(name)
+            joined[:, :span, low:high] = self._error_of(name)[:, :span]
+        return joined
+
+    def _error_of(self, name):
+        grid = self._spikes[name]
+        if self.every_step:
+            return self._array((name, "error"), (len(grid.row_ptr), min(CHUNK, self.n_steps), grid.n_neurons))
+        return self._array((name, "error"), grid.rows.shape)
+
+    def _step_back(self, part, block, k0, k1, signal, grads):
+        """Run a component's adjoint through a chunk of a block of samples, and what follows of it."""
+        span, batch, n = k1 - k0, block.stop - block.start, part.size
+        nothing = self._array("nothing", (0, 0, 0))
+        adjoint = self._array("adjoint", (batch, min(CHUNK, self.n_steps) + part.reach, n))
+        adjoint[:, span : span + part.reach] = part.carried[block]
+        state = tuple(values[block] for values in part.adjoint_state)
+        if k1 < self.n_steps:
+            self._drop_faded(*state)
+        below = not self.every_step and any(not way.source.is_input for way in part.incoming)
+        passed = self._array("passed", (batch, min(CHUNK, self.n_steps), n)) if below else nothing
+        current = self._array("current", (batch, min(CHUNK, self.n_steps), n)) if self.continuous else nothing
+        traces, first = (), 0
+        if part.spiking:
+            dloss_dv, error = nothing, part.error[block]
+            if self.every_step:
+                traces, first = (self._again(part, block, k0, k1),), k0
+        else:
+            # A readout has no spikes whose error there could be.
+            dloss_dv = signal[block]
+            error = self._array("no_error", dloss_dv.shape if self.every_step else (batch, 0))
+            if self.every_step:
+                error[:] = 0
+                traces = (tuple(part.traces[0][block] for _ in part.neuron.STATE),)
+        backward_of(part.neuron, self._estimator, bool(part.inner))(
+            part.constants, self._settings, part.wiring, k0, k1, part.neurons[block], part.spike_ptr[block],
+            tuple(kept[block] for kept in part.kept), *traces, error, dloss_dv, first, state, adjoint, passed, current,
+        )  # fmt: skip
+        part.carried[block] = adjoint[:, : part.reach]
+        self._follow(part, block, k0, k1, adjoint, passed, current, grads)
+
+    def _again(self, part, block, k0, k1):
+        """States of every step of a chunk, computed from those at its border as in the forward pass."""
+        batch, span = block.stop - block.start, min(CHUNK, self.n_steps)
+        if self.n_steps <= CHUNK:
+            return tuple(trace[block] for trace in part.traces)
+        state, ring = self._states(part, block)
+        states, rings = part.borders[k0 // CHUNK]
+        for values, kept in zip(state, states, strict=True):
+            values[:] = kept[block]
+        if ring.size:
+            ring[:] = rings[block]
+        traces = tuple(self._array(("again", name), (batch, span, part.size)) for name in part.neuron.STATE)
+        x = self._array("x", (batch, span, part.size))
+        self._sum_input(part, block, k0, k1, x)
+        self._loop(part, block, k0, k1, x, state, ring, traces, k0, 1)
+        return traces
+
+    def _follow(self, part, block, k0, k1, adjoint, passed, current, grads):
+        """Gradients of the connections into a component, and errors of the spikes that came through them."""
+        for way in (*part.incoming, *part.inner):
+            low, high = part.span(way.target.name)
+            whole = len(part.names) == 1
+            rows = adjoint if whole else np.ascontiguousarray(adjoint[:, :, low:high])
+            for_weights = rows
+            if self.continuous:
+                for_weights = current if whole else np.ascontiguousarray(current[:, :, low:high])
+            way.gradient(block, k0, k1, for_weights, grads)
+            way.delay_change(block, k0, k1, rows, grads)
+            if way in part.inner or way.source.is_input:
+                continue
+            name = way.source.name
+            if self.every_step:
+                way.error_everywhere(block, k0, k1, rows, self._error_of(name)[block])
+                continue
+            target = self._error_of(name)
+            if name in self._dropped:
+                target = self._array((name, "dropped"), self._spikes[name].rows.shape)
+            lines = passed if whole else np.ascontiguousarray(passed[:, :, low:high])
+            way.error(block, k0, k1, lines, target[block])
+
+    def _finish(self, part, grads, on_tensor):
+        """Scale and announce the gradients of a component's connections."""
+        for way in (*part.incoming, *part.inner):
+            for name in (way.name, f"{way.name}.delay"):
+                if name not in grads:
+                    continue
+                if self.continuous and name == way.name:
+                    grads[name] *= self.area
+                if on_tensor is not None:
+                    on_tensor(name, grads[name])

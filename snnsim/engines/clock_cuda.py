@@ -31,7 +31,8 @@ class DeviceSpikes:
     ----------
     rows, row_ptr : device array, (B, cap) int32 and (B, T + 1) int32
     words : device array, (B, ceil(T / 32), N) uint32
-        None where a neuron spikes twice in a step, which a word cannot say, or where none are wanted.
+        None where a neuron may spike twice in a step, which a word cannot say, or where none are wanted: a layer then
+        gathers what it adds, forward and backward, from lists.
     """
 
     rows: object
@@ -93,9 +94,10 @@ class CudaClockEngine(DeviceNetwork):
     """
 
     def __init__(self, clock, layers, batch, *, learns=True, trace=(), every=1):
-        if "pattern" in clock.plan:
+        clock.network.require_chain("target = 'cuda'")
+        if "pattern" in clock.plan.values():
             raise InputError("simulation.synapse = 'pattern': with target = 'cuda' must be one of auto, gather, dense")
-        self.plan = [way or "masked" for way in clock.plan]
+        self.plan = [way or "masked" for way in clock.plan.values()]
         n_squares = [
             masked_gradient.n_squares(shape, clock.dtype) if way == "masked" else words.n_squares(shape)
             for way, shape in zip(self.plan, pairwise(layers), strict=True)
@@ -116,10 +118,14 @@ class CudaClockEngine(DeviceNetwork):
         """Factor of the gradient that :meth:`backward` leaves to the optimiser."""
         return float(self.clock.area) if self.clock.continuous else 1.0
 
-    def inputs(self, n_samples, slot):
-        """Where an encoder puts the input of a batch; there are two slots, so that one can be filled ahead."""
+    def inputs(self, n_samples, slot, room=None):
+        """Where an encoder puts the input of a batch; there are two slots, so that one can be filled ahead.
+
+        With ``room``, for so many spikes a sample, of an encoder whose neurons may spike several times in a step: no
+        words then.
+        """
         if (n_samples, slot) not in self._inputs:
-            self._inputs[n_samples, slot] = self._spikes(f"input {slot}", n_samples, self.layers[0])
+            self._inputs[n_samples, slot] = self._spikes(f"input {slot}", n_samples, self.layers[0], room)
         return self._inputs[n_samples, slot]
 
     def output(self, n_samples):
@@ -186,7 +192,7 @@ class CudaClockEngine(DeviceNetwork):
         Parameters
         ----------
         inputs : DeviceSpikes
-            Of the last forward pass; with words unless the first layer is ``dense``.
+            Of the last forward pass.
         signal : device array
             Leaky readout: dL/dv (B, T, C). Spiking readout: dL/d(spike time) (B, cap), or dL/ds (B, T, C) where the
             clock engine takes amplitudes.
@@ -240,12 +246,15 @@ class CudaClockEngine(DeviceNetwork):
         self.pool.exactly(name, (room,), self.dtype)  # reserved at once: memory that grew later would be another
         return self.pool.exactly(name, shape, self.dtype)
 
-    def _spikes(self, name, n_samples, n_neurons):
-        shape = (self.n_steps * n_neurons,), (self.n_steps + 1,), (-(-self.n_steps // STEPS), n_neurons)
-        kinds = ("spikes", np.int32), ("pointers", np.int32), ("words", np.uint32)
-        return DeviceSpikes(
-            *(self.pool.array(f"{what} of {name}", n_samples, s, t) for s, (what, t) in zip(shape, kinds, strict=True))
-        )
+    def _spikes(self, name, n_samples, n_neurons, room=None):
+        def array(what, shape, dtype):
+            return self.pool.array(f"{what} of {name}", n_samples, shape, dtype)
+
+        rows = array("spikes", (self.n_steps * n_neurons if room is None else room,), np.int32)
+        row_ptr = array("pointers", (self.n_steps + 1,), np.int32)
+        once = room is None
+        words = array("words", (-(-self.n_steps // STEPS), n_neurons), np.uint32) if once else None
+        return DeviceSpikes(rows, row_ptr, words)
 
     def _batch(self, n_samples):
         if n_samples not in self._batches:
@@ -304,7 +313,9 @@ class CudaClockEngine(DeviceNetwork):
         n_samples, span = layer.x.shape[:2]
         gradient, fresh = self.gradients[index], k1 == self.n_steps  # chunks go backward
         squares = self._squares[index] if k0 == 0 else nothing(1, self.dtype)
-        if self.plan[index] == "masked":
+        if self.plan[index] != "dense" and given.words is None:
+            self._gather_gradient(index, layer, given, k0, k1, fresh)
+        elif self.plan[index] == "masked":
             portions = masked_gradient.n_portions(gradient.shape, self.dtype, n_samples * -(-span // STEPS))
             parts = self.pool.exactly("parts of the gradient", (portions, *gradient.shape), self.dtype)
             masked_gradient.masked_gradient(
@@ -318,6 +329,19 @@ class CudaClockEngine(DeviceNetwork):
             dense.dense_gradient(spikes, layer.rows, not fresh, gradient)
             if k0 == 0:
                 self.measure_gradient(index)
+
+    def _gather_gradient(self, index, layer, given, k0, k1, fresh):
+        gradient, (n_samples, span) = self.gradients[index], layer.x.shape[:2]
+        n_in = gradient.shape[0]
+        counts = self.pool.exactly("spikes by row", (n_samples, n_in), np.int32)
+        entries = self.pool.exactly("entries by row", (given.rows.size,), np.int32)
+        entry_ptr = self.pool.exactly("pointers by row", (n_in + 1,), np.int64)
+        if fresh:
+            synapse.clear(gradient)
+        cuda.transpose_rows(given.rows, given.row_ptr, k0, k1, span, counts, entries, entry_ptr)
+        cuda.weight_gradient(layer.rows, entries, entry_ptr, 1, gradient)
+        if k0 == 0:
+            self.measure_gradient(index)
 
     def _pass_down(self, index, layer, given, k0, k1, passed):
         w, every_step = self.weights[index], self.clock.every_step

@@ -15,7 +15,8 @@ class GridSpikes:
     Parameters
     ----------
     rows : ndarray, (B, cap) int32
-        Neurons (``group = 1``) or patterns of four neurons (``group = 4``, see :mod:`snnsim.kernels.cpu.synapse`).
+        Neurons (``group = 1``) or patterns of four neurons (``group = 4``, see :mod:`snnsim.kernels.cpu.synapse`),
+        ascending within a step; one that spikes several times in a step stands there as often.
     row_ptr : ndarray, (B, T + 1) int32
     n_neurons : int
     group : {1, 4}
@@ -67,7 +68,7 @@ def grid_of_spikes(spikes, dt, n_steps):
     batch = len(spikes)
     per_trial = np.diff(spikes.offsets)
     trial = np.repeat(np.arange(batch), per_trial)
-    steps = grid_steps(spikes.times, dt, n_steps)
+    steps = grid_steps(spikes.times, dt, n_steps, spikes.precision)
     order = np.lexsort((spikes.neurons, steps, trial))
     rows = np.zeros((batch, max(int(per_trial.max(initial=0)), 1)), np.int32)
     rows[np.arange(rows.shape[1]) < per_trial[:, None]] = spikes.neurons[order]

@@ -82,4 +82,5 @@ def spikes_of_slab(slab):
     """
     filled = np.arange(slab.times.shape[1]) < slab.counts[:, None]
     offsets = np.concatenate([[0], np.cumsum(slab.counts)]).astype(np.int64)
-    return Spikes(offsets, slab.times[filled].astype(np.float64), slab.neurons[filled], slab.n_neurons, slab.duration)
+    times = slab.times[filled].astype(np.float64)
+    return Spikes.trusted(offsets, times, slab.neurons[filled], slab.n_neurons, slab.duration)

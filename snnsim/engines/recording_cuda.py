@@ -131,9 +131,9 @@ class _NoTrials:
     """Stands for a batch of no trials, which the CPU simulates: the device has no arrays without entries."""
 
     def __init__(self, clock, weights, inputs, trace, every):
-        plan = list(clock.plan)
+        plan = clock.plan
         self._output = clock.forward(weights, inputs, trace, every)
-        clock.plan[:] = plan  # no trials are no reason to decide it
+        clock.plan = plan  # no trials are no reason to decide it
         self.grids, self.traces = clock.grids(), {layer: clock.traces(layer) for layer in trace}
 
     def collect(self):

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from snnsim.analysis.network_convergence import network_convergence
+from snnsim.blueprint import network_of
 from snnsim.engines import make_engine
 from snnsim.engines.outputs import slab_of_spikes, spikes_of_slab
 from snnsim.experiments.base import ANSWER, Claim, verdict
@@ -40,13 +41,13 @@ def _network(config, name, group, index):
     run = run_config(config["run"])
     found = 0
     for seed in range(config["candidates"]):
-        weights, inputs, labels = random_trial(run, group, seed)
-        spacing, active = _spacing(run, weights, inputs)
+        network, inputs, labels = random_trial(run, group, seed)
+        spacing, active = _spacing(run, network, inputs)
         suits = spacing >= group["spacing"] if name == "resolved" else spacing < group["spacing"]
         if suits and active:
             if found == index:
                 return network_convergence(
-                    run, weights, inputs, labels, config["dt"], config["schemes"],
+                    run, network, inputs, labels, config["dt"], config["schemes"],
                     estimators=tuple(config["estimators"]), fit_below=config["fit_below"],
                 )  # fmt: skip
             found += 1
@@ -58,7 +59,7 @@ def random_trial(run, group, seed):
 
     Returns
     -------
-    weights : list of ndarray
+    network : Network
     inputs : Spikes
         One trial.
     labels : ndarray, (1,) int64
@@ -70,18 +71,17 @@ def random_trial(run, group, seed):
     inputs = Spikes.from_trials(
         [(steps * s.dt, rng.integers(0, layers[0], group["spikes"]))], layers[0], s.dt * s.n_steps
     )
-    return weights, inputs, np.array([seed % layers[-1]])
+    structure = network_of(run)
+    network = structure.with_tensors(dict(zip(structure.tensor_shapes(), weights, strict=True)))
+    return network, inputs, np.array([seed % layers[-1]])
 
 
-def _spacing(run, weights, inputs):
+def _spacing(run, network, inputs):
     """Shortest distance of two spikes of the network in continuous time, and whether every layer spikes."""
-    from snnsim.config import neurons
-
-    engine = make_engine(
-        "event", neurons(run), "spiking", dt=run.simulation.dt, n_steps=run.simulation.n_steps, precision="float64"
-    )
-    engine.forward(weights, slab_of_spikes(inputs))
-    spikes = [spikes_of_slab(slab) for slab in engine.spikes()[1:]]
+    s = run.simulation
+    engine = make_engine("event", network, dt=s.dt, n_steps=s.n_steps, precision="float64")
+    engine.forward(network.tensors, slab_of_spikes(inputs))
+    spikes = [spikes_of_slab(slab) for name, slab in engine.spikes().items() if name != "input"]
     times = np.sort(np.concatenate([x.times for x in spikes]))
     return (float(np.diff(times).min()) if times.size > 1 else np.inf), all(x.times.size for x in spikes)
 

@@ -75,26 +75,33 @@ class ExplicitEngine(ClockEngine):
             raise InputError(f"horizon = {horizon}: must be at least 0")
         self.horizon = self.n_steps if horizon is None else int(horizon)
 
-    def _differentiate(self, index, w, signal):
-        layer = self._layers[index]
-        batch = len(layer.spike_ptr)
+    def backward(self, tensors, gradient, on_tensor=None, activity_cost=0.0):
+        """Differentiate the loss by the weights of every layer, by name."""
+        self.network.require_chain("the explicit sum")
+        signal, grads = np.ascontiguousarray(gradient, self.dtype), {}
+        for part in reversed(self._parts):
+            (way,) = part.incoming
+            grads[way.name], signal = self._differentiate(part, way, tensors[way.name], signal)
+        return dict(reversed(grads.items()))
+
+    def _differentiate(self, part, way, w, signal):
+        batch = len(part.spike_ptr)
         shape = (batch, self.n_steps, w.shape[1])
         gain, source = np.ones(shape, self.dtype), np.zeros(shape, self.dtype)
-        if layer.spiking:
-            where, stored = self._places(layer.neurons, layer.spike_ptr)
-            gain[where] = layer.slope[stored] * layer.inverse[stored]
-            source[where] = -signal[stored] * layer.inverse[stored]
+        if part.spiking:
+            inverse, slope = part.kept
+            where, stored = self._places(part.neurons, part.spike_ptr)
+            gain[where] = slope[stored] * inverse[stored]
+            source[where] = -signal[stored] * inverse[stored]
         else:
             source += signal
         adjoint = np.empty(shape, self.dtype)
-        windowed_adjoint(layer.coefficients, gain, source, self.horizon, adjoint)
-        before = self._by_neuron(index, layer.given)
+        windowed_adjoint(tuple(part.constants[:5]), gain, source, self.horizon, adjoint)
+        before = way.arrived()
         places, stored = self._places(before.rows, before.row_ptr)
         spikes = np.zeros((batch, self.n_steps, w.shape[0]), self.dtype)
-        spikes[places] = 1
+        np.add.at(spikes, places, 1)
         grad = spikes.reshape(-1, w.shape[0]).T @ adjoint.reshape(-1, w.shape[1])
-        if not index:
-            return grad, None
         change = -adjoint
         change[:, :-1] += adjoint[:, 1:]
         error = (change / self.dtype.type(self.dt)) @ w.T

@@ -51,9 +51,9 @@ def _first(config, dt, seed):
     session = Session(run_config(config["run"], simulation__dt=dt, training__seed=seed))
     inputs, labels = first_batch(session)
     exact = first_gradients(session, inputs, labels)
-    session.engine.forward(session.weights, inputs, trace=(0,))
-    v, _ = session.engine.traces(0)
-    p = session.parameters[0]
+    session.engine.forward(session.tensors, inputs, trace=("hidden0",))
+    v, _ = session.engine.traces("hidden0")
+    p = session.structure.parameters[0]
     inverse = _inverse_slopes(v, p.threshold, p.reset_value, dt)
     n_steps = session.config.simulation.n_steps
     return {
@@ -114,9 +114,9 @@ def _spiking(config, dt, seed):
     session = Session(run_config(config["run"], **changes))
     inputs, labels = first_batch(session)
     gradients = {m: first_gradients(session, inputs, labels, m) for m in config["estimators"]}
-    session.engine.forward(session.weights, inputs)
+    session.engine.forward(session.tensors, inputs)
     return {
-        "spikes": np.array(session.engine.spike_totals()) / len(labels),
+        "spikes": np.array(list(session.engine.spike_totals().values())) / len(labels),
         "norm": np.array([_norms(both) for both in gradients.values()]),
     }
 

@@ -44,10 +44,10 @@ def first_gradients(session, inputs, labels, method="exact", **gradient):
     list of ndarray, each (N_in, N_out)
     """
     config = replace(session.config, gradient=replace(session.config.gradient, method=method, **gradient))
-    engine = engine_of(config, session.parameters, session.readout)
+    engine = engine_of(config, session.structure)
     loss = loss_of(config, session.n_classes, engine)
-    output = engine.forward(session.weights, inputs)
-    return [g.copy() for g in engine.backward(session.weights, loss(output, labels).gradient)]
+    output = engine.forward(session.tensors, inputs)
+    return [g.copy() for g in engine.backward(session.tensors, loss(output, labels).gradient).values()]
 
 
 def listed(values, form="{:.2g}"):

@@ -9,6 +9,7 @@ from snnsim.analysis.convergence import fit_order
 from snnsim.engines.clock import ClockEngine
 from snnsim.engines.grid import GridSpikes
 from snnsim.experiments.base import Claim, neuron, verdict
+from snnsim.network import Network
 from snnsim.parameters import scheme_coefficients
 
 METHODS = ("explicit", "folded", "spikes")
@@ -75,11 +76,13 @@ def _measure(parameters, config, n_steps, n_neurons, probability, drive):
     grid = GridSpikes(rows, row_ptr, n_neurons)
 
     def engine():
+        chain = Network.chain(weights, parameters)
         clock = ClockEngine(
-            [parameters] * 2, dt=dt, n_steps=n_steps, precision="float64", max_inverse_slope=1e12, synapse="gather"
+            chain, dt=dt, n_steps=n_steps, precision="float64", max_inverse_slope=1e12, synapse="gather"
         )
-        output = clock.forward(weights, grid)
-        return [g.copy() for g in clock.backward(weights, np.ones(output.times.shape))], sum(clock.spike_totals())
+        output = clock.forward(chain.tensors, grid)
+        gradients = clock.backward(chain.tensors, np.ones(output.times.shape))
+        return [g.copy() for g in gradients.values()], sum(clock.spike_totals().values())
 
     gradients, spikes = engine()  # also compiles, outside the measurement
     methods = {"spikes": engine, "folded": lambda: folded_gradient(dense, *network)}
@@ -119,9 +122,10 @@ def _study(parameters, config):
     weights = [(rng.standard_normal(pair) * np.sqrt(2 / pair[0])).astype(np.float32) for pair in pairwise(layers)]
 
     def engine():
-        clock = ClockEngine([parameters] * 2, "leaky", dt=config["dt"], n_steps=size["steps"])
-        output = clock.forward(weights, GridSpikes(rows, row_ptr, size["inputs"]))
-        clock.backward(weights, np.ones_like(output.v))
+        chain = Network.chain(weights, parameters, "leaky")
+        clock = ClockEngine(chain, dt=config["dt"], n_steps=size["steps"])
+        output = clock.forward(chain.tensors, GridSpikes(rows, row_ptr, size["inputs"]))
+        clock.backward(chain.tensors, np.ones_like(output.v))
 
     engine()
     pairs = size["batch"] * size["steps"] ** 2 * size["inputs"] * size["hidden"]

@@ -36,21 +36,22 @@ class Batch:
         config = replace(
             session.config, simulation=simulation, gradient=replace(session.config.gradient, method=method)
         )
-        self.engine = engine_of(config, session.parameters, session.readout)
+        self.engine = engine_of(config, session.structure)
         self.loss = loss_of(config, session.n_classes, self.engine)
         self.labels = session.train.labels[:size]
         inputs = session.encoder.in_time(session.train.values[:size], session.train.ids[:size])
         if engine == "clock":
             inputs = grid_of_spikes(spikes_of_slab(inputs), dt, simulation.n_steps)
         self.inputs = inputs
-        self.shapes = [w.shape for w in session.weights]
-        self.start = np.concatenate([w.ravel() for w in session.weights]).astype(np.float64)
+        self.shapes = {name: w.shape for name, w in session.tensors.items()}
+        self.start = np.concatenate([w.ravel() for w in session.tensors.values()]).astype(np.float64)
         self.evaluations = 0
 
     def split(self, x):
-        """Weights of each layer, as views of a vector."""
-        cuts = np.cumsum([np.prod(shape) for shape in self.shapes])[:-1]
-        return [part.reshape(shape) for part, shape in zip(np.split(x, cuts), self.shapes, strict=True)]
+        """Tensors by name, as views of a vector."""
+        cuts = np.cumsum([np.prod(shape) for shape in self.shapes.values()])[:-1]
+        parts = zip(np.split(x, cuts), self.shapes.items(), strict=True)
+        return {name: part.reshape(shape) for part, (name, shape) in parts}
 
     def value(self, x):
         """Mean loss and accuracy."""
@@ -63,7 +64,7 @@ class Batch:
         weights = self.split(x)
         result = self.loss(self.engine.forward(weights, self.inputs), self.labels)
         gradient = self.engine.backward(weights, result.gradient)
-        return float(result.loss.mean()), np.concatenate([g.ravel() for g in gradient]).astype(np.float64)
+        return float(result.loss.mean()), np.concatenate([g.ravel() for g in gradient.values()]).astype(np.float64)
 
 
 def run(config, context):

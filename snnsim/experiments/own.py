@@ -174,7 +174,7 @@ def gradients_of_session(session, samples, estimators):
     """
     inputs = session.inputs(session.train.values[:samples], session.train.ids[:samples], 0)
     labels = session.train.labels[:samples]
-    names = [f"weights[{k}]" for k in range(len(session.weights))]
+    names = list(session.learnt)
     maps, rows, cosine = [], [], []
     for method in estimators:
         found = first_gradients(session, inputs, labels, method)
@@ -205,7 +205,7 @@ def convergence_of_session(session, samples, dt, schemes, hybrid, estimators, pr
     values, ids = session.test.values[:samples], session.test.ids[:samples]
     inputs = spikes_of_slab(session.encoder.in_time(values, ids, EVALUATION_EPOCH))
     found = network_convergence(
-        session.config, session.weights, inputs, session.test.labels[:samples], dt, schemes, hybrid=hybrid,
+        session.config, session.network, inputs, session.test.labels[:samples], dt, schemes, hybrid=hybrid,
         estimators=estimators, progress=progress,
     )  # fmt: skip
     return tree(found)

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from snnsim.initialisation import initial_weights
+from snnsim.initialisation import initial_tensors
+from snnsim.network import Network
 from snnsim.optimizers import Optimizer
+from snnsim.parameters import LIF
 
 
 class Perceptron:
@@ -16,9 +18,9 @@ class Perceptron:
     """
 
     def __init__(self, layers, seed):
-        self.weights = initial_weights(layers, seed=seed)
+        self.weights = list(initial_tensors(Network.of_layers(layers, LIF()), seed=seed).values())
         self.biases = [np.zeros(n, np.float32) for n in layers[1:]]
-        self.optimizer = Optimizer("adam", [*self.weights, *self.biases])
+        self.optimizer = Optimizer("adam", dict(enumerate([*self.weights, *self.biases])))
 
     def forward(self, x):
         """Activations of every layer, the input first; the last one are the logits."""
@@ -39,7 +41,7 @@ class Perceptron:
             biases.insert(0, signal.sum(axis=0))
             if k:
                 signal = (signal @ self.weights[k].T) * (activations[k] > 0)
-        return [*weights, *biases], loss, prediction
+        return dict(enumerate([*weights, *biases])), loss, prediction
 
     def step(self, x, labels, lr):
         """Train on a batch; mean loss and accuracy before the update."""

@@ -3,7 +3,8 @@
 import math
 from pathlib import Path
 
-from snnsim.recording.runs import load_tree, write_atomic
+from snnsim.files.atomic import write_atomic
+from snnsim.recording.runs import load_tree
 
 HEAD = """\
 # The study, reproduced

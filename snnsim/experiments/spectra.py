@@ -48,8 +48,8 @@ def run(config, context):
 def _hidden(config, **changes):
     session = Session(run_config(config["run"], **changes))
     inputs, _ = first_batch(session)
-    session.engine.forward(session.weights, inputs, trace=(0,))
-    return session, session.engine.traces(0)[0].astype(np.float64)
+    session.engine.forward(session.tensors, inputs, trace=("hidden0",))
+    return session, session.engine.traces("hidden0")[0].astype(np.float64)
 
 
 def _batch(config, dt):
@@ -80,7 +80,7 @@ def _timed(config, timed, dt, cut):
         training__batch_size=1,
     )
     v = v[0]
-    busy = int(np.argmax((v >= session.parameters[0].threshold).sum(axis=0)))
+    busy = int(np.argmax((v >= session.structure.parameters[0].threshold).sum(axis=0)))
     spectrum = welch_spectrum(v, dt, min(n_steps, max(int(timed["segment"] / dt), 16)))
     high = band_power(spectrum, cut, spectrum.frequency[-1]) if spectrum.frequency[-1] > cut * 1.001 else 0.0
     # Means of blocks: no frequency of the picture is folded.
@@ -101,7 +101,7 @@ def _timed(config, timed, dt, cut):
 
 
 def _free(config, free, dt, scheme):
-    parameters = Session(run_config(config["run"])).parameters[0]
+    parameters = Session(run_config(config["run"])).structure.parameters[0]
     n_steps, settle = free["n_steps"], int(40 / dt)
     rng = np.random.Generator(np.random.Philox(key=[free["seed"], 0]))
     x = free["weight"] * rng.poisson(free["rate"] * dt, (n_steps + settle, free["n_neurons"]))

@@ -46,14 +46,14 @@ def run(config, context):
 def _explicit(session, horizon):
     s = session.config.simulation
     return ExplicitEngine(
-        session.parameters, session.readout, dt=s.dt, n_steps=s.n_steps, scheme=s.scheme, horizon=horizon,
+        session.structure, dt=s.dt, n_steps=s.n_steps, scheme=s.scheme, horizon=horizon,
         max_inverse_slope=session.config.gradient.max_inverse_slope,
     )  # fmt: skip
 
 
 def _gradient(session, engine, inputs, labels):
-    output = engine.forward(session.weights, inputs)
-    return [g.copy() for g in engine.backward(session.weights, session.loss(output, labels).gradient)]
+    output = engine.forward(session.tensors, inputs)
+    return [g.copy() for g in engine.backward(session.tensors, session.loss(output, labels).gradient).values()]
 
 
 def _errors(config, dt, seed):

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.files.atomic import replacing, writing
 from snnsim.recording import layout
-from snnsim.recording.runs import replacing, writing
 
 
 def export_csv(traces, directory, trials=None, layers=None):

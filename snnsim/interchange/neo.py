@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from snnsim.errors import InputError
+from snnsim.files.atomic import replacing
 from snnsim.recording.neo_block import to_neo
-from snnsim.recording.runs import replacing
 
 FORMATS = {".nix": "NixIO", ".pkl": "PickleIO", ".mat": "NeoMatlabIO"}
 

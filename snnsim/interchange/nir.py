@@ -24,9 +24,10 @@ from itertools import pairwise
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.files.atomic import replacing
+from snnsim.files.hdf5 import group_of, open_hdf5, reading
 from snnsim.network import Network
 from snnsim.parameters import LIFParameters, scheme_coefficients
-from snnsim.recording.runs import replacing
 
 DIALECTS = ("nir", "norse", "snntorch")
 CONVENTIONS = ("dirac", "per-step", "jump")
@@ -86,14 +87,30 @@ def import_nir(path, **options):
         If the file is no NIR file, or holds what snnsim does not have.
     """
     nir = _nir()
+    with open_hdf5(path) as file, reading(path):
+        tree = _tree(group_of(file, "node"))
     try:
         # Types are checked here, with the names of the nodes; some writers leave scalars where NIR wants arrays.
-        graph = nir.read(path, type_check=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, KeyError, ValueError, AssertionError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not a NIR file that can be read ({' '.join(str(error).split())})") from error
+        graph = nir.dict2NIRNode({**tree, "type_check": False})
+        parts = graph.nodes, graph.edges, graph.metadata
+    except Exception as error:  # whatever a constructor of a node makes of values that it does not expect
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{path}: not a NIR file that can be read ({reason[:300]})") from error
+    if not all(map(isinstance, parts, (dict, list, dict))):
+        raise InputError(f"{path}: not a NIR file that can be read (no graph with nodes and edges)")
     return from_nir(graph, origin=str(path), **options)
+
+
+def _tree(group):
+    """Nested dictionaries of a file's node, as NIR's own reader makes them."""
+    tree = {}
+    for key, item in group.items():
+        if hasattr(item, "keys"):
+            tree[key] = _tree(item)
+        else:
+            value = item[()]
+            tree[key] = value.decode("utf-8") if isinstance(value, bytes) else value
+    return tree
 
 
 def to_nir(network, *, dialect="nir", dt=None, scheme=None):
@@ -193,14 +210,14 @@ def from_nir(
     """
     said = graph.metadata if _text(graph.metadata.get("generator", "")) == "snnsim" else {}
     if dt is None and "dt_ms" in said:
-        dt = float(said["dt_ms"])
+        dt = _number(said["dt_ms"], f"{origin}: dt_ms")
     if dt is not None and not 0 < dt < np.inf:
         raise InputError(f"dt = {dt}: must be a positive number")
     convention = spike_convention or _text(said.get("spike_convention", "dirac"))
     if convention not in CONVENTIONS:
         raise InputError(f"spike_convention = {convention!r}: must be one of {', '.join(CONVENTIONS)}")
     if match_steps is None:
-        match_steps = bool(said.get("matched_steps", 0))
+        match_steps = bool(_number(said.get("matched_steps", 0), f"{origin}: matched_steps"))
     meant = _text(said["scheme"]) if "scheme" in said else None
     if match_steps:
         meant = meant or "backward_euler"
@@ -237,7 +254,7 @@ def from_nir(
     if any(type(node).__name__ in ("LIF", "LI") for _, _, node in stages):
         notes.append(f"neurons without synaptic filter got tau_syn = {NO_FILTER:g} tau_mem")
     dtype = np.float64 if all(m.dtype == np.float64 for _, m, _ in stages) else np.float32
-    return Imported(Network([w.astype(dtype) for w in weights], parameters, readout), dt, scheme, notes)
+    return Imported(Network.chain([w.astype(dtype) for w in weights], parameters, readout), dt, scheme, notes)
 
 
 def _equations(p):
@@ -290,7 +307,10 @@ def _steps(p, dialect, dt, scheme, notes):
 def _unit(time_unit, dt, said):
     """Milliseconds in the file's unit of time."""
     if time_unit is None:
-        return float(said.get("time_unit_ms", UNITS["s"]))
+        unit = _number(said.get("time_unit_ms", UNITS["s"]), "time_unit_ms of the file")
+        if not 0 < unit < np.inf:
+            raise InputError(f"time_unit_ms of the file = {unit}: must be a positive number")
+        return unit
     if time_unit == "step":
         return float(dt)
     if time_unit in UNITS:
@@ -370,6 +390,8 @@ def _matrix(name, node, kind, matrix, size, origin):
     """Weights of a linear node, (N_out, N_in)."""
     if kind == "Scale":
         scale = np.ravel(np.asarray(node.scale))
+        if scale.dtype.kind not in "iuf" or not np.isfinite(scale).all():
+            raise InputError(f"{origin}: node {name!r} (Scale): must be finite numbers")
         inputs = matrix.shape[0] if matrix is not None else size
         return np.diag(np.broadcast_to(scale, inputs) if scale.size == 1 and inputs else scale)
     if kind == "Affine" and np.any(np.asarray(node.bias)):
@@ -402,7 +424,10 @@ class _Layer:
             self.v_threshold, self.v_reset = self.v_leak + 1, self.v_leak
 
     def _values(self, key, node):
-        values = np.ravel(np.asarray(getattr(node, key), np.float64))
+        try:
+            values = np.ravel(np.asarray(getattr(node, key), np.float64))
+        except (TypeError, ValueError):
+            raise InputError(f"{self.where}: {key} must be numbers") from None
         if values.size not in (1, self.size) or not np.isfinite(values).all():
             raise InputError(f"{self.where}: {key} must be one finite number, or one for each of {self.size} neurons")
         return np.broadcast_to(values, self.size)
@@ -471,7 +496,14 @@ def _short(value):
 
 
 def _text(value):
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _number(value, where):
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{where} = {value!r}: must be a number") from None
 
 
 def _nir():

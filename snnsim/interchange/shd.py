@@ -14,6 +14,9 @@ from snnsim.recording.events import (
 from snnsim.recording.reader import open_traces
 from snnsim.spikes import Spikes
 
+MOST_SAMPLES = 10**7
+"""Samples that a SONATA file can be cut into."""
+
 
 def export_shd(traces, path, trials=None, layer="input"):
     """Write one population of a recording in the SHD layout: ``/spikes/times`` (s), ``/spikes/units``, ``/labels``.
@@ -61,7 +64,15 @@ def save_spikes(path, spikes, labels, time_unit_ms=1.0):
 
 
 def read_spikes(
-    path, *, time_unit_ms=1.0, n_neurons=None, duration=None, samples=None, population=None, trial_length=None
+    path,
+    *,
+    time_unit_ms=1.0,
+    n_neurons=None,
+    duration=None,
+    samples=None,
+    population=None,
+    trial_length=None,
+    time_unit=None,
 ):
     """Spike trains and labels of an event file: SHD or SSC layout, SONATA spikes, or a recording of snnsim.
 
@@ -82,17 +93,21 @@ def read_spikes(
     trial_length : float, optional
         For SONATA files of others, which know no trials: cut the recording into samples of this length (network units);
         one sample if None. A spike at the very end of a window belongs to it, as in the clock's steps.
+    time_unit : str or float, optional
+        Unit of the file's times: s, ms, us, ns, or the milliseconds in it. None: what the file says; without that
+        seconds for SHD and milliseconds for SONATA, unless the times are whole numbers.
 
     Returns
     -------
     spikes : Spikes
     labels : (B,) int64
-        -1 where the file has none.
+        -1 where the file has none; text is numbered in the order of the alphabet, over all samples of the file.
 
     Raises
     ------
     InputError
-        If the file cannot be read or is of another layout, or neurons or times exceed the given limits.
+        If the file cannot be read or is of another layout, its unit of time is not known, or neurons or times exceed
+        the given limits.
     """
     if not 0 < time_unit_ms < float("inf"):
         raise InputError(f"time_unit_ms = {time_unit_ms}: must be a positive number")
@@ -103,17 +118,19 @@ def read_spikes(
     if layout == "recording":
         if trial_length is not None:
             raise InputError(f"{path}: a recording of snnsim has its own trials; trial_length does not apply")
+        if time_unit is not None:
+            raise InputError(f"{path}: a recording of snnsim says its unit; --time-unit does not apply")
         return _read_recording(path, population, samples, time_unit_ms)
     if layout == "shd":
         if population is not None or trial_length is not None:
             raise InputError(f"{path}: has the SHD layout, to which population and trial_length do not apply")
-        times, units, labels, known_n, known_duration = read_events(path, samples)
-        times = [t * 1000.0 * scale for t in times]
-        known_duration = None if known_duration is None else known_duration * 1000.0 * scale
+        times, units, labels, known_n, known_duration = read_events(path, samples, time_unit)
+        times = [t * scale for t in times]
+        known_duration = None if known_duration is None else known_duration * scale
     else:
         population = _one_population(path, population)
-        stamps, nodes = read_sonata(path, population)
-        times, units, known_duration = _cut(stamps * scale, nodes, trial_length)
+        stamps, nodes = read_sonata(path, population, time_unit)
+        times, units, known_duration = _cut(stamps * scale, nodes, trial_length, path)
         kept = chosen_samples(samples, len(times), path)
         times, units = [times[b] for b in kept], [units[b] for b in kept]
         labels, known_n = np.full(len(times), -1, np.int64), None
@@ -146,7 +163,7 @@ def stated_neurons(path, population=None):
     """
     layout = layout_of(path)
     if layout == "shd":
-        return read_events(path, [])[3]
+        return read_events(path, [], "s")[3]
     if layout == "recording" and population is not None:
         with open_traces(path) as traces:
             if population in traces.populations:
@@ -177,12 +194,15 @@ def _read_recording(path, population, samples, time_unit_ms):
     ), labels
 
 
-def _cut(times, nodes, length):
+def _cut(times, nodes, length, path):
     """Cut one long train into samples of ``length``; one sample if None."""
-    if times.size and times[0] < 0:
-        raise InputError(f"spike time {times[0]:g}: must not be negative")
     if length is None:
         return [times], [nodes], None
+    if times.size and not times[-1] / length <= MOST_SAMPLES:
+        raise InputError(
+            f"{path}: spikes up to {times[-1]:g}: make more than {MOST_SAMPLES} samples of length {length:g}; "
+            "--time-unit or --trial-length must be larger"
+        )
     window = np.maximum(np.ceil(times / length - 1e-9).astype(np.int64) - 1, 0)
     edges = np.searchsorted(window, np.arange(1, int(window.max(initial=0)) + 1))
     parts = [np.clip(t, 0.0, length) for t in np.split(times - window * length, edges)]

@@ -139,7 +139,7 @@ def from_tree(tree, origin="configuration", settings=()):
         table, dot, name = key.strip().partition(".")
         if not sign or not dot or table != "simulation":
             raise InputError(f"--set {setting}: must read simulation.key=value for a simulation without trials")
-        values[name] = setting_value(text.strip())
+        values[name] = setting_value(text.strip(), f"--set {key.strip()}")
     hints = typing.get_type_hints(Run)
     for key, value in values.items():
         if key not in hints:

@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from snnsim.errors import InputError
-from snnsim.recording.runs import replacing
+from snnsim.files.atomic import replacing
 
 # Okabe and Ito's colours, told apart with any colour vision.
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (

@@ -5,7 +5,7 @@ import json
 import h5py
 import numpy as np
 
-from snnsim.recording.runs import write_atomic
+from snnsim.files.atomic import write_atomic
 
 NODES, CIRCUIT, SIMULATION = "nodes.h5", "circuit_config.json", "simulation_config.json"
 

@@ -1,9 +1,9 @@
 """The records of a run: ``metrics.jsonl``, one JSON object a line, one line an epoch."""
 
-import json
 from pathlib import Path
 
 from snnsim.errors import InputError
+from snnsim.files.text import parse_json, read_text
 
 METRICS = "metrics.jsonl"
 
@@ -29,22 +29,17 @@ def read_metrics(path):
     path = Path(path)
     if path.is_dir():
         path = path / METRICS
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a text file that can be read ({error})") from error
+    lines = read_text(path).split("\n")
     records = []
     for number, line in enumerate(lines, 1):
         if not line:
             continue
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
+            record = parse_json(line, f"{path}: line {number}")
+        except InputError:
             if number == len(lines):
                 break
-            raise InputError(f"{path}: line {number}: not JSON") from error
+            raise
         if not isinstance(record, dict):
             raise InputError(f"{path}: line {number}: not a JSON object")
         records.append(record)

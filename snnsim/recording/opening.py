@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import h5py
+import numpy as np
+
 from snnsim.errors import InputError
+from snnsim.files.hdf5 import attribute, dataset_of, group_of, number, open_hdf5, reading, text
+from snnsim.files.vetting import Unsafe
 from snnsim.recording import layout
-from snnsim.recording.runs import open_hdf5
 
 CACHE_BYTES = 16 * 2**20
 """HDF5's cache of each dataset: some chunks, so that trials read one by one read no chunk twice."""
@@ -15,21 +19,56 @@ def open_index(directory):
     path = directory / layout.INDEX
     file = open_file(path)
     try:
-        about = file.get("snnsim")
-        if about is None or about.attrs.get("kind") != "traces":
+        with reading(path):
+            about = file.get("snnsim")
+        if not isinstance(about, h5py.Group) or attribute(about, "kind", "") != "traces":
             raise InputError(f"{path}: an HDF5 file, but no recording of snnsim (no group /snnsim of kind traces)")
-        if about.attrs["layout"] > layout.LAYOUT:
+        version = number(about, "layout", 1, whole=True)
+        if version > layout.LAYOUT:
             raise InputError(
-                f"{path}: layout version {about.attrs['layout']}: this snnsim reads versions up to {layout.LAYOUT}; "
-                "update snnsim"
+                f"{path}: layout version {version}: this snnsim reads versions up to {layout.LAYOUT}; update snnsim"
             )
-        for name in ("trials", "populations", "complete"):
-            if name not in about:
-                raise InputError(f"{path}: lacks /snnsim/{name}")
+        for name in ("trials", "populations"):
+            group_of(about, name)
+        dataset_of(about, "complete", 1, "iu")
     except BaseException:
         file.close()
         raise
     return file
+
+
+def open_report(path, run_id):
+    """Open a report, and check that it belongs to the recording of that number."""
+    file = open_file(path)
+    try:
+        with reading(path):
+            about = file.get("snnsim")
+        if not isinstance(about, h5py.Group) or attribute(about, "run_id", "") != run_id:
+            raise InputError(f"{path}: belongs to another recording than {layout.INDEX} beside it")
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def checked_info(about):
+    """Attributes of the group /snnsim of an index but for config and provenance, as dict, each what it must be."""
+    path = about.file.filename
+    info = {key: attribute(about, key, "") for key in about.attrs if key not in ("config", "provenance")}
+    for key in ("engine", "scheme", "run_id", "seed", "host", "created"):
+        info[key] = text(about, key)
+    for key in ("duration", "sample_step", "time_unit_ms"):
+        info[key] = float(number(about, key, np.finfo(np.float64).tiny, np.finfo(np.float64).max))
+    for key in ("frames_per_trial", "record_every", "pid"):
+        info[key] = number(about, key, 0 if key == "pid" else 1, 2**62, whole=True)
+    info["dt"] = attribute(about, "dt")
+    if not isinstance(info["dt"], float) or info["dt"] <= 0 or info["dt"] == np.inf:
+        raise InputError(f"{path}: /snnsim: attribute dt = {info['dt']!r}: must be positive, or NaN without a grid")
+    record = attribute(about, "record")
+    if not isinstance(record, list) or not record or not set(map(str, record)) <= set(layout.VARIABLES):
+        raise InputError(f"{path}: /snnsim: attribute record: must name some of {', '.join(layout.VARIABLES)}")
+    info["record"] = record
+    return info
 
 
 def open_file(path):
@@ -41,7 +80,9 @@ def open_file(path):
             raise
     try:
         return open_hdf5(path, swmr=True, rdcc_nbytes=CACHE_BYTES)
-    except InputError:
+    except InputError as error:
+        if isinstance(error.__cause__, Unsafe):
+            raise
         raise InputError(f"{path}: its run has not committed a trial yet, or was killed before it did") from None
 
 

@@ -1,17 +1,15 @@
 """Lazy reader of recordings: trials, spikes and voltages by trial, population, neuron and time window."""
 
 import itertools
-import json
 from dataclasses import dataclass
 
-import h5py
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.files.hdf5 import attribute, dataset_of, group_of, json_object, number, reading
 from snnsim.recorded import LayerRecording, Recording
 from snnsim.recording import layout
-from snnsim.recording.opening import open_file, open_index, recording_directory
-from snnsim.recording.runs import reading
+from snnsim.recording.opening import checked_info, open_index, open_report, recording_directory
 from snnsim.recording.superblock import marked
 from snnsim.spikes import Spikes
 
@@ -167,7 +165,8 @@ class Traces:
             times, ids, counts = [], [], np.zeros(len(chosen), np.int64)
             position = 0
             for first, last in _pieces(chosen, edges, PIECE_BYTES // 16):
-                t, n, trials = self._read_spikes(columns, first, last, edges[first], edges[last], on_grid)
+                t, n, trials = self._read_spikes(columns, first, last, edges, on_grid)
+                self._check(layer, population, t, n, trials, edges[first : last + 1] - edges[first], first)
                 keep = np.ones(t.size, bool)
                 if window is not None:
                     keep &= (window[0] <= t) & (t <= window[1])
@@ -183,7 +182,7 @@ class Traces:
         return Spikes(
             offsets,
             np.concatenate(times) if times else np.empty(0),
-            np.concatenate(ids) if ids else np.empty(0, np.int32),
+            np.concatenate(ids).astype(np.int32) if ids else np.empty(0, np.int32),
             population.n_neurons,
             self.info["duration"],
         )
@@ -198,10 +197,22 @@ class Traces:
             self._index[layer] = columns, np.concatenate([[0], ends]).astype(np.int64), on_grid
         return self._index[layer]
 
-    def _read_spikes(self, columns, first, last, begin, end, on_grid):
-        rows = slice(int(begin), int(end))
-        nodes = columns["node_ids"][rows].astype(np.int32)
+    def _check(self, layer, population, times, nodes, trials, edges, first):
+        """Raise InputError unless spikes, read from ``first`` on, are of neurons and trials, and within them."""
+        where = f"{self._file.filename}: /spikes/{layer}"
+        if nodes.size and not (nodes.min() >= 0 and nodes.max() < population.n_neurons):
+            raise InputError(f"{where}: node_ids {nodes.min()}..{nodes.max()}: it has {population.n_neurons} neurons")
+        if not np.array_equal(trials, np.repeat(np.arange(first, first + len(edges) - 1), np.diff(edges))):
+            raise InputError(f"{where}: trial_ids: are not those of the trials that spike_end says")
+        if times.size and not (times.min() >= 0 and times.max() <= self.info["duration"] * (1 + 1e-9)):
+            raise InputError(f"{where}: times {times.min()}..{times.max()}: must lie in 0..{self.info['duration']}")
+
+    def _read_spikes(self, columns, first, last, edges, on_grid):
+        rows = slice(int(edges[first]), int(edges[last]))
+        nodes = columns["node_ids"][rows].astype(np.int64)
         trials = columns["trial_ids"][rows].astype(np.int64)
+        if trials.size and not first <= trials.min() <= trials.max() < last:
+            raise InputError(f"{self._file.filename}: {columns['trial_ids'].name}: trials that spike_end does not say")
         if "trial_times" in columns:
             return columns["trial_times"][rows], nodes, trials
         times = columns["timestamps"][rows] - self.trials.start_time[trials]
@@ -282,28 +293,27 @@ class Traces:
     def _report_file(self, variable):
         name = layout.REPORTS[variable]
         if name not in self._files:
-            path = self.directory / name
-            file = open_file(path)
-            about = file.get("snnsim")
-            if about is None or about.attrs.get("run_id") != self.info["run_id"]:
-                file.close()
-                raise InputError(f"{path}: belongs to another recording than {layout.INDEX} beside it")
-            self._files[name] = file
+            self._files[name] = open_report(self.directory / name, self.info["run_id"])
         return self._files[name]
 
     def _report_grid(self, variable, layer):
         """Return ``(data, first, step, frames, kept)``: first and step in network units, frames a trial, real ones."""
         file = self._report_file(variable)
-        group = file.get(f"report/{layer}")
-        if group is None or "data" not in group or "mapping/time" not in group:
-            raise InputError(f"{file.filename}: lacks /report/{layer}/data or its mapping")
-        step, frames = self.info["sample_step"], int(self.info["frames_per_trial"])
-        first = float(group["mapping/time"][0]) / self.info["time_unit_ms"]
-        duration = self.info["duration"]
+        group = group_of(group_of(file, "report"), layer)
+        data = dataset_of(group, "data", 2, "f")
+        clock = dataset_of(group_of(group, "mapping"), "time", 1, "f")
+        step, frames, duration = self.info["sample_step"], self.info["frames_per_trial"], self.info["duration"]
+        with reading(file.filename):
+            first = float(clock[0]) / self.info["time_unit_ms"]
+        if not 0 <= first <= duration * (1 + 1e-9):
+            raise InputError(f"{file.filename}: {clock.name}: begins at {first}: must lie in a trial, 0..{duration}")
         kept = min(frames, int(np.floor((duration - first) / step * (1 + 1e-12) + 1e-9)) + 1)
-        if group["data"].shape[0] < len(self) * frames:
+        if data.shape[0] < len(self) * frames:
             raise InputError(f"{file.filename}: /report/{layer}/data ends before the last of {len(self)} trials")
-        return group["data"], first, step, frames, kept
+        width = len(self.populations[layer].neuron_ids)
+        if data.shape[1] != width:
+            raise InputError(f"{file.filename}: {data.name}: has {data.shape[1]} columns for {width} recorded neurons")
+        return data, first, step, frames, kept
 
     def _frame_range(self, first, step, kept, window):
         window = self._window(window)
@@ -356,10 +366,11 @@ class Traces:
         self._population(layer, "spikes")
         group = self._file[f"snnsim/populations/{layer}"]
         with reading(self._file.filename):
-            slots = np.flatnonzero(group["counts_trials"][:] == len(self))
-            if slots.size == 0:
+            counts, trials = dataset_of(group, "counts", 2, "iu"), dataset_of(group, "counts_trials", 1, "iu")
+            slots = np.flatnonzero(trials[:] == len(self))
+            if slots.size == 0 or counts.shape != (2, self.populations[layer].n_neurons) or slots[0] > 1:
                 raise InputError(f"{self._file.filename}: the spike counts of {layer} do not match its trials")
-            return group["counts"][int(slots[0])]
+            return counts[int(slots[0])]
 
     def to_neo(self, trial=None, layers=None):
         """Neo Block of some trials, one Segment a trial; see `snnsim.recording.neo_block`."""
@@ -370,32 +381,31 @@ class Traces:
     # arguments
 
     def _read_index(self):
-        file, path = self._file, self._file.filename
-        about = file["snnsim"]
-        self.info = {key: _attribute(about.attrs[key]) for key in about.attrs}
-        self.config = json.loads(self.info.pop("config"))
-        self.provenance = json.loads(self.info.pop("provenance"))
-        self.info["record"] = list(self.info["record"])
-        complete = int(about["complete"][0])
-        self.trials = np.recarray(complete, layout.trial_dtype())
-        for name in layout.TRIAL_FIELDS:
-            column = about["trials"][name]
-            if len(column) < complete:
-                raise InputError(f"{path}: /snnsim/trials/{name} ends before the last of {complete} trials")
-            self.trials[name] = column[:complete]
+        about = self._file["snnsim"]
+        self.info = checked_info(about)
+        self.config, self.provenance = (json_object(about, key) for key in ("config", "provenance"))
+        self.trials = _read_trials(about)
         self.populations = {}
-        for name, group in sorted(about["populations"].items(), key=lambda item: item[1].attrs["order"]):
-            size = int(group.attrs["n_neurons"])
-            ids = group["neuron_ids"][:].astype(np.int64) if "neuron_ids" in group else np.arange(size)
-            recorded, spiking = bool(group.attrs["recorded"]), bool(group.attrs["spiking"])
-            is_input = bool(group.attrs.get("input", name == "input"))
-            self.populations[name] = Population(
-                name, size, ids, recorded, spiking, json.loads(group.attrs["parameters"]), is_input
+        groups = about["populations"]
+        for name in sorted(groups, key=lambda name: number(group_of(groups, name), "order", whole=True)):
+            self.populations[name] = population = _read_population(groups[name], name)
+            if population.recorded and "spikes" in self.info["record"]:
+                self._check_spikes(groups[name], name)
+
+    def _check_spikes(self, group, name):
+        """Raise InputError unless the spikes of a population are there, and as many as its trials say."""
+        for field, kinds in (("spike_end", "iu"), ("on_grid", "b")):
+            if len(dataset_of(group, field, 1, kinds)) < len(self):
+                raise InputError(f"{self._file.filename}: {group.name}/{field} ends before the last trial")
+        ends = group["spike_end"][: len(self)]
+        rows = group_of(group_of(self._file, "spikes"), name)
+        columns = {"timestamps": "f", "node_ids": "iu", "trial_ids": "iu"}
+        columns |= {"trial_times": "f"} if "trial_times" in rows else {}
+        shortest = min(len(dataset_of(rows, field, 1, kinds)) for field, kinds in columns.items())
+        if ends.size and not (ends[0] >= 0 and (np.diff(ends) >= 0).all() and ends[-1] <= shortest):
+            raise InputError(
+                f"{self._file.filename}: {group.name}/spike_end: must ascend from 0 to at most {shortest} spikes"
             )
-            if recorded and "spikes" in self.info["record"]:
-                for field in ("timestamps", "node_ids", "trial_ids"):
-                    if f"spikes/{name}/{field}" not in file:
-                        raise InputError(f"{path}: lacks the group or dataset /spikes/{name}/{field}")
 
     def _population(self, name, variable):
         if name not in self.populations:
@@ -485,7 +495,32 @@ def _pieces(chosen, edges, limit):
     return [(int(chosen[a]), int(chosen[b - 1]) + 1) for a, b in itertools.pairwise(bounds)]
 
 
-def _attribute(value):
-    if isinstance(value, h5py.Empty):
-        return ""
-    return value.item() if isinstance(value, np.generic) else value.tolist() if isinstance(value, np.ndarray) else value
+def _read_trials(about):
+    """Table of the trials that are whole; InputError if a column of it is missing, too short or of another type."""
+    path, table = about.file.filename, group_of(about, "trials")
+    complete = int(dataset_of(about, "complete", 1, "iu")[0])
+    columns = {}
+    for name, kind in layout.TRIAL_FIELDS.items():
+        columns[name] = column = dataset_of(table, name, 1, {"f": "f", "i": "iu", "S": "S"}[kind.kind])
+        if not 0 <= complete <= len(column):
+            raise InputError(f"{path}: /snnsim/trials/{name} ends before the last of {complete} trials")
+    trials = np.recarray(complete, layout.trial_dtype())
+    for name, column in columns.items():
+        trials[name] = column[:complete]
+    if not (np.isfinite(trials.start_time).all() and np.isfinite(trials.stop_time).all()):
+        raise InputError(f"{path}: /snnsim/trials: start_time and stop_time must be finite")
+    return trials
+
+
+def _read_population(group, name):
+    size = number(group, "n_neurons", 1, 2**31, whole=True)
+    recorded, spiking = (bool(attribute(group, key)) for key in ("recorded", "spiking"))
+    # Older recordings do not say it, but have one input of this name.
+    is_input = bool(attribute(group, "input")) if "input" in group.attrs else name == "input"
+    rest = recorded, spiking, json_object(group, "parameters"), is_input
+    if "neuron_ids" not in group:
+        return Population(name, size, np.arange(size), *rest)
+    ids = dataset_of(group, "neuron_ids", 1, "iu")[:]
+    if ids.size and not (ids.min() >= 0 and ids.max() < size and np.unique(ids).size == ids.size):
+        raise InputError(f"{group.file.filename}: {group.name}/neuron_ids: must be different numbers in 0..{size - 1}")
+    return Population(name, size, ids.astype(np.int64), *rest)

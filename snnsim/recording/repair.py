@@ -4,9 +4,10 @@ import os
 import socket
 
 from snnsim.errors import InputError
+from snnsim.files.atomic import writing
+from snnsim.files.hdf5 import open_hdf5, reading
 from snnsim.recording import layout
-from snnsim.recording.opening import open_index, recording_directory
-from snnsim.recording.runs import open_hdf5, writing
+from snnsim.recording.opening import checked_info, open_index, open_report, recording_directory
 from snnsim.recording.superblock import clear_mark, cut_short, marked
 
 
@@ -30,19 +31,25 @@ def repair(directory):
     Raises
     ------
     InputError
-        If it is no recording, holds no complete trial, or the run that writes it is still alive.
+        If it is no recording, holds no complete trial, one of its files is a symbolic link or of another recording, or
+        the run that writes it is still alive.
     """
     directory = recording_directory(directory)
     paths = [directory / name for name in layout.FILES if (directory / name).exists()]
-    with open_index(directory) as file:
+    with open_index(directory) as file, reading(file.filename):
         about = file["snnsim"]
-        trials = int(about["complete"][0])
-        if any(map(marked, paths)) and _alive(about.attrs["host"], int(about.attrs["pid"])):
-            raise InputError(
-                f"{directory}: process {about.attrs['pid']}, which writes this recording, is still running; repair is "
-                "for killed runs"
-            )
-        frames = int(about.attrs["frames_per_trial"])
+        info = checked_info(about)
+        trials, frames = int(about["complete"][0]), info["frames_per_trial"]
+    for path in paths:
+        if path.is_symlink():
+            raise InputError(f"{path}: a symbolic link; repair changes only files that lie in the recording")
+        if path.name != layout.INDEX:
+            open_report(path, info["run_id"]).close()
+    if any(map(marked, paths)) and _alive(info["host"], info["pid"]):
+        raise InputError(
+            f"{directory}: process {info['pid']}, which writes this recording, is still running; repair is for killed "
+            "runs"
+        )
     broken = [path for path in paths if marked(path) or cut_short(path)]
     for path in broken:
         mend(path, trials, frames)
@@ -55,11 +62,11 @@ def mend(path, trials, frames):
     Raises
     ------
     InputError
-        If it cannot be written.
+        If it cannot be written, or is not what its index says; nothing is then changed but the mark.
     """
     with writing(path):
         clear_mark(path)
-        with open_hdf5(path, "r+") as file:
+        with open_hdf5(path, "r+") as file, reading(path):
             _cut(file, trials, frames)
 
 
@@ -78,25 +85,31 @@ def _alive(host, pid):
 def _cut(file, trials, frames):
     about = file["snnsim"]
     for group in file.get("report", {}).values():
-        group["data"].resize(trials * frames, axis=0)
+        _shorten(group["data"], trials * frames)
         first, _stop, step = group["mapping/time"][:]
         group["mapping/time"][...] = [first, first + trials * frames * step, step]
     for name in layout.TRIAL_FIELDS if "trials" in about else ():
-        about["trials"][name].resize(trials, axis=0)
+        _shorten(about["trials"][name], trials)
     for name, spikes in file.get("spikes", {}).items():
         group = about["populations"][name]
         rows = int(group["spike_end"][trials - 1]) if trials else 0
         for field in ("spike_end", "on_grid"):
-            group[field].resize(trials, axis=0)
+            _shorten(group[field], trials)
         for field in spikes:
             _cut_packed(spikes[field], rows)
+
+
+def _shorten(dataset, rows):
+    if not 0 <= rows <= len(dataset):
+        raise InputError(f"{dataset.file.filename}: {dataset.name}: has {len(dataset)} rows, not the {rows} stated")
+    dataset.resize(rows, axis=0)
 
 
 def _cut_packed(dataset, rows):
     """Cut a dataset that may be packed; the chunk that is cut is put back as it was, since HDF5 packs to a loss."""
     first = rows // dataset.chunks[0] * dataset.chunks[0]
     mask, chunk = dataset.id.read_direct_chunk((first,)) if first < rows else (0, b"")
-    dataset.resize(first, axis=0)
+    _shorten(dataset, first)
     if first < rows:
         dataset.resize(rows, axis=0)
         dataset.id.write_direct_chunk((first,), chunk, mask)

@@ -1,78 +1,18 @@
 """Whole files at once: nested dictionaries of arrays in HDF5 (models, checkpoints), replaced atomically."""
 
-import errno
-import os
 from contextlib import contextmanager
-from pathlib import Path
 
 import h5py
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.files.atomic import replacing, write_atomic
+from snnsim.files.digest import check_seal, sealed
+from snnsim.files.hdf5 import attribute, number, open_hdf5, reading
+from snnsim.files.text import check_ordinary
 
-LAYOUT = 1
-"""Version of the tree layout; a file with a larger one is refused."""
-
-
-def write_atomic(path, write, sync=True):
-    """Replace ``path`` by what ``write`` puts into a new file, or leave it as it was.
-
-    The new file lies in the same directory, is synced to the disk, and takes the name in one step: a reader,
-    or a run that continues after a crash, finds the old contents or the new ones, never a part.
-
-    Parameters
-    ----------
-    path : str or Path
-        Its directory must exist.
-    write : callable
-        Called with a binary file open for writing.
-    sync : bool
-        Wait until the disk has it. Without that, a crash of the machine (not of the program) may lose it.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written (no such directory, no permission, disk full); the old file is
-        untouched.
-    """
-    with replacing(path, sync) as temporary:
-        with open(temporary, "wb") as file:
-            write(file)
-
-
-@contextmanager
-def replacing(path, sync=True):
-    """Give a path in the same directory to write to; at the end, synced, it takes the name ``path`` in one step.
-
-    Parameters
-    ----------
-    path : str or Path
-    sync : bool
-        As for `write_atomic`.
-
-    Yields
-    ------
-    Path
-        With the suffix of ``path``; removed if the block raises.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written; the old one is untouched.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    with writing(path):
-        try:
-            yield temporary
-            if sync:
-                _sync(temporary)
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        if sync:
-            _sync(path.parent)
+LAYOUT = 2
+"""Version of the tree layout; a file with a larger one is refused. Since 2 a file ends with its digest."""
 
 
 @contextmanager
@@ -167,7 +107,7 @@ def save_tree(path, tree, kind="tree"):
         _put_items(file, tree)
         file.flush()
         image = file.id.get_file_image()
-    write_atomic(path, lambda out: out.write(image))
+    write_atomic(path, lambda out: out.write(sealed(image)))
 
 
 def load_tree(path, kind=None):
@@ -188,18 +128,17 @@ def load_tree(path, kind=None):
     Raises
     ------
     InputError
-        If the file does not exist, is truncated, not HDF5, not of snnsim, of another kind or a newer layout.
+        If the file does not exist, is truncated, not HDF5, not of snnsim, of another kind or a newer layout, or was
+        changed since it was written (files of layout 1 have no digest that would tell).
     """
-    with open_hdf5(path) as file:
-        check_kind(file, path, kind)
-        with reading(path):
-            return _get(file)
+    with open_tree(path, kind) as file, reading(path):
+        return _get(file)
 
 
 def tree_kind(path):
     """Kind of a file that `save_tree` wrote, without reading its contents; raises like `load_tree`."""
-    with open_hdf5(path) as file:
-        return check_kind(file, path, None)
+    with open_tree(path) as file:
+        return file.attrs["snnsim_kind"]
 
 
 def tree_entries(path):
@@ -218,91 +157,29 @@ def tree_entries(path):
             value = {"shape": list(item.shape), "dtype": str(item.dtype)} if array else _get(item)
             entries[name] = value.hex() if isinstance(value, bytes) else value
 
-    with open_hdf5(path) as file:
-        check_kind(file, path, None)
-        with reading(path):
-            file.visititems(visit)
+    with open_tree(path) as file, reading(path):
+        file.visititems(visit)
     return entries
 
 
-def check_kind(file, path, kind):
-    """Kind of an open tree file; InputError if it is not ours, not ``kind``, or of a newer layout."""
-    found, layout = file.attrs.get("snnsim_kind"), file.attrs.get("snnsim_layout")
-    if not isinstance(found, str) or layout is None:
-        raise InputError(f"{path}: an HDF5 file, but not written by snnsim (no attribute snnsim_kind)")
-    if layout > LAYOUT:
-        raise InputError(f"{path}: layout version {layout}: this snnsim reads versions up to {LAYOUT}; update snnsim")
-    if kind is not None and found != kind:
-        raise InputError(f"{path}: holds a {found}, not a {kind}")
-    return found
-
-
-def open_hdf5(path, mode="r", **options):
-    """Open an `h5py.File`, with every failure to open it as one line.
-
-    Raises
-    ------
-    InputError
-        If the file does not exist, is a directory, truncated, not HDF5, locked or unreadable.
-    """
-    if mode == "r" and not os.path.exists(path):
-        raise InputError(f"{path}: no such file")
-    if os.path.isdir(path):
-        raise InputError(f"{path}: a directory, not an HDF5 file")
-    with reading(path):
-        if mode == "r" and os.path.getsize(path) == 0:
-            raise InputError(f"{path}: an empty file, not an HDF5 file")
-        return h5py.File(path, mode, **options)
-
-
 @contextmanager
-def reading(path):
-    """Turn what h5py raises while it reads ``path`` into an InputError of one line."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (OSError, RuntimeError, KeyError) as error:
-        raise InputError(f"{path}: {_reason(error)}") from error
-
-
-@contextmanager
-def writing(path):
-    """Turn what the system raises while it writes ``path`` into an InputError of one line."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot be written: {_reason(error)}") from error
-
-
-def _reason(error):
-    text = " ".join(str(error).split())
-    known = {
-        "truncated file": "truncated: the file is shorter than its own header says",
-        "file signature not found": "not an HDF5 file",
-        "already open for": "being written, or left by a killed run (then: snnsim inspect --repair)",
-        "unable to lock file": "locked by another program",
-        f"errno = {errno.ENOSPC}": os.strerror(errno.ENOSPC),
-        f"errno = {errno.EFBIG}": os.strerror(errno.EFBIG),
-        f"errno = {errno.EDQUOT}": os.strerror(errno.EDQUOT),
-        f"errno = {errno.EIO}": os.strerror(errno.EIO),
-    }
-    for part, reason in known.items():
-        if part in text:
-            return reason
-    if getattr(error, "errno", None):
-        return os.strerror(error.errno)
-    return f"damaged, or not as expected ({text})"
-
-
-def _sync(path):
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def open_tree(path, kind=None):
+    """Open a file that `save_tree` wrote, of that kind if one is given; raises like `load_tree`."""
+    check_ordinary(path)
+    whole = check_seal(path)
+    with open_hdf5(path) as file:
+        found, layout = attribute(file, "snnsim_kind", ""), number(file, "snnsim_layout", 0, whole=True, default=0)
+        if not found or not isinstance(found, str) or not layout:
+            raise InputError(f"{path}: an HDF5 file, but not written by snnsim (no attribute snnsim_kind)")
+        if layout > LAYOUT:
+            raise InputError(
+                f"{path}: layout version {layout}: this snnsim reads versions up to {LAYOUT}; update snnsim"
+            )
+        if layout > 1 and not whole:
+            raise InputError(f"{path}: damaged or changed since it was written: its last line, a SHA-256, is missing")
+        if kind is not None and found != kind:
+            raise InputError(f"{path}: holds a {found}, not a {kind}")
+        yield file
 
 
 def _put_items(group, tree):

@@ -1,18 +1,19 @@
 """What is in a file or directory of snnsim, as a dictionary that JSON takes, without scanning anything large."""
 
 import math
-import tomllib
 from pathlib import Path
 
-import h5py
 import numpy as np
 
+from snnsim.config import LONGEST, parse
 from snnsim.errors import InputError
+from snnsim.files.hdf5 import dataset_of, number, open_hdf5, reading
+from snnsim.files.text import read_text
 from snnsim.recording import layout
-from snnsim.recording.events import layout_of
+from snnsim.recording.events import HIGHEST, classes_of, layout_of, milliseconds, sonata_counts
 from snnsim.recording.metrics import METRICS, read_metrics
 from snnsim.recording.reader import open_traces
-from snnsim.recording.runs import open_hdf5, reading, tree_entries, tree_kind
+from snnsim.recording.runs import tree_entries, tree_kind
 
 CONFIG = "config.toml"
 
@@ -125,12 +126,7 @@ def _traces(path):
 
 
 def _run(path):
-    with open(path / CONFIG, "rb") as file:
-        try:
-            config = tomllib.load(file)
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(f"{path / CONFIG}: not TOML: {error}") from error
-    summary = {"kind": "run", "config": config}
+    summary = {"kind": "run", "config": parse(read_text(path / CONFIG, LONGEST), path / CONFIG)}
     if (path / METRICS).exists():
         records = read_metrics(path)
         ends = {"first": records[0], "last": records[-1]} if records else {"first": {}, "last": {}}
@@ -149,28 +145,23 @@ def _tree(path):
 
 
 def _events(path):
+    if layout_of(path) == "sonata":
+        counts = sonata_counts(path)
+        populations = {name: {"spikes": count} for name, count in counts.items()}
+        return {"kind": "sonata", "size": path.stat().st_size, "populations": populations}
     with open_hdf5(path) as file, reading(path):
-        if "times" in file["spikes"]:
-            labels = file["labels"][:]
-            classes, counts = np.unique(labels, return_counts=True)
-            return {
-                "kind": "events",
-                "size": path.stat().st_size,
-                "samples": len(labels),
-                "channels": int(file.attrs["n_units"]) if "n_units" in file.attrs else None,
-                "duration_s": float(file.attrs["duration"]) if "duration" in file.attrs else None,
-                "classes": dict(zip(map(str, classes.tolist()), counts.tolist(), strict=True)),
-            }
-        groups = file["spikes"]
-        groups = {"": groups} if "timestamps" in groups else groups
+        labels, names = classes_of(file)
+        n_units = number(file, "n_units", 1, HIGHEST + 1, whole=True, default=0)
+        duration = number(file, "duration", 0, np.finfo(np.float64).max, default=-1)
+        factor = milliseconds(dataset_of(file, "spikes/times"), None if duration >= 0 else 1)
+        classes, counts = np.unique(labels, return_counts=True)
         return {
-            "kind": "sonata",
+            "kind": "events",
             "size": path.stat().st_size,
-            "populations": {
-                name: {"spikes": int(group["timestamps"].shape[0])}
-                for name, group in groups.items()
-                if isinstance(group, h5py.Group) and "timestamps" in group
-            },
+            "samples": len(labels),
+            "channels": n_units or None,
+            "duration_s": duration * factor / 1000 if duration >= 0 else None,
+            "classes": dict(zip([names[k] if names else str(k) for k in classes], counts.tolist(), strict=True)),
         }
 
 

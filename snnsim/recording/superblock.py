@@ -4,6 +4,7 @@ import os
 import struct
 
 from snnsim.errors import InputError
+from snnsim.files.text import check_ordinary
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _FLAG_BYTE = 11
@@ -41,8 +42,12 @@ def clear_mark(path):
 
 
 def _head(path):
-    with open(path, "rb") as file:
-        head = file.read(_SUPERBLOCK)
+    check_ordinary(path)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_SUPERBLOCK)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     if len(head) < _SUPERBLOCK or not head.startswith(_SIGNATURE) or head[8] != 3 or head[9] != 8:
         raise InputError(f"{path}: its HDF5 superblock is not one that snnsim writes")
     return head

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.files.atomic import writing
 from snnsim.recording import layout
 from snnsim.recording.circuit import write_circuit, write_simulation
 from snnsim.recording.clock import Clock
@@ -18,7 +19,6 @@ from snnsim.recording.options import check_positive, checked_names, checked_neur
 from snnsim.recording.packing import pack_neurons, stamp_runs
 from snnsim.recording.provenance import provenance
 from snnsim.recording.repair import mend
-from snnsim.recording.runs import writing
 from snnsim.recording.sampling import Sampling
 from snnsim.recording.skeleton import create_index, create_report
 

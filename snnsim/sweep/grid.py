@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import math
 import re
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from snnsim import config as configuration
 from snnsim.errors import InputError
 
 LONGEST_NAME = 200
+MOST_POINTS = 100_000
+"""Trainings of the largest grid."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ def points_of(axes, base):
     InputError
         If a combination is no valid configuration.
     """
+    _check_many(math.prod(len(axis.values) for axis in axes), "--grid")
     points = []
     for combination in itertools.product(*(axis.values for axis in axes)):
         values = {axis.name: value for axis, value in zip(axes, combination, strict=True)}
@@ -156,12 +160,13 @@ def _check_known(given, key, short, origin):
 
 def _values(key, text, origin):
     if re.fullmatch(r"-?\d*:-?\d*(:-?\d*)?", text):
-        start, stop, step = ([int(part) if part else None for part in text.split(":")] + [None])[:3]
+        start, stop, step = ([_whole(part, origin) if part else None for part in text.split(":")] + [None])[:3]
         if stop is None or step == 0:
             raise InputError(f"{origin}: a range must read START:STOP or START:STOP:STEP, such as 0:5")
         numbers = range(start or 0, stop, 1 if step is None else step)
         if not numbers:
             raise InputError(f"{origin}: an empty range; STOP is left out, as in Python")
+        _check_many(len(numbers), origin)
         parts = [str(number) for number in numbers]
     else:
         parts = _split(text)
@@ -169,9 +174,21 @@ def _values(key, text, origin):
         if not part:
             raise InputError(f"{origin}: a value is missing")
         if key == "network.layers" and not part.startswith("["):
-            yield tuple(configuration.layer_sizes(part, "--grid layers"))
+            layers = configuration.layers_of(part, "--grid layers")
+            yield tuple(layers) if isinstance(layers, list) else layers
         else:
             yield configuration.parse_value(key, part, origin)
+
+
+def _whole(text, origin):
+    if len(text) > 19:
+        raise InputError(f"{origin[:60]}...: {text[:19]}...: must be a whole number of at most 18 digits")
+    return int(text)
+
+
+def _check_many(number, origin):
+    if number > MOST_POINTS:
+        raise InputError(f"{origin}: {number} points: must be at most {MOST_POINTS}, since each is a training")
 
 
 def _split(text):

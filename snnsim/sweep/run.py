@@ -1,13 +1,13 @@
 """Run a sweep: each point is a training in a directory of its own; what is done is kept, what fails costs itself."""
 
 import dataclasses
-import json
 import math
 from contextlib import closing
 from pathlib import Path
 
 from snnsim import config as configuration
 from snnsim.errors import InputError
+from snnsim.files.text import parse_json, read_text
 from snnsim.sweep.grid import points_of
 from snnsim.sweep.pool import Task
 from snnsim.sweep.table import DONE, FAILED, FILE, METRICS, Row, Table, load_table
@@ -61,7 +61,7 @@ def finished(config, directory):
     files = [Path(directory) / name for name in ("result.json", "config.toml")]
     if not all(file.exists() for file in files) or not _same(configuration.load(files[1]), config):
         return None
-    return json.loads(files[0].read_text())
+    return parse_json(read_text(files[0]), files[0])
 
 
 def sweep(base, axes, folder, pool, *, timeout=None, retries=1, target="cpu", listener=None):

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from snnsim.files.atomic import write_atomic
+from snnsim.files.hdf5 import reading
 from snnsim.recording.provenance import provenance
-from snnsim.recording.runs import load_tree, save_tree, write_atomic
+from snnsim.recording.runs import load_tree, save_tree
 from snnsim.sweep.grid import format_value, point_name
 
 FILE, KIND = "sweep.h5", "sweep"
@@ -103,13 +105,15 @@ def load_table(folder):
         If there is none, or the file holds something else.
     """
     path = Path(folder)
-    tree = load_tree(path / FILE if path.is_dir() else path, KIND)
-    columns, table = tree["columns"], Table(tree["config"], tree["keys"])
-    for k in range(len(columns["status"])):
-        values = {name: _item(columns[name][k]) for name in table.keys}
-        metrics = {name: float(columns[name][k]) for name in METRICS}
-        status, attempts, error = (_item(columns[name][k]) for name in ("status", "attempts", "error"))
-        table.rows[point_name(values)] = Row(values, status, attempts, error, metrics)
+    path = path / FILE if path.is_dir() else path
+    tree = load_tree(path, KIND)
+    with reading(path):
+        columns, table = tree["columns"], Table(tree["config"], tree["keys"])
+        for k in range(len(columns["status"])):
+            values = {name: _item(columns[name][k]) for name in table.keys}
+            metrics = {name: float(columns[name][k]) for name in METRICS}
+            status, attempts, error = (_item(columns[name][k]) for name in ("status", "attempts", "error"))
+            table.rows[point_name(values)] = Row(values, status, attempts, error, metrics)
     return table
 
 

@@ -3,17 +3,15 @@
 Nothing is passed between the two but Numba's cache on disk, where the first finds what the second has compiled.
 """
 
-import itertools
 import subprocess
 import sys
 import threading
 
 from snnsim import config as configuration
+from snnsim.blueprint import network_of
 from snnsim.threads import is_compiled
 
 BACKWARD = (
-    "lif_backward",
-    "surrogate_backward",
     "transpose_rows",
     "weight_gradient",
     "at_spikes",
@@ -35,8 +33,7 @@ def start(config):
     threading.Thread or None
         To be joined before the first backward pass. A kernel that is then not in the cache is compiled by the caller.
     """
-    backward = "surrogate_backward" if config.gradient.method == "surrogate" else "lif_backward"
-    if config.simulation.engine != "clock" or is_compiled(backward):
+    if config.simulation.engine != "clock" or is_compiled("backward"):
         return None
     command = f"from {__name__} import from_standard_input; from_standard_input()"
     # A session of its own: Ctrl-C is for the training.
@@ -52,22 +49,30 @@ def compile_backward(config):
     """Run a batch of no samples: its loops are empty, and only the kernels of :data:`BACKWARD` are compiled."""
     import numpy as np
 
+    from snnsim.engines import clock
     from snnsim.engines.grid import GridSpikes
     from snnsim.kernels import cpu
+    from snnsim.kernels.cpu import synapse
     from snnsim.optimizers import Optimizer
     from snnsim.training.parts import engine_of, loss_of
 
-    for name in cpu.__all__:
-        if name not in BACKWARD and hasattr(getattr(cpu, name), "py_func"):
-            setattr(cpu, name, getattr(cpu, name).py_func)
-    layers = config.network.layers
-    engine = engine_of(config, configuration.neurons(config), configuration.readout(config))
-    engine.plan[:] = [way or "gather" for way in engine.plan]
-    weights = [np.zeros(shape, engine.dtype) for shape in itertools.pairwise(layers)]
-    nothing = GridSpikes(np.zeros((0, 1), np.int32), np.zeros((0, engine.n_steps + 1), np.int32), layers[0])
-    output = engine.forward(weights, nothing)
-    result = loss_of(config, layers[-1], engine)(output, np.zeros(0, np.int64))
-    Optimizer(config.optimizer.name, weights).step(engine.backward(weights, result.gradient), 0.0)
+    made = clock.forward_of
+    clock.forward_of = lambda *parts: made(*parts).py_func
+    for module in (cpu, synapse):
+        for name in cpu.__all__:
+            if name not in BACKWARD and hasattr(getattr(module, name, None), "py_func"):
+                setattr(module, name, getattr(module, name).py_func)
+    network = network_of(config)
+    engine = engine_of(config, network)
+    engine.plan = {name: way or "gather" for name, way in engine.plan.items()}
+    tensors = {name: np.zeros(shape, engine.dtype) for name, shape in network.tensor_shapes().items()}
+    row_ptr = np.zeros((0, engine.n_steps + 1), np.int32)
+    nothing = {p.name: GridSpikes(np.zeros((0, 1), np.int32), row_ptr, p.size) for p in network.inputs}
+    output = engine.forward(tensors, nothing)
+    result = loss_of(config, network.output.size, engine)(output, np.zeros(0, np.int64))
+    Optimizer(config.optimizer.name, {name: tensors[name] for name in network.learnt()}).step(
+        engine.backward(tensors, result.gradient), 0.0
+    )
 
 
 def from_standard_input():

@@ -49,7 +49,7 @@ def evaluate(session, split, on_batch=None):
     total = Total(session.group, len(mine))
     for part in mine:
         confusion = np.zeros((session.n_classes, session.n_classes), np.int64)
-        sums = np.zeros(1 + session.spiking_layers)
+        sums = np.zeros(1 + len(session.spiking))
         for start in range(part.start, part.stop, BATCH):
             window = slice(start, min(start + BATCH, part.stop))
             labels = split.labels[window]
@@ -68,4 +68,4 @@ def evaluate(session, split, on_batch=None):
 
 def spikes_per_neuron(session, totals, samples):
     """Mean spikes per neuron and trial of each spiking layer, from its total over the samples."""
-    return [t / (samples * w.shape[1]) for t, w in zip(totals, session.weights, strict=False)]
+    return [t / (samples * size) for t, size in zip(totals, session.spiking.values(), strict=True)]

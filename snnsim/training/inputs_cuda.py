@@ -50,11 +50,22 @@ class EncodedOnDevice:
         """Upload what the encoder's kernels read: intensities and a table, or thresholds and no table."""
         if values.dtype == np.uint8:
             table = self._encoder.drives(np.arange(256, dtype=np.uint8))
+            values = values[None] if self._encoder.repeats else values
             return compiler.to_device(values), compiler.to_device(table)
-        return compiler.to_device(self._encoder.drives(values)), compiler.nothing(1, np.int64)
+        drives = self._encoder.drives(values)
+        return compiler.to_device(drives), compiler.nothing(drives.ndim - 1, np.int64)
 
     def _encode(self, values, table, chosen, ids, epoch, slot, size):
-        e, inputs = self._encoder, self._device.inputs(size, slot)
+        e, device = self._encoder, self._device
+        if e.repeats:
+            n_neurons = values.shape[values.ndim - 1]
+            inputs = device.inputs(size, slot, e.room(n_neurons))
+            counts = device.pool.exactly(f"counts {slot}", encoding.counts_shape(size, n_neurons), np.uint8)
+            encoding.poisson_counts(
+                values, table, chosen, ids, e.seed, int(epoch) & WORD, e.n_steps, 1, inputs.rows, inputs.row_ptr, counts
+            )
+            return inputs
+        inputs = device.inputs(size, slot)
         out = e.n_steps, 1, inputs.rows, inputs.row_ptr, inputs.words
         if e.name == "latency":
             encoding.single_words(values, table, chosen, *out)

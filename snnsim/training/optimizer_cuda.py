@@ -43,13 +43,13 @@ class DeviceOptimizer:
         """Copy the host's state to the device."""
         for mine, theirs in ((self.of.first, self._first), (self.of.second, self._second)):
             if mine:
-                compiler.to_device(np.concatenate([a.reshape(-1) for a in mine]), theirs)
+                compiler.to_device(np.concatenate([a.reshape(-1) for a in mine.values()]), theirs)
 
     def pull(self):
         """Copy the device's state to the host."""
         for mine, theirs in ((self.of.first, self._first), (self.of.second, self._second)):
             if mine:
                 flat, start = compiler.to_host(theirs), 0
-                for a in mine:
-                    a[:] = flat[start : start + a.size].reshape(a.shape)
+                for a in mine.values():
+                    a[...] = flat[start : start + a.size].reshape(a.shape)
                     start += a.size

@@ -1,15 +1,20 @@
 """Parts of a training as its configuration wants them: engine and loss, and the way back from a network."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+
+import numpy as np
 
 from snnsim import config as configuration
+from snnsim.blueprint import network_of
 from snnsim.engines import make_engine
+from snnsim.errors import InputError
+from snnsim.initialisation import initial_tensors
 from snnsim.losses import Loss
-from snnsim.parameters import LIFParameters
+from snnsim.parameters import LI, LIFParameters
 
 
-def engine_of(config, parameters, readout):
-    """Engine of a configuration for the given layers."""
+def engine_of(config, network):
+    """Engine of a configuration for a network."""
     s, g = config.simulation, config.gradient
     options = {}
     if s.engine == "clock":
@@ -25,9 +30,19 @@ def engine_of(config, parameters, readout):
             "tssl_width": g.tssl_width,
         }
     return make_engine(
-        s.engine, parameters, readout, dt=s.dt, n_steps=s.n_steps, precision=configuration.precision(config),
+        s.engine, network, dt=s.dt, n_steps=s.n_steps, precision=configuration.precision(config),
         max_inverse_slope=g.max_inverse_slope, **options,
     )  # fmt: skip
+
+
+def tensors_of(config, network):
+    """Draw the initial tensors of a configuration's network, not yet scaled to a firing rate."""
+    n = config.network
+    scale = {name: n.init_scale for name in network.connections_by_name}
+    for entry in config.connection:
+        scale[entry.name or f"{entry.source}->{entry.target}"] *= entry.init_scale
+    dtype = np.dtype(configuration.precision(config))
+    return initial_tensors(network, n.init, scale, n.init_mean, n.recurrent_scale, config.training.seed, dtype)
 
 
 def loss_of(config, n_classes, engine):
@@ -40,14 +55,40 @@ def loss_of(config, n_classes, engine):
     )  # fmt: skip
 
 
+def network_for(config, base, network, origin):
+    """Network of a file, with the neurons of a configuration that may have been changed.
+
+    Parameters
+    ----------
+    config, base : Config
+        Changed, and as the file has it.
+    network : Network
+        Of the file.
+    origin : str or Path
+        Begins every message.
+
+    Raises
+    ------
+    InputError
+        If the configuration describes other populations or connections.
+    """
+    if config.network == base.network and config.population == base.population:
+        made = None
+    else:
+        made = network_of(config)
+        if made.tensor_shapes() != network.tensor_shapes():
+            raise InputError(
+                f"network.layers = {configuration.layers_text(config)}: the network of {origin} is "
+                f"{configuration.layers_text(base)}"
+            )
+    return (network if made is None else network.with_neurons(made)).astype(configuration.precision(config))
+
+
 def with_network(config, network):
-    """Change the ``[network]`` table of a configuration to describe the given network."""
-    columns = {
-        name: tuple(getattr(p, name) for p in network.parameters)
-        for name in LIFParameters.__dataclass_fields__
-        if name != "reset"
-    }
-    table = replace(
-        config.network, layers=network.layers, readout=network.readout, reset=network.parameters[0].reset, **columns
-    )
+    """Change a configuration to describe the layers of the given network, if it is a chain."""
+    if not network.is_chain:
+        return config
+    neurons = [p.spiking() if isinstance(p, LI) else p for p in network.parameters]
+    columns = {f.name: tuple(getattr(p, f.name) for p in neurons) for f in fields(LIFParameters)}
+    table = replace(config.network, layers=network.layers, readout=network.readout, **columns)
     return replace(config, network=table)

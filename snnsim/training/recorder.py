@@ -1,6 +1,5 @@
 """Record chosen batches of a training."""
 
-from dataclasses import replace
 
 import numpy as np
 
@@ -62,8 +61,8 @@ class BatchRecorder:
             self._open(session)
         values, labels, ids = session.next_batch()
         inputs = session.inputs(values, ids, session.epoch)
-        for mine, now in zip(self._simulator.weights, session.network.weights, strict=True):
-            mine[:] = now
+        for name, now in session.network.tensors.items():
+            self._simulator.tensors[name][...] = now
         epoch = np.full(len(ids), session.epoch + 1)
         self._feed.put(inputs, sample_index=ids, label=labels, split="train", epoch=epoch)
 
@@ -71,7 +70,7 @@ class BatchRecorder:
         s = session.config.simulation
         network = session.network
         self._simulator = Simulator(
-            replace(network, weights=tuple(w.copy() for w in network.weights)), s.engine, dt=s.dt, n_steps=s.n_steps,
+            network, s.engine, dt=s.dt, n_steps=s.n_steps,
             scheme=s.scheme, impulse=s.impulse, synapse=s.synapse, precision=configuration.precision(session.config),
             target=session.target, **self.record,
         )  # fmt: skip

@@ -15,10 +15,13 @@ from pathlib import Path
 
 from snnsim import config as configuration
 from snnsim.errors import InputError
+from snnsim.files.atomic import leftovers, write_atomic
+from snnsim.files.hdf5 import reading
+from snnsim.files.text import parse_json
 from snnsim.models import load_model, save_model
 from snnsim.processes import Group
 from snnsim.recording.provenance import provenance
-from snnsim.recording.runs import load_tree, save_tree, write_atomic
+from snnsim.recording.runs import load_tree, save_tree
 from snnsim.training.evaluation import evaluate, spikes_per_neuron
 from snnsim.training.session import Session
 from snnsim.training.target import session_class
@@ -149,21 +152,21 @@ def resume(directory, listener=None, epochs=None, target="cpu", group=None):
     tree, config = group.first(_saved, directory, path)
     if epochs is not None:
         config = configuration.load(config, [f"training.epochs={epochs}"])
-    session = _session(config, target, group, None, [w.copy() for w in tree["session"]["weights"]])
-    session.load_state(tree["session"], path)
-    run = Run(
-        directory, session, json.loads(tree["history"]), tree["best_accuracy"], tree["best_epoch"], tree["seconds"]
-    )
+    session = _session(config, target, group, None)
+    with reading(path):
+        session.load_state(tree["session"], path)
+    history = parse_json(tree["history"], f"{path}: history")
+    run = Run(directory, session, history, tree["best_accuracy"], tree["best_epoch"], tree["seconds"])
     if epochs is not None:
         run.write("config.toml", configuration.to_toml(config))
     group.first(_remove_parts, directory)
     return _continue(run, listener)
 
 
-def _session(config, target, group, recorder, weights=None):
+def _session(config, target, group, recorder):
     """Session of a run; refuses what several processes cannot do together."""
     if group.size == 1:
-        return session_class(target)(config, weights)
+        return session_class(target)(config)
     several = f"{group.size} processes of one training"
     if target != "cpu":
         raise InputError(f"--target {target}: {several} compute on the CPU only")
@@ -175,7 +178,7 @@ def _session(config, target, group, recorder, weights=None):
         raise InputError(
             f"training.micro_batches = {config.training.micro_batches}: must be a multiple of {several}, or 1"
         )
-    return Session(config, weights, group)
+    return Session(config, None, group)
 
 
 def _check_place(directory, force):
@@ -201,6 +204,9 @@ def _saved(directory, path):
     if not path.exists():
         raise InputError(f"{directory}: no checkpoint.h5 to resume from")
     tree = load_tree(path, "checkpoint")
+    missing = {"session", "history", "best_accuracy", "best_epoch", "seconds", "config"} - tree.keys()
+    if missing or not isinstance(tree["config"], str):
+        raise InputError(f"{path}: lacks {', '.join(sorted(missing)) or 'its configuration'}")
     config = configuration.load(directory / "config.toml")
     _same_run(configuration.from_tree(configuration.parse(tree["config"], path), path), config, path)
     return tree, config
@@ -209,7 +215,7 @@ def _saved(directory, path):
 def _remove_parts(directory):
     """Remove what a write that was killed left behind."""
     for name in FILES:
-        for part in directory.glob(f".{Path(name).stem}.*.tmp{Path(name).suffix}"):
+        for part in leftovers(directory / name):
             part.unlink()
 
 
@@ -309,7 +315,7 @@ def _finish(run, listener):
     session = run.session
     if run.best_epoch:
         network, _ = session.group.first(load_model, run.directory / "model.h5")
-        session.set_weights(network.weights)
+        session.set_tensors(network.tensors)
     test = evaluate(session, session.test, _progress(listener, "test", session.test))
     result = {
         "test_accuracy": test.accuracy,

@@ -1,26 +1,26 @@
 """One training, in memory: data, network, engine and optimiser, advanced batch by batch."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from snnsim import config as configuration
+from snnsim.blueprint import network_of
 from snnsim.datasets import load
 from snnsim.datasets.deskew import deskewed
 from snnsim.encoders import Encoder
 from snnsim.engines.dropout import Dropout
 from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError
-from snnsim.initialisation import initial_weights, scale_to_rate
+from snnsim.initialisation import scale_to_rate
 from snnsim.kernels.cpu import squared_norm
 from snnsim.losses import push_silent
 from snnsim.memory import release_compiler_pages
-from snnsim.network import Network
 from snnsim.optimizers import Optimizer, learning_rate
 from snnsim.processes import Group, Total, divided
 from snnsim.training import compile_ahead
 from snnsim.training.mixup import Partners, blend
-from snnsim.training.parts import engine_of, loss_of
+from snnsim.training.parts import engine_of, loss_of, tensors_of
 from snnsim.training.weight_average import WeightAverage
 
 EVALUATION_EPOCH = 2**32 - 1
@@ -64,22 +64,57 @@ class Totals:
         )
 
 
+def by_name(state, network, path):
+    """State of a session with tensors by name; that of version 0.1 has lists, one entry a layer.
+
+    Parameters
+    ----------
+    state : dict
+    network : Network
+    path : str or Path
+        Begins the message if the lists belong to another network.
+    """
+    if "tensors" in state:
+        return state
+    names = [c.name for c in network.connections]
+    if not network.is_chain or len(names) != len(state["weights"]):
+        raise InputError(f"{path}: holds {len(state['weights'])} weight matrices, one a layer; the network has {names}")
+
+    def named(values):
+        return dict(zip(names, values, strict=False))
+
+    optimizer = state["optimizer"]
+    return state | {
+        "tensors": named(state["weights"]),
+        "average": named(state.get("average", [])),
+        "optimizer": optimizer | {key: named(optimizer[key]) for key in ("first", "second")},
+        "plan": named(state["plan"]),
+    }
+
+
+def _shapes_text(shapes):
+    return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+
+
 class Session:
     """A training in memory.
 
     Parameters
     ----------
     config : Config
-    weights : list of ndarray, optional
-        Instead of initial weights drawn from the configuration.
+    network : Network, optional
+        Instead of the one that the configuration describes, with initial weights.
     group : Group, optional
         Processes that compute this training together, each in a session of its own with equal weights.
 
     Attributes
     ----------
-    weights : list of ndarray, each (N_in, N_out)
+    structure : Network
+        Populations and connections; its tensors are those it began with.
+    tensors : dict of str to ndarray
+        By name, as they are now.
     average : WeightAverage
-        Of the weights; what is evaluated and kept.
+        Of the learnt tensors; what is evaluated and kept.
     engine, encoder, loss, optimizer
     train, validation, test : Split
     group : Group
@@ -93,7 +128,7 @@ class Session:
 
     target = "cpu"
 
-    def __init__(self, config, weights=None, group=None):
+    def __init__(self, config, network=None, group=None):
         self.config = config
         self.group = group or Group()
         self.parts = max(config.training.micro_batches, self.group.size)
@@ -102,27 +137,23 @@ class Session:
         squared_norm(np.zeros(1, np.float32))
         release_compiler_pages()
         self._loading, self._compiling = True, compiling
+        self.structure = network if network is not None else network_of(config)
         dataset = load(config.data.dataset, config.data.data_dir or None)
         self._split(deskewed(dataset) if config.data.deskew else dataset)
         self.dtype = np.dtype(configuration.precision(config))
-        self.readout = configuration.readout(config)
-        self.parameters = configuration.neurons(config)
         self.encoder = self._encoder()
-        self.engine = engine_of(config, self.parameters, self.readout)
+        self.engine = engine_of(config, self.structure)
         self.loss = loss_of(config, self.n_classes, self.engine)
-        if weights is None:
-            n = config.network
-            weights = initial_weights(n.layers, n.init, n.init_scale, n.init_mean, config.training.seed, self.dtype)
-            if n.target_rate:
-                scale_to_rate(weights, n.target_rate, self._probe_rate, self.spiking_layers)
-        self.group.copy_first(weights)
-        self.weights = [aligned_copy(w) for w in weights]
+        tensors = self.structure.tensors if network is not None else self._initial()
+        self.group.copy_first(list(tensors.values()))
+        self.tensors = {name: aligned_copy(w, self.dtype) for name, w in tensors.items()}
+        self.learnt = {name: self.tensors[name] for name in self.structure.learnt()}
         o = config.optimizer
         self.optimizer = Optimizer(
-            o.name, self.weights, momentum=o.momentum, beta1=o.beta1, beta2=o.beta2, epsilon=o.epsilon,
+            o.name, self.learnt, momentum=o.momentum, beta1=o.beta1, beta2=o.beta2, epsilon=o.epsilon,
             weight_decay=o.weight_decay, clip_norm=o.clip_norm,
         )  # fmt: skip
-        self.average = WeightAverage(self.weights, config.training.ema_decay)
+        self.average = WeightAverage(self.learnt, config.training.ema_decay)
         self.epoch = self.batch = 0
         self.totals = Totals()
 
@@ -132,19 +163,30 @@ class Session:
         return -(-len(self.train) // self.config.training.batch_size)
 
     @property
-    def spiking_layers(self):
-        """How many layers after the input spike."""
-        return len(self.parameters) - (self.readout == "leaky")
+    def weights(self):
+        """Weights of every connection."""
+        return [self.tensors[c.name] for c in self.structure.connections]
+
+    @property
+    def spiking(self):
+        """Populations that spike, beside inputs, and their sizes, by name."""
+        return {p.name: p.size for p in map(self.structure.populations_by_name.get, self.structure.populations)
+                if p.spiking and not p.is_input}  # fmt: skip
 
     @property
     def network(self):
         """The network as it is now."""
-        return Network(tuple(self.weights), self.parameters, self.readout)
+        return self.structure.with_tensors(self.tensors)
 
     @property
     def averaged_network(self):
         """The network that is evaluated and kept: :attr:`network`, unless weights are averaged."""
-        return replace(self.network, weights=tuple(self.average.weights))
+        return self.structure.with_tensors(self.averaged)
+
+    @property
+    def averaged(self):
+        """Tensors of :attr:`averaged_network`."""
+        return self.tensors | self.average.tensors
 
     @property
     def lr(self):
@@ -168,7 +210,7 @@ class Session:
         """
         chosen = self._chosen()
         parts = divided(len(chosen), self.parts)
-        if not self.group.leads and None in getattr(self.engine, "plan", ()):
+        if not self.group.leads and None in getattr(self.engine, "plan", {}).values():
             # The first part of all decides the plan, here as in the process that computes it.
             self._forward(chosen[parts[0]])
         mine = self.group.share(parts)
@@ -181,7 +223,8 @@ class Session:
                     self._compiling.join()
                 release_compiler_pages()
             correct = np.count_nonzero(result.prediction == labels)
-            sums = np.array([result.loss.sum(), correct, len(labels), *self.engine.spike_totals()], np.float64)
+            spikes = self.engine.spike_totals().values()
+            sums = np.array([result.loss.sum(), correct, len(labels), *spikes], np.float64)
             total.add("sums", sums)
             gradients = self._differentiate(result, len(labels) / len(chosen), total)
         total.wait()
@@ -189,9 +232,10 @@ class Session:
         self._check_finite("loss", loss)
         norm = self.optimizer.step(gradients, self.lr)
         if not np.isfinite(norm):
-            for layer, gradient in enumerate(gradients):
-                self._check_finite(f"gradient of weights[{layer}]", gradient)
+            for name, gradient in gradients.items():
+                self._check_finite(f"gradient of {name}", gradient)
             self._check_finite("norm of all gradients", norm)
+        self.structure.project(self.tensors, self.config.simulation.dt, self.engine.duration)
         self.average.update(self.optimizer.steps)
         self.totals.add(loss, correct, samples, spikes)
         self.batch += 1
@@ -215,33 +259,33 @@ class Session:
         spikes : list of int
         """
         inputs = self.inputs(values, ids, EVALUATION_EPOCH)
-        result = self.loss(self.engine.forward(self.average.weights, inputs), labels)
-        return result.loss, result.prediction, self.engine.spike_totals()
+        result = self.loss(self.engine.forward(self.averaged, inputs), labels)
+        return result.loss, result.prediction, list(self.engine.spike_totals().values())
 
-    def set_weights(self, weights):
-        """Take other weights of the same shapes; their average begins anew."""
-        for mine, other in zip(self.weights, weights, strict=True):
-            mine[:] = other
-        self.average.set(weights)
+    def set_tensors(self, tensors):
+        """Take other tensors of the same names and shapes; the average of those that are learnt begins anew."""
+        for name, mine in self.tensors.items():
+            mine[...] = tensors[name]
+        self.average.set(self.learnt)
 
     def end_epoch(self):
         """Close the epoch: check the weights, and start counting anew. Returns the epoch's :class:`Totals`."""
         self.check_weights()
-        self.group.check_equal("weights", self.weights)
+        self.group.check_equal("weights", list(self.tensors.values()))
         totals, self.totals = self.totals, Totals()
         self.epoch, self.batch = self.epoch + 1, 0
         return totals
 
     def check_weights(self):
         """Raise InputError if a weight is not finite."""
-        for layer, w in enumerate(self.weights):
-            self._check_finite(f"weights[{layer}]", w)
+        for name, w in self.tensors.items():
+            self._check_finite(name, w)
 
     def inputs(self, values, ids, epoch):
         """Input spikes of a batch in the form that the engine takes."""
         if self.engine.name != "clock":
             return self.encoder.in_time(values, ids, epoch)
-        return self.encoder.on_grid(values, ids, epoch, 4 if self.engine.plan[0] == "pattern" else 1)
+        return self.encoder.on_grid(values, ids, epoch, 4 if self.engine.takes_patterns else 1)
 
     def state(self):
         """Everything that :meth:`load_state` needs to continue bit for bit, as a tree."""
@@ -249,25 +293,26 @@ class Session:
             "epoch": self.epoch,
             "batch": self.batch,
             "totals": {**vars(self.totals), "spikes": list(self.totals.spikes)},
-            "weights": self.weights,
+            "tensors": self.tensors,
             "average": self.average.state(),
             "optimizer": self.optimizer.state(),
-            "plan": list(getattr(self.engine, "plan", ())),
+            "plan": dict(getattr(self.engine, "plan", {})),
         }
 
     def load_state(self, state, path):
         """Continue from :meth:`state`; ``path`` begins the message if it belongs to another network."""
-        shapes = [list(w.shape) for w in state["weights"]]
-        mine = [list(w.shape) for w in self.weights]
+        state = by_name(state, self.structure, path)
+        shapes = {name: np.shape(w) for name, w in state["tensors"].items()}
+        mine = {name: np.shape(w) for name, w in self.tensors.items()}
         if shapes != mine:
-            raise InputError(f"{path}: holds weights of shapes {shapes}; the configuration has {mine}")
-        self.set_weights(state["weights"])
-        self.average.load_state(state.get("average", []))
+            raise InputError(f"{path}: holds {_shapes_text(shapes)}; the configuration has {_shapes_text(mine)}")
+        self.set_tensors(state["tensors"])
+        self.average.load_state(state["average"])
         self.optimizer.load_state(state["optimizer"])
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.totals = Totals(**{**state["totals"], "spikes": tuple(state["totals"]["spikes"])})
         if state["plan"]:
-            self.engine.plan[:] = state["plan"]
+            self.engine.plan = state["plan"]
 
     def _forward(self, chosen):
         """Output of the network, in training, for chosen samples; their labels, and how they are blended."""
@@ -276,22 +321,24 @@ class Session:
         if self.config.training.dropout:
             t = self.config.training
             options["dropout"] = Dropout(t.dropout, ids, t.seed, self.epoch)
-        return self.engine.forward(self.weights, self.inputs(values, ids, self.epoch), **options), labels, blended
+        return self.engine.forward(self.tensors, self.inputs(values, ids, self.epoch), **options), labels, blended
 
     def _differentiate(self, result, share, total):
         """Gradients of the mean loss over the batch, of which this part is a share, added to the total."""
         if share != 1:
             result.gradient[:] *= result.gradient.dtype.type(share)
 
-        def complete(layer, gradient):
-            if layer == len(self.weights) - 1:
-                push = self.config.loss.silent_push * share
+        push = self.config.loss.silent_push * share
+        last = self.structure.into(self.structure.output.name)[0].name
+
+        def complete(name, gradient):
+            if push and name == last:
                 push_silent(result, self.engine.last_presynaptic(), push, gradient)
-            total.add(layer, gradient)
+            total.add(name, gradient)
 
         cost = self.config.loss.activity_cost
         options = {"activity_cost": cost * share} if cost else {}
-        return self.engine.backward(self.weights, result.gradient, complete, **options)
+        return self.engine.backward(self.tensors, result.gradient, complete, **options)
 
     def _chosen(self):
         size = self.config.training.batch_size
@@ -322,11 +369,11 @@ class Session:
         return self._shuffled
 
     def _split(self, dataset):
-        layers, data = self.config.network.layers, self.config.data
-        if layers[0] != dataset.n_inputs or layers[-1] != dataset.n_classes:
+        network, data = self.structure, self.config.data
+        if [p.size for p in network.inputs] != [dataset.n_inputs] or network.output.size != dataset.n_classes:
             raise InputError(
-                f"network.layers = {'-'.join(map(str, layers))}: {dataset.name} has {dataset.n_inputs} inputs and "
-                f"{dataset.n_classes} classes, so it must read {dataset.n_inputs}-...-{dataset.n_classes}"
+                f"network.layers = {configuration.layers_text(self.config)}: {dataset.name} has {dataset.n_inputs} "
+                f"inputs and {dataset.n_classes} classes, so it must read {dataset.n_inputs}-...-{dataset.n_classes}"
             )
         self.n_classes, self.image_shape = dataset.n_classes, dataset.image_shape
         n_train = min(data.limit or len(dataset.train_labels), len(dataset.train_labels))
@@ -378,12 +425,21 @@ class Session:
             d.elastic_sigma, d.flip,
         )  # fmt: skip
 
-    def _probe_rate(self, weights, layer):
+    def _initial(self):
+        """Draw initial tensors, and scale them to the firing rate that is wanted."""
+        tensors, wanted = tensors_of(self.config, self.structure), self.config.network.target_rate
+        if wanted:
+            scale_to_rate(self.structure, tensors, wanted, self._probe_rate)
+        return tensors
+
+    def _probe_rate(self, tensors, names):
         batch = min(PROBE, max(PROBE_STEPS // self.config.simulation.n_steps, 10), len(self.train))
-        engine = engine_of(self.config, self.parameters[: layer + 1], "spiking")
+        part = self.structure.up_to(names)
+        engine = engine_of(self.config, part)
         probe = self.inputs(self.train.values[:batch], self.train.ids[:batch], EVALUATION_EPOCH)
-        engine.forward(weights[: layer + 1], probe)
-        return engine.spike_totals()[-1] / (batch * weights[layer].shape[1])
+        engine.forward({name: tensors[name] for name in part.tensor_shapes()}, probe)
+        totals = engine.spike_totals()
+        return sum(totals[name] for name in names) / (batch * sum(self.structure.sizes[name] for name in names))
 
     def _check_finite(self, name, array):
         if not np.isfinite(array).all():

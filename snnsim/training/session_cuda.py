@@ -31,7 +31,7 @@ class CudaSession(Session):
 
     target = "cuda"
 
-    def __init__(self, config, weights=None):
+    def __init__(self, config, network=None):
         for table, key, absent in (
             ("training", "dropout", 0), ("training", "ema_decay", 0), ("training", "micro_batches", 1),
             ("loss", "label_smoothing", 0), ("loss", "activity_cost", 0), ("data", "mixup", 0),
@@ -41,7 +41,8 @@ class CudaSession(Session):
                 raise InputError(f"{table}.{key} = {value}: target = 'cuda' has none")
         choose_target("cuda")
         self._device = None
-        super().__init__(config, weights)
+        super().__init__(config, network)
+        self.structure.require_chain("target = 'cuda'")
         batch = max(min(config.training.batch_size, len(self.train)), BATCH)
         layers = (self.weights[0].shape[0], *(w.shape[1] for w in self.weights))
         self._device = make_device_engine(self.engine, layers, batch)
@@ -85,7 +86,7 @@ class CudaSession(Session):
             self._raise_not_finite()
         self._optimizer.done()
         correct = int((prediction == self._host_labels[self._window(self.batch)]).sum())
-        self.totals.add(float(loss.sum(dtype=np.float64)), correct, size, [0] * self.spiking_layers)
+        self.totals.add(float(loss.sum(dtype=np.float64)), correct, size, [0] * len(self.spiking))
         self.batch += 1
         return float(loss.mean(dtype=np.float64)), correct / size
 
@@ -111,9 +112,9 @@ class CudaSession(Session):
         self._pull()
         super().check_weights()
 
-    def set_weights(self, weights):
-        """Take other weights of the same shapes."""
-        super().set_weights(weights)
+    def set_tensors(self, tensors):
+        """Take other tensors of the same names and shapes."""
+        super().set_tensors(tensors)
         if self._device is not None:
             self._push()
 
@@ -143,7 +144,7 @@ class CudaSession(Session):
         self._optimizer.pull()
 
     def _take_spikes(self):
-        return self._device.take_spikes()[: self.spiking_layers]
+        return self._device.take_spikes()[: len(self.spiking)]
 
     def _collect_spikes(self):
         counts = self._take_spikes()
@@ -189,6 +190,6 @@ class CudaSession(Session):
         self._ahead = (self.epoch, batch)
 
     def _raise_not_finite(self):
-        for layer, gradient in enumerate(self._device.gradients):
-            self._check_finite(f"gradient of weights[{layer}]", compiler.to_host(gradient))
+        for name, gradient in zip(self.learnt, self._device.gradients, strict=True):
+            self._check_finite(f"gradient of {name}", compiler.to_host(gradient))
         self._check_finite("norm of all gradients", np.inf)

@@ -6,19 +6,19 @@ class WeightAverage:
 
     Parameters
     ----------
-    weights : list of ndarray
+    tensors : dict of str to ndarray
     decay : float
-        In [0, 1); 0 for no average: :attr:`weights` then are the ones that are followed.
+        In [0, 1); 0 for no average: :attr:`tensors` then are the ones that are followed.
 
     Attributes
     ----------
-    weights : list of ndarray
+    tensors : dict of str to ndarray
         The average.
     """
 
-    def __init__(self, weights, decay):
-        self._followed, self._decay = weights, decay
-        self.weights = [w.copy() for w in weights] if decay else weights
+    def __init__(self, tensors, decay):
+        self._followed, self._decay = tensors, decay
+        self.tensors = {name: w.copy() for name, w in tensors.items()} if decay else tensors
 
     def update(self, step):
         """Take in the weights after an optimiser's ``step``-th update.
@@ -29,18 +29,19 @@ class WeightAverage:
         if not self._decay:
             return
         decay = min(self._decay, (1 + step) / (10 + step))
-        for mean, now in zip(self.weights, self._followed, strict=True):
+        for name, mean in self.tensors.items():
+            now = self._followed[name]
             mean *= mean.dtype.type(decay)
             mean += mean.dtype.type(1 - decay) * now
 
-    def set(self, weights):
-        """Begin anew with the given weights."""
-        for mean, other in zip(self.weights, weights, strict=True):
-            mean[:] = other
+    def set(self, tensors):
+        """Begin anew with the given tensors."""
+        for name, mean in self.tensors.items():
+            mean[...] = tensors[name]
 
     def state(self):
         """Everything that a checkpoint needs."""
-        return self.weights if self._decay else []
+        return self.tensors if self._decay else {}
 
     def load_state(self, state):
         """Continue from :meth:`state`."""

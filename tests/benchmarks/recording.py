@@ -38,7 +38,7 @@ def seconds(action, repeats):
 def forward_pass(batch):
     """Call that runs the clock engine on the input spikes of ``batch``, and returns the seconds."""
     rng = np.random.default_rng(0)
-    net = Network(
+    net = Network.chain(
         [rng.normal(0, 0.1, shape).astype(np.float32) for shape in ((784, 400), (400, 10))], [LIFParameters()] * 2
     )
     engine = ClockEngine(net.parameters, dt=DT, n_steps=N_STEPS)

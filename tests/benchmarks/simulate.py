@@ -28,7 +28,7 @@ def network(session):
     """Initial weights, scaled so that the hidden layer spikes about as often as after training."""
     from snnsim.network import Network
 
-    return Network(session.weights, session.parameters, session.readout)
+    return Network.chain(session.weights, session.parameters, session.readout)
 
 
 def run(case, trials, folder):

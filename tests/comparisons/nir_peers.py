@@ -144,9 +144,9 @@ def main():
     session = trained(options.batches, options.seed)
     dt = session.config.simulation.dt
     # Neither tool reads a leaky readout from NIR: the output neurons get a threshold, their spikes are counted.
-    network = Network(session.weights, session.parameters, "spiking")
+    network = Network.chain(session.weights, session.parameters, "spiking")
     far = [replace(p, v_reset=0.5 * p.v_threshold) for p in network.parameters]
-    resets = Network(network.weights, far, network.readout)
+    resets = Network.chain(network.weights, far, network.readout)
     worst = 0.0
     with tempfile.TemporaryDirectory() as folder:
         compare = Comparison(session, options.images, folder, options.peer_python)

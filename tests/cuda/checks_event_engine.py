@@ -229,7 +229,7 @@ def test_a_training_goes_on_on_the_other_target():
 
 
 def network(readout):
-    return Network(weights(np.float32, (6, 5, 3), 1.0), (PLAIN, GENERAL), readout)
+    return Network.chain(weights(np.float32, (6, 5, 3), 1.0), (PLAIN, GENERAL), readout)
 
 
 @pytest.mark.parametrize(("engine", "readout"), [("event", "spiking"), ("event", "leaky"), ("hybrid", "leaky")])

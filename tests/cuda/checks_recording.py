@@ -24,7 +24,7 @@ LAYERS = "input", "hidden0", "output"
 def network(readout, dtype=np.float32, sizes=(6, 5, 3)):
     rng = np.random.default_rng(1)
     weights = [(rng.normal(size=s) * 0.6 + 0.4).astype(dtype) for s in pairwise(sizes)]
-    return Network(weights, (LIFParameters(v_leak=-0.2, v_threshold=0.8), LIFParameters(tau_syn=0.4)), readout)
+    return Network.chain(weights, (LIFParameters(v_leak=-0.2, v_threshold=0.8), LIFParameters(tau_syn=0.4)), readout)
 
 
 def inputs(n_trials, n_steps):
@@ -105,7 +105,7 @@ def test_command_records_batches_of_a_training(tmp_path, command):
 
 def test_command_simulates(tmp_path, command):
     chosen = config.load(None, [*SETTINGS, "loss.name='count-mse'"])
-    net = Network([np.ones((5, 6), np.float32), np.ones((6, 3), np.float32)], config.neurons(chosen), "spiking")
+    net = Network.chain([np.ones((5, 6), np.float32), np.ones((6, 3), np.float32)], config.neurons(chosen), "spiking")
     save_model(tmp_path / "model.h5", net, chosen)
     for target in ("cpu", "cuda"):
         with compiler.count_launches() as launched:

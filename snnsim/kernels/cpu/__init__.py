@@ -1,6 +1,6 @@
 """Kernels of the clock engine for the CPU: Numba, parallel, the same bits for any number of threads."""
 
-from snnsim.kernels.cpu.encoding import encode_poisson, encode_regular, encode_steps
+from snnsim.kernels.cpu.encoding import encode_poisson, encode_poisson_counts, encode_regular, encode_steps
 from snnsim.kernels.cpu.lif import (
     GRADIENT_EXACT,
     GRADIENT_LITERAL,
@@ -51,6 +51,7 @@ __all__ = [
     "dense_spikes",
     "dense_spikes_by_neuron",
     "encode_poisson",
+    "encode_poisson_counts",
     "encode_regular",
     "encode_steps",
     "first_spike_amplitude",

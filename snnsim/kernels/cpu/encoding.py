@@ -2,13 +2,15 @@
 
 Each encoder fills, per sample and block of 32 steps, one 32-bit word a neuron (bit j: a spike in step
 ``32 * block + j``) and hands it to :func:`_list_spikes`, which appends the spikes in order of step, then neuron, as
-neurons (``group = 1``) or as patterns of four neurons (``group = 4``, see :mod:`snnsim.kernels.cpu.synapse`).
+neurons (``group = 1``) or as patterns of four neurons (``group = 4``, see :mod:`snnsim.kernels.cpu.synapse`). Where a
+neuron may spike several times in a step there is a word for each time: bit j of the p-th one (from 0) says that it
+spikes more than p times in step j.
 """
 
 import numpy as np
 from numba import njit, prange
 
-from snnsim.dynamics.philox import ROUNDS, compare_bit, philox_next_key, philox_round
+from snnsim.dynamics.philox import ROUNDS, bernoulli32_among, compare_bit, philox_next_key, philox_round
 from snnsim.kernels.cpu.synapse import GROUP, PATTERNS
 from snnsim.kernels.jit import KERNEL, SERIAL
 
@@ -149,6 +151,68 @@ def encode_poisson(thresholds, sample_ids, seed, epoch, n_steps, group, rows, ro
             n_trials = min(BLOCK, n_steps - BLOCK * block)
             _draw_words(thresholds[b], sample_ids[b], block, n_trials, seed, epoch, words, active, scratch)
             _list_spikes(words, group, block, n_steps, rows[b], row_ptr[b], scratch[0], scratch[1], active)
+
+
+@njit(**SERIAL)
+def _list_repeated(words, n_draws, group, block, n_steps, rows, row_ptr):
+    """Append the spikes of one block of one sample, several of a neuron in a step; ``words`` is (P, N)."""
+    n_neurons, cap = words.shape[1], rows.shape[0]
+    first = BLOCK * block
+    m = row_ptr[first]
+    for k in range(first, min(first + BLOCK, n_steps)):
+        j = k - first
+        for n in range(0, n_neurons, group):
+            for p in range(n_draws):
+                if group == 1:
+                    entry, spiking = n, (words[p, n] >> j) & 1
+                else:
+                    spiking = 0
+                    for i in range(min(GROUP, n_neurons - n)):
+                        spiking |= ((words[p, n + i] >> j) & 1) << i
+                    entry = PATTERNS * (n // GROUP) + spiking
+                if spiking == 0:
+                    break
+                if m < cap:
+                    rows[m] = entry
+                m += 1
+        row_ptr[k + 1] = m
+
+
+@njit(**KERNEL)
+def encode_poisson_counts(thresholds, sample_ids, seed, epoch, n_steps, group, rows, row_ptr):
+    """Poisson numbers of spikes, independent in every step: rate coding whose rate does not depend on the step.
+
+    A number is drawn by inversion, one spike after another: whether there is a first one, then whether there is a
+    second, each with the probability that it has where the one before is there.
+
+    Parameters
+    ----------
+    thresholds : ndarray, (P, B, N) int64
+        ``round(2**32 * P(n > p) / P(n >= p))`` of the number n of spikes in a step; no neuron has more than P.
+    sample_ids, seed, epoch, n_steps, group, rows, row_ptr
+        As in :func:`encode_poisson`, whose spikes are the first ones here.
+    """
+    n_draws, n_neurons = thresholds.shape[0], thresholds.shape[2]
+    for b in prange(thresholds.shape[1]):
+        words, scratch = np.empty((n_draws, n_neurons), np.int64), np.empty((6, n_neurons), np.int64)
+        active = np.empty(n_neurons, np.int32)
+        row_ptr[b, 0] = 0
+        for block in range((n_steps + BLOCK - 1) // BLOCK):
+            n_trials = min(BLOCK, n_steps - BLOCK * block)
+            _draw_words(thresholds[0, b], sample_ids[b], block, n_trials, seed, epoch, words[0], active, scratch)
+            most = 1
+            for p in range(1, n_draws):
+                left = 0
+                for n in range(n_neurons):
+                    word = words[p - 1, n]
+                    if word:
+                        word = bernoulli32_among(word, thresholds[p, b, n], n, sample_ids[b], block, p, seed, epoch)
+                    words[p, n] = word
+                    left |= word
+                if left == 0:
+                    break
+                most = p + 1
+            _list_repeated(words, most, group, block, n_steps, rows[b], row_ptr[b])
 
 
 @njit(**KERNEL)

@@ -4,6 +4,10 @@ Spikes of a layer in a batch are two arrays: ``rows`` (B, cap) int32 and ``row_p
 entries ``row_ptr[b, k]:row_ptr[b, k + 1]`` in step k. With ``group = 1`` an entry is the number of a neuron, a row of
 the weight matrix. With ``group = 4`` it is ``16 * g + pattern``: the neurons 4g..4g+3 that spike in the step as bits
 of ``pattern``, a row of the table that :func:`fold_patterns` makes; one row addition then serves up to four spikes.
+
+A neuron may spike several times in a step. Its number then stands several times in the list, side by side; of patterns,
+a group has as many entries, side by side, as the most of its neurons spike, the p-th with those that spike more than p
+times.
 """
 
 import numpy as np
@@ -103,16 +107,20 @@ def group_spikes(neurons, spike_ptr, rows, row_ptr):
         m = 0
         row_ptr[b, 0] = 0
         for k in range(spike_ptr.shape[1] - 1):
-            last = -1
+            last, before = -1, -1
+            first, at = m, m
             for j in range(spike_ptr[b, k], spike_ptr[b, k + 1]):
-                g = neurons[b, j] // GROUP
-                bit = 1 << (neurons[b, j] - GROUP * g)
-                if g == last:
-                    rows[b, m - 1] += bit
-                else:
-                    rows[b, m] = PATTERNS * g + bit
+                n = neurons[b, j]
+                g = n // GROUP
+                if g != last:
+                    first, last = m, g
+                # The p-th spike of a neuron in the step belongs to the p-th entry of its group.
+                at = at + 1 if n == before else first
+                before = n
+                if at == m:
+                    rows[b, m] = PATTERNS * g
                     m += 1
-                    last = g
+                rows[b, at] += 1 << (n - GROUP * g)
             row_ptr[b, k + 1] = m
 
 
@@ -123,12 +131,17 @@ def ungroup_spikes(rows, row_ptr, neurons, spike_ptr):
         m = 0
         spike_ptr[b, 0] = 0
         for k in range(row_ptr.shape[1] - 1):
-            for j in range(row_ptr[b, k], row_ptr[b, k + 1]):
-                g = rows[b, j] // PATTERNS
+            j, stop = row_ptr[b, k], row_ptr[b, k + 1]
+            while j < stop:
+                g, after = rows[b, j] // PATTERNS, j + 1
+                while after < stop and rows[b, after] // PATTERNS == g:
+                    after += 1
                 for i in range(GROUP):
-                    if (rows[b, j] >> i) & 1:
-                        neurons[b, m] = GROUP * g + i
-                        m += 1
+                    for entry in range(j, after):
+                        if (rows[b, entry] >> i) & 1:
+                            neurons[b, m] = GROUP * g + i
+                            m += 1
+                j = after
             spike_ptr[b, k + 1] = m
 
 
@@ -249,7 +262,7 @@ def spike_error(weights, spike_adjoint, neurons, spike_ptr, k0, k1, error):
 
 @njit(**KERNEL)
 def dense_spikes(rows, row_ptr, k0, k1, dense):
-    """Spike lists by neuron of the steps ``k0 <= k < k1`` as zeros and ones, (B, >= k1 - k0, N_in) float."""
+    """Spike lists by neuron of the steps ``k0 <= k < k1`` as counts, (B, >= k1 - k0, N_in) float."""
     for b in prange(row_ptr.shape[0]):
         for k in range(k0, k1):
             line = dense[b, k - k0]

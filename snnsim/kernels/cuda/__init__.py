@@ -5,7 +5,7 @@ have their dtype, and a call launches on the current stream without waiting.
 """
 
 from snnsim.kernels.cuda.bits import GROUP, PATTERNS
-from snnsim.kernels.cuda.encoding import encode_poisson, encode_regular, encode_steps
+from snnsim.kernels.cuda.encoding import encode_poisson, encode_poisson_counts, encode_regular, encode_steps
 from snnsim.kernels.cuda.lif import (
     GRADIENT_EXACT,
     GRADIENT_LITERAL,
@@ -52,6 +52,7 @@ __all__ = [
     "dense_spikes",
     "dense_spikes_by_neuron",
     "encode_poisson",
+    "encode_poisson_counts",
     "encode_regular",
     "encode_steps",
     "first_spike_amplitude",

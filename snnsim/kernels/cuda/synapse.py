@@ -167,16 +167,19 @@ def _group_spikes(neurons, spike_ptr, rows, row_ptr):
         m = 0
         row_ptr[b, 0] = 0
         for k in range(spike_ptr.shape[1] - 1):
-            last = -1
+            last, before = -1, -1
+            first, place = m, m
             for j in range(spike_ptr[b, k], spike_ptr[b, k + 1]):
-                g = neurons[b, j] // GROUP
-                bit = 1 << (neurons[b, j] - GROUP * g)
-                if g == last:
-                    rows[b, m - 1] += bit
-                else:
-                    rows[b, m] = PATTERNS * g + bit
+                n = neurons[b, j]
+                g = n // GROUP
+                if g != last:
+                    first, last = m, g
+                place = place + 1 if n == before else first
+                before = n
+                if place == m:
+                    rows[b, m] = PATTERNS * g
                     m += 1
-                    last = g
+                rows[b, place] += 1 << (n - GROUP * g)
             row_ptr[b, k + 1] = m
 
 
@@ -193,12 +196,17 @@ def _ungroup_spikes(rows, row_ptr, neurons, spike_ptr):
         m = 0
         spike_ptr[b, 0] = 0
         for k in range(row_ptr.shape[1] - 1):
-            for j in range(row_ptr[b, k], row_ptr[b, k + 1]):
-                g = rows[b, j] // PATTERNS
+            j, stop = row_ptr[b, k], row_ptr[b, k + 1]
+            while j < stop:
+                g, after = rows[b, j] // PATTERNS, j + 1
+                while after < stop and rows[b, after] // PATTERNS == g:
+                    after += 1
                 for i in range(GROUP):
-                    if (rows[b, j] >> i) & 1:
-                        neurons[b, m] = GROUP * g + i
-                        m += 1
+                    for entry in range(j, after):
+                        if (rows[b, entry] >> i) & 1:
+                            neurons[b, m] = GROUP * g + i
+                            m += 1
+                j = after
             spike_ptr[b, k + 1] = m
 
 
@@ -399,6 +407,12 @@ def _clear(dense):
         dense[i // dense.shape[1], i % dense.shape[1]] = 0
 
 
+def clear(array):
+    """Set a 2-d array to zero."""
+    n_tiles, block = tiles(array.size)
+    launch(_clear, min(n_tiles, 1024), block, array)
+
+
 @kernel
 def _dense_by_neuron(rows, row_ptr, k0, span, dense):
     k, b = cuda.blockIdx.x, cuda.blockIdx.y
@@ -411,8 +425,7 @@ def _dense_by_neuron(rows, row_ptr, k0, span, dense):
 
 def dense_spikes_by_neuron(rows, row_ptr, k0, k1, span, dense):
     """Spike counts by neuron; see :func:`snnsim.kernels.cpu.dense_spikes_by_neuron`. Two launches."""
-    n_tiles, block = tiles(dense.size)
-    launch(_clear, min(n_tiles, 1024), block, dense)
+    clear(dense)
     launch(_dense_by_neuron, (k1 - k0, row_ptr.shape[0]), threads(dense.shape[0]), rows, row_ptr, k0, span, dense)
 
 

@@ -1,0 +1,122 @@
+"""Leaky integrate-and-fire neuron with a synaptic filter (:mod:`snnsim.dynamics.lif` has its equations)."""
+
+from typing import NamedTuple
+
+from numba.extending import register_jitable
+
+from snnsim.dynamics import lif
+
+STATE = ("v", "i_syn")
+ADJOINT = ("g", "h")
+JUMPS = 1
+
+
+class Constants(NamedTuple):
+    """Coefficients of a scheme and the neuron's own constants; each a number or (N,) of the arrays' dtype."""
+
+    a_ii: float
+    b_i: float
+    a_vv: float
+    a_vi: float
+    b_v: float
+    v_threshold: float
+    v_reset: float
+    reset: int
+    r: float
+    tau_mem: float
+    tau_syn: float
+    dt: float
+
+
+@register_jitable
+def step(s, x, c):
+    """Membrane and current of the next step."""
+    v, i = s
+    return lif.step_membrane(v, i, x, c.a_vv, c.a_vi, c.b_v), lif.step_synapse(i, x, c.a_ii, c.b_i)
+
+
+@register_jitable
+def fires(s, c):
+    """Whether the membrane has reached the threshold."""
+    return lif.fires(s[0], c.v_threshold)
+
+
+@register_jitable
+def jump(s, c):
+    """Reset of the membrane."""
+    return lif.reset_membrane(s[0], c.v_threshold, c.v_reset, c.reset), s[1]
+
+
+@register_jitable
+def excess(s, c):
+    """Membrane above threshold."""
+    return s[0] - c.v_threshold
+
+
+@register_jitable
+def kept_by_time(before, s, after, c, settings):
+    """``1/slope_minus``, at most ``settings.max_inverse``, and ``slope_plus``."""
+    inverse = lif.inverse_slope(s[0], before[0], s[1], c.dt, c.r, c.tau_mem, settings.max_inverse)
+    return inverse, lif.membrane_slope(after[0], after[1], c.r, c.tau_mem)
+
+
+@register_jitable
+def kept_by_amplitude(before, s, after, c, settings):
+    """``1/(v_k - ~v_{k-1})``, at most ``settings.max_inverse``, and the reset's size ``v_k - ~v_k``."""
+    return lif.inverse_difference(s[0], before[0], settings.max_inverse), s[0] - after[0]
+
+
+@register_jitable
+def adjoint_step(a, c):
+    """``p = dL/d~v_k`` and ``h_k`` from the adjoints of step k + 1."""
+    g, h = a
+    return c.a_vv * g, lif.adjoint_synapse(h, g, c.a_ii, c.a_vi)
+
+
+@register_jitable
+def adjoint_by_time(a, p, e, kept, c):
+    """``g_k`` at a spike, by its time."""
+    return lif.adjoint_spike(p[0], e, kept[1], kept[0]), a[1]
+
+
+@register_jitable
+def adjoint_by_amplitude(a, p, e, kept, c):
+    """``g_k`` at a spike, by its amplitude."""
+    return lif.adjoint_spike_amplitude(p[0], e, kept[1], kept[0], c.reset), a[1]
+
+
+@register_jitable
+def adjoint_by_excess(a, d, c):
+    """Add to the membrane, all that the excess depends on."""
+    return a[0] + d, a[1]
+
+
+@register_jitable
+def adjoint_by_jump(a, p, e, kept, c):
+    """Take ``p`` away where the reset is hard."""
+    return a[0] + type(p[0])(lif.reset_gain(c.reset) - 1) * p[0], a[1]
+
+
+@register_jitable
+def adjoint_membrane(a, d):
+    """Add what a loss reads of the membrane."""
+    return a[0] + d, a[1]
+
+
+@register_jitable
+def adjoint_input(a, c):
+    """``X_k``."""
+    return lif.adjoint_input(a[0], a[1], c.b_v, c.b_i)
+
+
+@register_jitable
+def adjoint_current(a, c):
+    """``h_k/tau_syn``."""
+    return a[1] / c.tau_syn
+
+
+@register_jitable
+def trace_passed(extra, a, now, later, c):
+    """``Z_k`` of the gradient as printed, which is also all that is carried on."""
+    z = lif.adjoint_trace(extra[0], a[1], c.a_ii, c.b_i, c.tau_syn)
+    return z, (z,)
