@@ -1,6 +1,9 @@
 """Statistics of recordings against NumPy and SciPy on whole arrays, and against what is known of Poisson trains."""
 
 import json
+import os
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,3 +165,23 @@ def test_the_command_writes_numbers_and_figures(place, tmp_path, monkeypatch, ca
     code, out, _ = call("analyze", "statistics", place, "--out", tmp_path, "--force", "--json")
     assert code == 0
     assert json.loads(out)["ext"]["rate"] == pytest.approx(20, abs=1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("SNNSIM_ELEPHANT_PYTHON" not in os.environ, reason="SNNSIM_ELEPHANT_PYTHON names no interpreter")
+def test_elephant_finds_the_same(found, trains, tmp_path):
+    own = trains["ext"]
+    # Elephant puts a spike at the end of a window into the next one; half a step earlier there is none.
+    times = np.concatenate([(t + 0.5) / 10 for t in own])
+    neurons = np.repeat(np.arange(N), [t.size for t in own])
+    np.savez(tmp_path / "case.npz", times=times, neurons=neurons, n=N, stop=LENGTH, window=50.0)
+    script = Path(__file__).parent / "comparisons" / "elephant_statistics.py"
+    command = [os.environ["SNNSIM_ELEPHANT_PYTHON"], script, tmp_path / "case.npz", tmp_path / "result.npz"]
+    subprocess.run(command, check=True, capture_output=True)
+    theirs, p = np.load(tmp_path / "result.npz"), found["populations"]["ext"]
+    for name in ("rate", "cv", "lv"):
+        np.testing.assert_allclose(p[name]["values"], theirs[name], rtol=1e-9)
+    windows = int(LENGTH / 50)
+    np.testing.assert_allclose(p["fano"]["values"] * (windows - 1) / windows, theirs["fano"], rtol=1e-9)
+    np.testing.assert_allclose(theirs["fano_cut"], theirs["fano"][:3], rtol=1e-9)
+    np.testing.assert_allclose(p["correlation"]["values"], theirs["correlation"][np.triu_indices(N, 1)], atol=1e-12)
