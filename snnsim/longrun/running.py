@@ -127,7 +127,7 @@ def run(
 def _stream(simulation, writer, n_steps, piece, layers, output, state_every, progress):
     saved = time.monotonic()
     while simulation.step < n_steps:
-        writer.append(_recorded(simulation, simulation.run(piece), layers, piece))
+        writer.append(recorded(simulation, simulation.run(piece), layers, piece))
         if time.monotonic() - saved >= state_every or simulation.step == n_steps:
             # The state may not be ahead of what the files hold.
             writer.flush()
@@ -152,10 +152,10 @@ def _in_memory(simulation, n_steps, piece, layers, progress):
     for name in first.samples:
         samples[name] = tuple(np.concatenate([p.samples[name][k] for p in parts]) for k in (0, 1))
     first.spikes, first.samples, first.n_steps = spikes, samples, n_steps
-    return _recorded(simulation, first, layers, n_steps)
+    return recorded(simulation, first, layers, n_steps)
 
 
-def _recorded(simulation, piece, layers, n_steps):
+def recorded(simulation, piece, layers, n_steps):
     """Give a piece as the recording of one trial."""
     duration, found = n_steps * simulation.dt, []
     for name in layers:

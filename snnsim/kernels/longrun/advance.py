@@ -189,7 +189,8 @@ def add_rows(x, targets, weights, froms, tos, found):
         prefetch(weights, then + 16)
         prefetch(weights, then + 32)
         prefetch(weights, then + 48)
-        for s in range(froms[k], tos[k]):
+        # Unsigned, so that no place is tested for being counted from the end.
+        for s in range(np.uint64(froms[k]), np.uint64(tos[k])):
             x[np.uint64(targets[s])] += weights[s]
 
 
@@ -197,7 +198,7 @@ def add_rows(x, targets, weights, froms, tos, found):
 def add_rows_by_sign(x, y, targets, weights, froms, tos, found):
     """Add positive weights to ``x`` and negative ones to ``y``."""
     for k in range(found):
-        for s in range(froms[k], tos[k]):
+        for s in range(np.uint64(froms[k]), np.uint64(tos[k])):
             w = weights[s]
             if w < 0:
                 y[np.uint64(targets[s])] += w

@@ -53,13 +53,17 @@ def add_counts(words, table, weight, x):
     for k in range(0, table.size, TABLE):
         t0, t1, t2, t3 = table[k], table[k + 1], table[k + 2], table[k + 3]
         t4, t5, t6, t7 = table[k + 4], table[k + 5], table[k + 6], table[k + 7]
+        largest = U32(0)
         for n in range(x.size):
             w = words[n]
+            largest = max(largest, w)
             number = (
                 np.int32(w > t0) + np.int32(w > t1) + np.int32(w > t2) + np.int32(w > t3)
                 + np.int32(w > t4) + np.int32(w > t5) + np.int32(w > t6) + np.int32(w > t7)
             )  # fmt: skip
             x[n] += weight[n] * type(x[n])(np.int32(number))
+        if largest <= t7:
+            return
 
 
 @njit(**NOGIL)
