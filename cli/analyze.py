@@ -136,8 +136,8 @@ def statistics(
         means = [form(p[key]["mean"], p[key]["error"]) for key in ("rate", "cv", "lv", "fano", "correlation")]
         synchrony = form(p["synchrony"]["value"], p["synchrony"]["error"])
         rows.append((name, str(p["neurons"]), str(p["spikes"]), *means, synchrony))
-    head = ("population", "neurons", "spikes", "rate (1/s)", "CV", "LV", f"Fano ({window:g})", "correlation", "synchrony")
-    _table(head, rows)
+    head = ("population", "neurons", "spikes", "rate (1/s)", "CV", "LV", f"Fano ({window:g})")
+    _table((*head, "correlation", "synchrony"), rows)
 
 
 @app.command("frequency")

@@ -84,6 +84,11 @@ def test_a_file_is_simulated_and_gone_on_with(tmp_path, call):
                           "spikes,v", "--record-neurons", "E=0:3", "--record-every", "5")  # fmt: skip
     assert code == 0, err
     assert "300 simulated, spikes a second and neuron: E " in out
+    picture = tmp_path / "activity.png"
+    assert call("plot", "activity", place, "-o", picture, "--window", "50,150")[0] == 0
+    assert picture.stat().st_size > 10_000
+    assert "0..300" in call.refused("plot", "activity", place, "-o", picture, "--force", "--window", "50,350")
+    assert "two times" in call.refused("plot", "activity", place, "-o", picture, "--force", "--window", "50")
     with open_traces(place) as traces:
         assert len(traces) == 3
         assert traces.v("E").shape == (3, 200, 3)

@@ -70,7 +70,9 @@ def test_rates_intervals_and_counts_are_numpys(found, trains, name):
     everything = np.concatenate(gaps)
     density = np.histogram(everything, np.arange(501) - 1e-9)[0] / everything.size
     np.testing.assert_allclose(p["intervals"]["density"], density, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(p["intervals"]["survival"][[0, 5, 80]], [(everything >= x - 1e-9).mean() for x in (0, 5, 80)])
+    np.testing.assert_allclose(
+        p["intervals"]["survival"][[0, 5, 80]], [(everything >= x - 1e-9).mean() for x in (0, 5, 80)]
+    )
 
 
 def test_correlations_spectra_and_covariances_are_numpys(found, trains):

@@ -84,7 +84,9 @@ def statistics_of(traces, layers=None, *, bin_width=1.0, window=100.0, segment=1
             spikes = traces.spikes(name, chosen)
             offset = np.repeat(np.arange(len(spikes)), np.diff(spikes.offsets)) * length
             part = parts[name]
-            part.add_trains(spikes.times + offset + (s * group * length if continuous else 0.0), spikes.neurons, continuous)
+            part.add_trains(
+                spikes.times + offset + (s * group * length if continuous else 0.0), spikes.neurons, continuous
+            )
             if whole:
                 spectra[name] = part.add_segment(spikes.times + offset, spikes.neurons, setup.block_of(s))
         if whole:
@@ -160,7 +162,7 @@ class _Setup:
         return segment * self.blocks // self.segments
 
     def products(self, a, b):
-        """Sums of ``a(t) b(t + lag)`` within a segment for lags -L..L, from padded spectra."""
+        """Sum ``a(t) b(t + lag)`` within a segment for lags -L..L, from padded spectra."""
         both = np.fft.irfft(np.conj(a) * b, self.padded)
         return np.concatenate([both[self.padded - self.lags :], both[: self.lags + 1]]) if self.lags else both[:1]
 
@@ -208,11 +210,18 @@ class _Population:
         if not continuous:
             self._last[:], self._before[:] = np.nan, np.nan
         add_intervals(
-            times, neurons.astype(np.int32), self._last, self._before, self._sums, self._counts, self._histogram, s.width
+            times,
+            neurons.astype(np.int32),
+            self._last,
+            self._before,
+            self._sums,
+            self._counts,
+            self._histogram,
+            s.width,
         )
 
     def add_segment(self, times, neurons, block):
-        """Counts of a segment; returns the padded spectrum of the population's."""
+        """Count the spikes of a segment; returns the padded spectrum of the population's."""
         s = self.setup
         # A spike of a clock lies at the end of its step, which belongs to the bin that the step is in.
         at = np.ceil(times / s.width * (1 - 1e-12) - 1e-9).astype(np.int64) - 1
@@ -263,9 +272,7 @@ class _Population:
             "fano": _over_neurons(fano), "intervals": self._intervals(),
         }  # fmt: skip
         found["correlation"] = self._correlation()
-        found["synchrony"] = dict(
-            zip(("value", "error"), jackknife(tuple(self._sync), _dispersion), strict=True)
-        )
+        found["synchrony"] = dict(zip(("value", "error"), jackknife(tuple(self._sync), _dispersion), strict=True))
         found["spectrum"] = self._spectrum()
         found["autocovariance"] = s.covariance(self._products, self.totals, self.totals)
         m = self._chosen.size
@@ -273,7 +280,11 @@ class _Population:
         lags = np.arange(-s.lags, s.lags + 1)
 
         def each(products, squares, segments, number):
-            return (products / (segments * (s.bins - np.abs(lags))) - squares / (segments * s.bins) ** 2) / number / s.width**2
+            return (
+                (products / (segments * (s.bins - np.abs(lags))) - squares / (segments * s.bins) ** 2)
+                / number
+                / s.width**2
+            )
 
         own, error = jackknife(
             (self._own, self._sum, per_block), lambda p, x, k: each(p, (self._trains(x) ** 2).sum(), k, max(m, 1))

@@ -1,7 +1,7 @@
 """Recurrent networks without learning: wall time, memory and build time here, in NEST and in Brian2, in one run.
 
-Each case runs in a process of its own, peers and this one in turn, so that whatever else the machine does hits all alike;
-the wall time of a second of biological time is the difference of two durations, and the least over the rounds counts.
+Each case runs in a process of its own, peers and this one in turn, so that whatever else the machine does hits all
+alike; the wall time of a second of biological time is the difference of two durations, and the least over the rounds counts.
 Run ``python -m tests.benchmarks.recurrent --help``.
 """
 
@@ -56,8 +56,8 @@ def own(name, scale, threads, seconds, record):
     return {
         "peer": "snnsim", "threads": threads, "neurons": sum(simulation.sizes.values()),
         "synapses": simulation.wired.n_synapses, "synapse_mb": round(simulation.nbytes / 2**20), "import_s": imported,
-        "build_s": built, "wall_s": wall, "seconds": seconds, "events": simulation.events - events, "spikes": int(spikes),
-        "written_mb": written / 1e6,
+        "build_s": built, "wall_s": wall, "seconds": seconds, "events": simulation.events - events,
+        "spikes": int(spikes), "written_mb": written / 1e6,
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }  # fmt: skip
 

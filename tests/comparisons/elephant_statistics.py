@@ -1,7 +1,7 @@
 """Statistics of spike trains by Elephant; run by an interpreter with it.
 
-``python elephant_statistics.py CASE.npz RESULT.npz``: reads spike times (ms) and neurons, and writes what Elephant makes
-of them. Imports nothing of snnsim.
+``python elephant_statistics.py CASE.npz RESULT.npz``: reads spike times (ms) and neurons, and writes what Elephant
+makes of them. Imports nothing of snnsim.
 """
 
 import sys
