@@ -88,6 +88,57 @@ def wavelet(
     )
 
 
+@app.command("statistics")
+def statistics(
+    file: Recording,
+    layers: Annotated[str | None, typer.Option(metavar="A,B", help="Populations; all with spikes without.")] = None,
+    bin_width: Annotated[float, typer.Option("--bin", metavar="TIME", help="Width of a bin.")] = 1.0,
+    window: Annotated[float, typer.Option(metavar="TIME", help="Of counts: Fano factor, correlation.")] = 100.0,
+    segment: Annotated[float, typer.Option(metavar="TIME", help="Of spectra and covariances.")] = 1000.0,
+    lag: Annotated[float, typer.Option(metavar="TIME", help="Longest lag.")] = 100.0,
+    skip: Annotated[float, typer.Option(metavar="TIME", help="Left out at the start of a long run.")] = 0.0,
+    out: Out = FOLDER,
+    force: Force = False,
+    json_output: o.Json = False,
+):
+    """Tabulate rates, intervals, variability, correlations and spectra of spikes, each with its standard error."""
+    _check(out, "statistics", force)
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from snnsim.analysis.statistics import statistics_of
+    from snnsim.recording.reader import open_traces
+
+    from .progress import print_json
+
+    with open_traces(file) as traces, Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=1.0)
+        results = statistics_of(
+            traces, None if layers is None else _names(layers), bin_width=bin_width, window=window, segment=segment,
+            lag=lag, skip=skip, progress=lambda share: bar.update(task, completed=share),
+        )  # fmt: skip
+    numbers = {
+        name: {key: float(p[key]["mean"]) for key in ("rate", "cv", "lv", "fano", "correlation")}
+        | {"synchrony": float(p["synchrony"]["value"]), "neurons": p["neurons"], "spikes": p["spikes"]}
+        for name, p in results["populations"].items()
+    }
+    _save(out, "statistics", results, quiet=json_output)
+    if json_output:
+        print_json(numbers)
+        return
+
+    def form(x, error):
+        return f"{x:.4g} ± {error:.2g}"
+
+    rows = []
+    for name, p in results["populations"].items():
+        means = [form(p[key]["mean"], p[key]["error"]) for key in ("rate", "cv", "lv", "fano", "correlation")]
+        synchrony = form(p["synchrony"]["value"], p["synchrony"]["error"])
+        rows.append((name, str(p["neurons"]), str(p["spikes"]), *means, synchrony))
+    head = ("population", "neurons", "spikes", "rate (1/s)", "CV", "LV", f"Fano ({window:g})")
+    _table((*head, "correlation", "synchrony"), rows)
+
+
 @app.command("frequency")
 def frequency(
     config: Network = None,
@@ -259,7 +310,7 @@ def _check(out, name, force):
         raise InputError(f"--out {out}: holds {name}.h5 already; --force replaces it")
 
 
-def _save(out, name, results):
+def _save(out, name, results, quiet=False):
     from snnsim.errors import InputError
     from snnsim.plotting import analysis
     from snnsim.plotting.style import save_figure
@@ -272,11 +323,12 @@ def _save(out, name, results):
         raise InputError(f"--out {out}: cannot be made a folder: {error.strerror}") from error
     path = out / f"{name}.h5"
     save_tree(path, {"name": name, "provenance": provenance(), "results": results}, "analysis")
-    print(path)
+    say = (lambda _: None) if quiet else print
+    say(path)
     for stem, figure in getattr(analysis, name)(results).items():
         picture = out / (f"{name}.png" if stem == name else f"{name}-{stem}.png")
         save_figure(figure, picture, dpi=150)
-        print(picture)
+        say(picture)
 
 
 def _table(head, rows):

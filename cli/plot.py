@@ -37,6 +37,34 @@ def raster(
         _save(plot_raster(traces, trial, _names(layers), _window(window, traces)), output, dpi)
 
 
+@app.command("activity")
+def activity(
+    path: Recording,
+    output: Output,
+    layers: Layers = None,
+    window: Annotated[
+        str | None, typer.Option(metavar="800,1000", help="Part of the run; its last fifth, at most 500, without it.")
+    ] = None,
+    bin_width: Annotated[float, typer.Option("--bin", metavar="TIME", help="Of the rates.")] = 1.0,
+    dpi: Dpi = 300,
+    force: Force = False,
+):
+    """Spikes of some neurons of every population of a long run, and the populations' rates."""
+    check_output(output, force)
+    from snnsim.errors import InputError
+    from snnsim.plotting.activity import plot_activity
+    from snnsim.recording.reader import open_traces
+
+    try:
+        span = None if window is None else tuple(float(part) for part in window.split(","))
+    except ValueError:
+        span = ()
+    if span is not None and len(span) != 2:
+        raise InputError(f"--window {window}: must be two times, such as 800,1000")
+    with open_traces(path) as traces:
+        _save(plot_activity(traces, span, _names(layers), bin_width), output, dpi)
+
+
 @app.command("trace")
 def trace(
     paths: Annotated[

@@ -13,8 +13,21 @@ def simulate(
     source: Annotated[
         str, typer.Argument(metavar="RUN|CONFIG", help="Run directory, model file, TOML file or shipped configuration.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="TRACES", help="Directory of the recording.")],
-    record: Annotated[str, typer.Option(metavar="spikes,v,i_syn", help="What to record.")] = "spikes",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="TRACES", help="Directory of the recording.")
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option(metavar="TIME", help="Of a network without trials: how long it runs in all.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="TRACES", help="Of a network without trials: go on with this recording.")
+    ] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="Of a shipped network without trials: share of its neurons and synapses.")
+    ] = None,
+    record: Annotated[
+        str | None, typer.Option(metavar="spikes,v,i_syn", help="What to record; spikes without it.")
+    ] = None,
     record_layers: Annotated[
         str | None, typer.Option(metavar="A,B", help="Layers to record: input, hidden0, ..., output; all without it.")
     ] = None,
@@ -22,7 +35,9 @@ def simulate(
         list[str] | None,
         typer.Option(metavar="[LAYER=]0:10", help="Neurons to record, of a layer or of all but the input; repeatable."),
     ] = None,
-    record_every: Annotated[int, typer.Option(metavar="K", min=1, help="Keep each K-th sample of v and i_syn.")] = 1,
+    record_every: Annotated[
+        int | None, typer.Option(metavar="K", min=1, help="Keep each K-th sample of v and i_syn.")
+    ] = None,
     record_trials: Annotated[
         str | None, typer.Option(metavar="0:100", help="Samples to simulate and record; all without it.")
     ] = None,
@@ -55,17 +70,41 @@ def simulate(
     force: Annotated[bool, typer.Option("--force", help="Replace a recording in TRACES.")] = False,
     json_output: o.Json = False,
 ):
-    """Simulate samples of a data set, or given spike trains, and record spikes, membranes and currents.
+    """Simulate samples of a data set, given spike trains, or a network without trials, and record what it does.
 
     The files grow during the run and can be read meanwhile; a run that is stopped leaves all complete trials. Samples
-    of a data set get the same input spikes as in evaluate.
+    of a data set get the same input spikes as in evaluate. A network without trials is a file with [[population]],
+    [[connection]] and [[input]] that says how long it runs, or ei-network, brunel-ai (-sr, -si-fast, -si-slow) or
+    microcircuit.
     """
     import time
 
     from snnsim.errors import InputError
     from snnsim.threads import use_threads
 
+    from .simulate_long import is_long, simulate_long
+
     use_threads(threads)
+    if duration is not None or resume is not None or is_long(source):
+        trialwise = {
+            "--record-trials": record_trials, "--spikes": spikes, "--population": population,
+            "--trial-length": trial_length, "--engine": engine, "--steps": steps, "--encoder": encoder,
+            "--data-dir": data_dir, "--target": None if target == "cpu" else target,
+        }  # fmt: skip
+        for option, value in trialwise.items():
+            if value is not None:
+                raise InputError(f"{option} {value}: does not belong to a network without trials")
+        simulate_long(
+            source, output=output, resume=resume, duration=duration, scale=scale, record=record,
+            record_layers=record_layers, record_neurons=record_neurons, record_every=record_every,
+            flags={"dt": dt, "scheme": scheme, "precision": precision, "seed": seed}, settings=settings,
+            threads=threads, force=force, json_output=json_output,
+        )  # fmt: skip
+        return
+    if output is None:
+        raise InputError("--output: give the directory of the recording")
+    if scale is not None:
+        raise InputError("--scale: belongs to a shipped network without trials")
     if split not in ("test", "validation", "train"):
         raise InputError(f"--split {split}: must be one of test, validation, train")
     if spikes is None and (population or trial_length or time_unit):
@@ -92,10 +131,10 @@ def simulate(
     else:
         trials = _Trains(source, settings, flags, spikes, population, trial_length, time_unit, chosen)
     simulator = trials.simulator(
-        record=names(record),
+        record=names(record or "spikes"),
         record_layers=names(record_layers),
-        record_neurons=_neurons(record_neurons, trials.network),
-        record_every=record_every,
+        record_neurons=chosen_neurons(record_neurons, trials.network, ("input",)),
+        record_every=record_every or 1,
         target=target,
     )
     from snnsim import config as configuration
@@ -300,8 +339,8 @@ class _Bar:
         self._progress.update(self._task, completed=trials, rate=rate)
 
 
-def _neurons(texts, network):
-    """``hidden0=0:10``, or ``0:10`` for every layer but the input, to neuron numbers by layer."""
+def chosen_neurons(texts, network, inputs):
+    """``hidden0=0:10``, or ``0:10`` for every layer but the inputs, to neuron numbers by layer."""
     import numpy as np
 
     from snnsim.errors import InputError
@@ -312,7 +351,7 @@ def _neurons(texts, network):
     sizes = network.sizes
     for text in texts or ():
         name, sign, numbers = text.rpartition("=")
-        for layer in [name] if sign else [n for n in sizes if n != "input"]:
+        for layer in [name] if sign else [n for n in sizes if n not in inputs]:
             if layer not in sizes:
                 raise InputError(f"--record-neurons {text}: layer must be one of {', '.join(sizes)}")
             selection = parse_selection(numbers, "--record-neurons")

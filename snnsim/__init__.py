@@ -7,8 +7,9 @@ Imports point only downward; each layer knows those below it::
     sweep                    grids of trainings, spread over processes and machines
     training                 the loop: encode -> forward -> loss -> backward -> update
     interchange              NIR, Neo, NWB, SHD, CSV
-    recording                HDF5 traces, checkpoints, provenance (the only importer of h5py)
     simulation               simulate(network, spikes, engine, ...) -> Recording
+    longrun                  recurrent networks without trials, streamed to files as they go
+    recording                HDF5 traces, checkpoints, provenance (the only importer of h5py)
     datasets, encoders, losses, optimizers, network
     spikes, parameters       frozen dataclasses, validated once
     kernels/                 cpu (parallel loops), cuda (the same names), events (exact engine): no formula
@@ -26,19 +27,17 @@ keep_compiled_code()
 guard_forks()
 
 _PUBLIC = {
-    "Convolution": "snnsim.connections",
-    "Dense": "snnsim.connections",
-    "FixedInDegree": "snnsim.connections",
-    "FixedProbability": "snnsim.connections",
+    **dict.fromkeys(
+        ("Convolution", "Dense", "FixedInDegree", "FixedOutDegree", "FixedProbability", "FixedTotal", "OneToOne",
+         "Pairs", "Pool", "Sparse"), "snnsim.connections"
+    ),
+    **dict.fromkeys(("Clipped", "Lognormal", "Normal", "Uniform"), "snnsim.distributions"),
+    **dict.fromkeys(("Current", "Noise", "Poisson", "PoissonTrains", "SpikeTrains"), "snnsim.longrun.stimuli"),
+    **dict.fromkeys(("DeltaLIF", "LI", "LIF", "RefractoryLIF", "TwoSynapseLIF"), "snnsim.parameters"),
+    "LongSimulation": "snnsim.longrun.simulation",
     "InputError": "snnsim.errors",
-    "LI": "snnsim.parameters",
-    "LIF": "snnsim.parameters",
     "LIFParameters": "snnsim.parameters",
     "Network": "snnsim.network",
-    "OneToOne": "snnsim.connections",
-    "Pairs": "snnsim.connections",
-    "Pool": "snnsim.connections",
-    "Sparse": "snnsim.connections",
     "Spikes": "snnsim.spikes",
     "open_traces": "snnsim.recording.reader",
     "load_model": "snnsim.models",

@@ -319,7 +319,7 @@ def load(source=None, settings=()):
             raise InputError(f"--set {setting}: must read table.key=value, such as simulation.dt=0.05")
         values = tree.setdefault(table, {})
         if isinstance(values, dict):  # else from_tree says that it must be a table
-            values[name] = _value(value.strip(), f"--set {key.strip()}")
+            values[name] = setting_value(value.strip(), f"--set {key.strip()}")
     return from_tree(tree, origin)
 
 
@@ -337,7 +337,7 @@ def parse_value(key, text, origin):
         For a value of another type; ``origin`` begins the message.
     """
     table, _, name = key.partition(".")
-    return _convert(_value(text, origin), typing.get_type_hints(TABLES[table])[name], f"{origin}: {key}")
+    return _convert(setting_value(text, origin), typing.get_type_hints(TABLES[table])[name], f"{origin}: {key}")
 
 
 def layers_of(text, origin):
@@ -518,7 +518,8 @@ def parse(text, origin):
     return parse_toml(text, origin)
 
 
-def _value(text, origin):
+def setting_value(text, origin):
+    """Value of text in TOML notation; a bare word is a string."""
     try:
         return parse_toml(f"x = {text}", origin)["x"]
     except InputError as error:

@@ -15,13 +15,19 @@ import numpy as np
 from snnsim.arguments import array, each
 from snnsim.connections import Dense
 from snnsim.connections.maps import described, size_of
+from snnsim.connections.plans import listed, plan_of
+from snnsim.connections.rules import Drawn, Rule
+from snnsim.distributions import Distribution, distribution_of
 from snnsim.errors import InputError, check_names
-from snnsim.parameters import LI, LIFParameters
+from snnsim.parameters import LI, DeltaLIF, LIFParameters, RefractoryLIF, TwoSynapseLIF
 from snnsim.schedule import components, feedback
 
 INPUT_KINDS = ("spikes", "current")
 LEARNABLE = ("weight", "delay")
 FLOATS = (np.float32, np.float64)
+NEURONS = (LIFParameters, LI, RefractoryLIF, TwoSynapseLIF, DeltaLIF)
+LISTED_AT_ONCE = 2**20
+"""Most synapses of a rule that are listed when it is connected; those of larger ones are drawn where they are used."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,8 @@ class Connection:
         Time from a spike to its arrival: one for all, ``(N_source,)`` one a source neuron, or one a synapse in the
         shape of the weights (dense) or their order (sparse). Where it is learnt, its first value.
     learn : frozenset of {"weight", "delay"}
+    weight : float or Distribution, optional
+        Where weights are drawn when they are used, and there is no tensor of them.
     """
 
     name: str
@@ -87,10 +95,13 @@ class Connection:
     shape: object
     delay: object = 0.0
     learn: frozenset = frozenset({"weight"})
+    weight: object = None
 
     @property
     def delayed(self):
         """Whether a spike can arrive later than it was sent."""
+        if isinstance(self.delay, Distribution):
+            return True
         return "delay" in self.learn or bool(np.any(np.asarray(self.delay) > 0))
 
     def same_as(self, other):
@@ -231,7 +242,7 @@ class Network:
         ----------
         name : str
         shape : int or tuple of int
-        neuron : LIFParameters or LI
+        neuron : LIFParameters, LI, RefractoryLIF, TwoSynapseLIF or DeltaLIF
         bias : float or array_like (N,), optional
             Constant current of each neuron.
         learn_bias : bool
@@ -240,7 +251,7 @@ class Network:
         -------
         Population
         """
-        if not isinstance(neuron, LIFParameters | LI):
+        if not isinstance(neuron, NEURONS):
             raise InputError(f"population {name}: {neuron!r}: must be a neuron, such as LIF or LI")
         given = bias is not None or learn_bias
         made = self._add(Population(name, _shape(name, shape), neuron, "spikes", given, bool(learn_bias)))
@@ -254,11 +265,11 @@ class Network:
         Parameters
         ----------
         source, target : str
-        shape : Dense, Convolution, Sparse, FixedInDegree, FixedProbability, Pairs or OneToOne, optional
+        shape : Dense, Convolution, Sparse, Pairs, OneToOne or a rule (FixedInDegree, ...), optional
             :class:`~snnsim.connections.Dense` if None. A matrix of ``scipy.sparse`` brings its weights with it.
-        weight : float or ndarray, optional
-            In the shape that the connection's shape asks for; None: to be drawn.
-        delay : float or ndarray
+        weight : float, Distribution or ndarray, optional
+            An array in the shape that the connection's shape asks for; None: initial weights are to be drawn.
+        delay : float, Distribution or ndarray
             See :class:`Connection`; a time.
         learn : sequence of {"weight", "delay"}
         name : str, optional
@@ -286,9 +297,16 @@ class Network:
             from snnsim.connections import Sparse
 
             shape, weight = Sparse.of(shape)
-        shape = (Dense() if shape is None else shape).resolved(pre.shape, post.shape, where, self.seed)
         learn = frozenset(learn)
         check_names(f"{where}: learn", learn, LEARNABLE)
+        if isinstance(shape, Rule):
+            shape = shape.resolved(pre.shape, post.shape, where, self.seed, source == target)
+        else:
+            shape = (Dense() if shape is None else shape).resolved(pre.shape, post.shape, where, self.seed)
+        if _drawn_later(shape, pre, post, weight, delay):
+            return self._connect_later(name, pre, post, shape, weight, delay)
+        if isinstance(shape, Drawn):
+            shape = listed(*plan_of(shape, pre.shape, post.shape, where, self.seed), pre.size, 0.0, 0.0)[0]
         made = Connection(name, source, target, shape, _delay(where, delay, pre, post, shape), learn)
         if not pre.spiking and made.delayed:
             raise InputError(f"{where}: {source} sends a current, which has no delay")
@@ -313,6 +331,44 @@ class Network:
             if end not in self.populations_by_name:
                 raise InputError(f"{where}: no {role} {end!r}; populations are {', '.join(self.populations_by_name)}")
         return self.populations_by_name[source], self.populations_by_name[target]
+
+    def _connect_later(self, name, pre, post, shape, weight, delay):
+        where = f"connection {name}"
+        weight = distribution_of(0.0 if weight is None else weight, f"{where}: weight")
+        if np.ndim(delay) == 0:
+            delay = distribution_of(delay, f"{where}: delay")
+            least = delay.drawn(np.array([1e-9]))[0]
+            if least < 0:
+                raise InputError(f"{where}: delay {delay}: can be {least:.3g}; must be a time of at least 0")
+        else:
+            delay = _delay(where, delay, pre, post, shape)
+        made = Connection(name, pre.name, post.name, shape, delay, frozenset(), weight)
+        self.connections_by_name[name], self._order = made, None
+        return made
+
+    def drawn(self):
+        """Network whose weights and delays are all arrays: those that are drawn where they are used, listed now.
+
+        Returns
+        -------
+        Network
+            This one, if there are none.
+        """
+        if all(c.weight is None for c in self.connections_by_name.values()):
+            return self
+        other = self.with_tensors(self.tensors)
+        other.connections_by_name = dict(self.connections_by_name)
+        for name, c in self.connections_by_name.items():
+            if c.weight is None:
+                continue
+            pre, post = self.populations_by_name[c.source], self.populations_by_name[c.target]
+            plan = plan_of(c.shape, pre.shape, post.shape, f"connection {name}", self.seed)
+            drawn = isinstance(c.delay, Distribution)
+            shape, weights, delays = listed(*plan, pre.size, c.weight, c.delay if drawn else 0.0)
+            delays = delays if drawn else c.delay
+            other.connections_by_name[name] = Connection(name, c.source, c.target, shape, delays, c.learn)
+            other.tensors[name] = weights
+        return other
 
     def set(self, name, value):
         """Give a tensor its values.
@@ -347,6 +403,8 @@ class Network:
         shapes = {}
         for name in self.order:
             for connection in self.into(name):
+                if connection.weight is not None:
+                    continue
                 shapes[connection.name] = tuple(self.weight_shape(connection))
                 if "delay" in connection.learn:
                     shapes[f"{connection.name}.delay"] = np.shape(connection.delay)
@@ -550,6 +608,16 @@ def _shape(name, shape):
     if math.prod(values) >= 2**31:
         raise InputError(f"population {name}: shape {described(values)}: has more than 2**31 - 1 neurons")
     return tuple(int(v) for v in values)
+
+
+def _drawn_later(shape, pre, post, weight, delay):
+    """Whether the weights of a connection are to be drawn where they are used, rather than kept as a tensor."""
+    if isinstance(weight, Distribution) or isinstance(delay, Distribution):
+        return True
+    number = isinstance(weight, int | float | np.number) and np.ndim(delay) == 0
+    return number and isinstance(shape, Drawn | Dense) and shape.pool is None and (
+        math.prod(shape.weight_shape(pre.shape, post.shape)) > LISTED_AT_ONCE
+    )
 
 
 def _delay(where, delay, pre, post, shape):

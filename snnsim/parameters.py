@@ -14,7 +14,7 @@ SCHEMES = {
     "exact": schemes.exact,
     "bilinear": schemes.bilinear,
 }
-IMPULSES = ("unit-area", "unit-height")
+IMPULSES = ("unit-area", "unit-height", "unit-jump")
 FURTHEST = 1e12
 """Factor between the time constants of a layer that engines in continuous time allow."""
 
@@ -148,6 +148,128 @@ def check_continuous(parameters):
         )
 
 
+@dataclass(frozen=True)
+class RefractoryLIF:
+    """LIF neurons with synaptic filter and an absolute refractory period, for simulations without trials.
+
+    Parameters
+    ----------
+    tau_mem, tau_syn, r, v_threshold, v_reset, v_leak, reset
+        As of :class:`LIFParameters`.
+    t_ref : float
+        Time for which v is held after a spike, at least 0.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    tau_mem: float = 10.0
+    tau_syn: float = 0.5
+    r: float = 1.0
+    v_threshold: float = 1.0
+    v_reset: float = 0.0
+    v_leak: float = 0.0
+    t_ref: float = 0.0
+    reset: str = "hard"
+
+    threshold, reset_value = LIFParameters.threshold, LIFParameters.reset_value
+
+    def __post_init__(self):
+        check_t_ref(self.t_ref)
+        _without_refractoriness(self, self.tau_syn)
+
+
+@dataclass(frozen=True)
+class TwoSynapseLIF:
+    """LIF neurons with one synaptic current for positive weights and one for negative, for simulations without trials.
+
+    ``tau_mem dv/dt = -(v - v_leak) + r (i_exc + i_inh)``; each current decays with a time constant of its own.
+
+    Parameters
+    ----------
+    tau_mem, r, v_threshold, v_reset, v_leak, reset
+        As of :class:`LIFParameters`.
+    tau_exc, tau_inh : float
+        Time constants of the synapses with positive and negative weights, > 0.
+    t_ref : float
+        Time for which v is held after a spike, at least 0.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    tau_mem: float = 10.0
+    tau_exc: float = 0.5
+    tau_inh: float = 0.5
+    r: float = 1.0
+    v_threshold: float = 1.0
+    v_reset: float = 0.0
+    v_leak: float = 0.0
+    t_ref: float = 0.0
+    reset: str = "hard"
+
+    threshold, reset_value = LIFParameters.threshold, LIFParameters.reset_value
+
+    def __post_init__(self):
+        check_t_ref(self.t_ref)
+        for name in ("tau_exc", "tau_inh"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InputError(f"{name} = {getattr(self, name)}: must be a positive number")
+        self.synapse(excitatory=True)
+
+    def synapse(self, excitatory):
+        """Give the same neuron with one of its synapses, LIFParameters."""
+        return _without_refractoriness(self, self.tau_exc if excitatory else self.tau_inh)
+
+
+@dataclass(frozen=True)
+class DeltaLIF:
+    """LIF neurons without a synaptic filter, for simulations without trials: a spike moves the membrane by its weight.
+
+    ``tau_mem dv/dt = -(v - v_leak) + r i_ext``; what arrives while v is held is lost.
+
+    Parameters
+    ----------
+    tau_mem, r, v_threshold, v_reset, v_leak, reset
+        As of :class:`LIFParameters`.
+    t_ref : float
+        Time for which v is held after a spike, at least 0.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    tau_mem: float = 20.0
+    r: float = 1.0
+    v_threshold: float = 1.0
+    v_reset: float = 0.0
+    v_leak: float = 0.0
+    t_ref: float = 0.0
+    reset: str = "hard"
+
+    threshold, reset_value = LIFParameters.threshold, LIFParameters.reset_value
+
+    def __post_init__(self):
+        check_t_ref(self.t_ref)
+        _without_refractoriness(self, self.tau_mem)
+
+
+def check_t_ref(t_ref):
+    """Raise InputError unless a refractory period is a time."""
+    if not 0 <= t_ref < float("inf"):
+        raise InputError(f"t_ref = {t_ref}: must be a time of at least 0")
+
+
+def _without_refractoriness(p, tau_syn):
+    return LIFParameters(p.tau_mem, tau_syn, p.r, p.v_threshold, p.v_reset, p.v_leak, p.reset)
+
+
 def scheme_coefficients(parameters, dt, scheme="backward_euler", impulse="unit-area"):
     """Coefficients ``(a_ii, b_i, a_vv, a_vi, b_v)`` of a scheme as Python floats.
 
@@ -157,9 +279,10 @@ def scheme_coefficients(parameters, dt, scheme="backward_euler", impulse="unit-a
     dt : float
         Step size, > 0, in the unit of the time constants.
     scheme : {"forward_euler", "backward_euler", "exact", "bilinear"}
-    impulse : {"unit-area", "unit-height"}
+    impulse : {"unit-area", "unit-height", "unit-jump"}
         What a discrete spike stands for: a Dirac impulse of unit area (the current jumps by about ``w/tau_syn``
-        whatever dt is), or a pulse of height one and length dt (everything scaled by dt).
+        whatever dt is), or a pulse of height one and length dt (everything scaled by dt), or a jump of the current by
+        about ``w`` (everything scaled by tau_syn).
 
     Raises
     ------
@@ -175,5 +298,5 @@ def scheme_coefficients(parameters, dt, scheme="backward_euler", impulse="unit-a
     a_ii, b_i, a_vv, a_vi, b_v = SCHEMES[scheme](
         float(dt), float(parameters.tau_mem), float(parameters.tau_syn), float(parameters.r)
     )
-    area = dt if impulse == "unit-height" else 1.0
+    area = {"unit-area": 1.0, "unit-height": dt, "unit-jump": parameters.tau_syn}[impulse]
     return a_ii, b_i * area, a_vv, a_vi, b_v * area

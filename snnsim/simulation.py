@@ -15,13 +15,13 @@ BATCH = 100
 
 def simulate(
     network,
-    spikes,
+    spikes=None,
     engine="clock",
     *,
     dt=None,
     n_steps=None,
     duration=None,
-    scheme="backward_euler",
+    scheme=None,
     impulse="unit-area",
     record=("spikes",),
     record_layers=None,
@@ -30,14 +30,16 @@ def simulate(
     precision=None,
     synapse="auto",
     target="cpu",
+    every=None,
+    **long,
 ):
-    """Simulate trials, and return what was recorded of them.
+    """Simulate trials, or without ``spikes`` one long run; return what was recorded.
 
     Parameters
     ----------
     network : Network
-    spikes : Spikes
-        Input, one train a trial.
+    spikes : Spikes, optional
+        Input, one train a trial. Without it the network runs once, for ``duration``, and its input is ``inputs``.
     engine : {"clock", "hybrid", "event"}
     dt : float, optional
         Step size (hybrid: width of a bin). The event engine has no steps: there it is the time between samples of v
@@ -47,7 +49,8 @@ def simulate(
     duration : float, optional
         Length of a trial; None: ``n_steps * dt`` if ``n_steps`` is given, else ``spikes.duration``.
     scheme, impulse : str
-        Of the clock; see :func:`snnsim.parameters.scheme_coefficients`.
+        Of the clock; see :func:`snnsim.parameters.scheme_coefficients`. None: backward_euler for trials, exact for a
+        long run.
     record : sequence of {"spikes", "v", "i_syn"}
     record_layers : sequence of str, optional
         Populations to record; all if None. v and i_syn exist for all but ``input``.
@@ -61,10 +64,15 @@ def simulate(
         How the clock sums synaptic input.
     target : {"cpu", "cuda", "auto"}
         Where the engine runs. ``cuda`` never falls back to the CPU.
+    every : int, optional
+        The same as ``record_every``.
+    **long
+        Of a long run: ``inputs``, ``initial``, ``seed``, ``threads``, ``output``, ``resume``, ``overwrite`` and others;
+        see :func:`snnsim.longrun.running.run`.
 
     Returns
     -------
-    Recording
+    Recording, or Traces where a long run goes to files
 
     Raises
     ------
@@ -77,6 +85,16 @@ def simulate(
     >>> recording = simulate(network, spikes, dt=0.1, record=("spikes", "v"))  # doctest: +SKIP
     >>> recording["hidden0"].v[3, :, 7]  # membrane of neuron 7 in trial 3  # doctest: +SKIP
     """
+    record_every = record_every if every is None else every
+    if spikes is None:
+        return _long(
+            network, engine, dt, n_steps, duration, target, scheme=scheme or "exact", impulse=impulse, record=record,
+            record_layers=record_layers, record_neurons=record_neurons, every=record_every,
+            precision=precision or "float32", **long,
+        )  # fmt: skip
+    if long:
+        raise InputError(f"{', '.join(long)}: belong to a run without trials, which takes no spikes")
+    scheme = scheme or "backward_euler"
     if not isinstance(spikes, Spikes):
         raise InputError(f"spikes: a {type(spikes).__name__}; must be snnsim.Spikes")
     n_steps, dt_used, duration = _time(engine, dt, n_steps, duration, spikes.duration)
@@ -91,6 +109,22 @@ def simulate(
         simulator.forward(trials(spikes, start, min(start + BATCH, len(spikes))))
         parts.append(simulator.recording())
     return joined(parts)
+
+
+def _long(network, engine, dt, n_steps, duration, target, **options):
+    """One long run; see :func:`snnsim.longrun.running.run`."""
+    import inspect
+
+    from snnsim.longrun.running import run
+
+    known = inspect.signature(run).parameters
+    check_names("simulate, without spikes: option", [*options], known)
+    for name, value, allowed in (("engine", engine, "clock"), ("target", target, "cpu")):
+        if value != allowed:
+            raise InputError(f"{name} = {value!r}: a run without trials, which has no spikes given, takes {allowed}")
+    if dt is None or (n_steps is None) == (duration is None):
+        raise InputError("a run without trials needs dt, and either duration or n_steps")
+    return run(network, dt=dt, duration=n_steps * dt if duration is None else duration, **options)
 
 
 def _time(engine, dt, n_steps, duration, length):

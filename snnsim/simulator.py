@@ -13,7 +13,7 @@ from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError, check_names
 from snnsim.kernels.cpu.synapse import GROUP
 from snnsim.network import Network
-from snnsim.parameters import IMPULSES, SCHEMES
+from snnsim.parameters import IMPULSES, LI, SCHEMES, LIFParameters
 from snnsim.recorded import LayerRecording, Recording
 from snnsim.spikes import RowSpikes, Spikes
 
@@ -82,6 +82,10 @@ class Simulator:
         dt, n_steps = number("dt", dt, above=0), whole("n_steps", n_steps, 1)
         record_every = whole("record_every", record_every, 1)
         check_names("record", record, VARIABLES)
+        for p in network.populations_by_name.values():
+            if not (p.is_input or isinstance(p.neuron, LIFParameters | LI)):
+                raise InputError(f"population {p.name}: a {type(p.neuron).__name__} runs without trials only")
+        network = network.drawn()
         layers = network.populations if record_layers is None else record_layers
         check_names("record_layers", layers, network.populations)
         self.record = (record,) if isinstance(record, str) else tuple(record)

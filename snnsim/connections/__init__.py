@@ -7,13 +7,16 @@ from snnsim.connections.convolution import Convolution
 from snnsim.connections.dense import Dense
 from snnsim.connections.one_to_one import OneToOne
 from snnsim.connections.pool import Pool
-from snnsim.connections.sparse import FixedInDegree, FixedProbability, Pairs, Sparse
+from snnsim.connections.rules import FixedInDegree, FixedOutDegree, FixedProbability, FixedTotal
+from snnsim.connections.sparse import Pairs, Sparse
 
 SHAPES = {
     "dense": Dense,
     "convolution": Convolution,
     "sparse": Sparse,
     "fixed-in-degree": FixedInDegree,
+    "fixed-out-degree": FixedOutDegree,
+    "fixed-total": FixedTotal,
     "fixed-probability": FixedProbability,
     "pairs": Pairs,
     "one-to-one": OneToOne,
@@ -25,7 +28,9 @@ __all__ = [
     "Convolution",
     "Dense",
     "FixedInDegree",
+    "FixedOutDegree",
     "FixedProbability",
+    "FixedTotal",
     "OneToOne",
     "Pairs",
     "Pool",

@@ -1,6 +1,5 @@
-"""Chosen pairs of neurons, from a matrix, a list, or a rule."""
+"""Chosen pairs of neurons, from a matrix or a list."""
 
-import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,59 +78,6 @@ class Sparse:
     def synapses(self, source, target):
         """Give lists by source neuron: ``indptr``, target neurons, and each one's place in the weights."""
         return self.indptr, self.indices, np.arange(self.indices.size)
-
-
-class _Rule:
-    """A rule that draws its pairs when a network takes it; a source is no pooled map."""
-
-    pool = None
-
-    def resolved(self, source, target, name, seed):
-        """Draw the pairs as :class:`Sparse`; random numbers are keyed by the seed and the connection's name."""
-        rng = np.random.Generator(np.random.Philox(key=[seed, zlib.crc32(name.encode())]))
-        pre, post = self._pairs(size_of(source), size_of(target), name, rng)
-        return Pairs(pre, post).resolved(source, target, name, seed)
-
-
-@dataclass(frozen=True)
-class FixedInDegree(_Rule):
-    """Every target neuron gets so many synapses, from source neurons drawn at random.
-
-    Parameters
-    ----------
-    degree : int
-    multiple : bool
-        Whether a pair may be drawn more than once.
-    """
-
-    degree: int
-    multiple: bool = False
-
-    def _pairs(self, n_source, n_target, name, rng):
-        if self.degree < 1 or (self.degree > n_source and not self.multiple):
-            raise InputError(
-                f"{name}: in-degree {self.degree} must lie in 1..{n_source}, the size of the source, where a pair may "
-                "not be joined more than once"
-            )
-        if self.multiple:
-            pre = rng.integers(0, n_source, (n_target, self.degree))
-        else:
-            pre = np.array([rng.choice(n_source, self.degree, replace=False) for _ in range(n_target)])
-        return pre.reshape(-1), np.repeat(np.arange(n_target), self.degree)
-
-
-@dataclass(frozen=True)
-class FixedProbability(_Rule):
-    """Every pair is joined with the same probability."""
-
-    probability: float
-
-    def _pairs(self, n_source, n_target, name, rng):
-        if not 0 < self.probability <= 1:
-            raise InputError(f"{name}: probability {self.probability} must lie in (0, 1]")
-        counts = rng.binomial(n_target, self.probability, n_source)
-        post = [np.sort(rng.choice(n_target, count, replace=False)) for count in counts]
-        return np.repeat(np.arange(n_source), counts), np.concatenate(post) if post else np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)

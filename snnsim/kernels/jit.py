@@ -17,3 +17,5 @@ SERIAL = {"cache": True, "error_model": "numpy"}
 LEAF = {**SERIAL, "_nrt": False}
 """For functions that make no arrays of their own: no reference is counted, which costs two atomic additions for each
 array that is passed."""
+NOGIL = {**SERIAL, "nogil": True}
+"""For functions that threads of Python call side by side."""

@@ -171,3 +171,63 @@ def convergence(results):
     drawn = {"errors": errors_figure([results])}
     drawn["gradients"] = gradients_figure([results])
     return drawn
+
+
+def statistics(results):
+    """Statistics of spike trains: distributions over neurons, interval densities, hazards, spectra, covariances."""
+    figure, axes = new_figure(12, 9.5, 3, 3)
+    populations = results["populations"]
+    colours = {name: CYCLE[k % len(CYCLE)] for k, name in enumerate(populations)}
+    panels = (("rate", "spikes a second"), ("cv", "CV of intervals"), ("fano", f"Fano factor ({results['window']:g})"))
+    for axis, (key, label) in zip(axes[0], panels, strict=True):
+        for name, p in populations.items():
+            values = np.sort(p[key]["values"][np.isfinite(p[key]["values"])])
+            if values.size:
+                share = np.arange(1, values.size + 1) / values.size
+                axis.step(values, share, where="post", color=colours[name], lw=1.2, label=name)
+        axis.set_xlabel(label)
+        axis.set_ylabel("share of neurons")
+    axes[0, 0].legend(fontsize=7, frameon=False)
+    curves = (
+        ("intervals", "time", "density", "interval density", "interval", "log"),
+        ("intervals", "time", "hazard", "hazard", "time since the last spike", "linear"),
+        ("spectrum", "frequency", "power", "power density of the rate", "cycles per unit of time", "log"),
+    )
+    for axis, (group, x, y, label, below, scale) in zip(axes[1], curves, strict=True):
+        for name, p in populations.items():
+            part = p[group]
+            error = part.get(f"{y}_error", part.get("error"))
+            good = np.isfinite(part[y]) & (part[y] > 0)
+            # Where errors are as large as values, a hazard is only noise.
+            if y == "hazard":
+                good &= error < 0.5 * part[y]
+            axis.plot(part[x][good], part[y][good], color=colours[name], lw=1.0)
+            low, high = (part[y] - error)[good], (part[y] + error)[good]
+            axis.fill_between(part[x][good], np.maximum(low, 1e-12) if scale == "log" else low, high,
+                              color=colours[name], alpha=0.25, lw=0)  # fmt: skip
+        axis.set_yscale(scale)
+        axis.set_xlabel(below)
+        axis.set_ylabel(label)
+    axes[1, 2].set_xscale("log")
+    axis = axes[2, 0]
+    for name, p in populations.items():
+        part = p["autocovariance"]
+        centre = part["lag"] != 0
+        scale = p["neurons"] ** 2
+        axis.plot(part["lag"][centre], part["value"][centre] / scale, color=colours[name], lw=1.0)
+    axis.set_xlabel("lag")
+    axis.set_ylabel("covariance of rates a neuron")
+    axis = axes[2, 1]
+    for name, p in populations.items():
+        values = p["correlation"]["values"]
+        if values.size:
+            axis.hist(values, bins=60, histtype="step", density=True, color=colours[name], lw=1.2)
+    axis.set_xlabel(f"correlation of counts ({results['window']:g})")
+    axis.set_ylabel("density of pairs")
+    axis = axes[2, 2]
+    for name, p in populations.items():
+        axis.plot(p["stationarity"]["time"], p["stationarity"]["rate"], color=colours[name], marker=".", lw=1.0)
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("time")
+    axis.set_ylabel("spikes a second")
+    return {"statistics": figure}

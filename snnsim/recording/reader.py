@@ -56,7 +56,9 @@ class Population:
         Recorded neurons.
     recorded, spiking : bool
     parameters : dict
-        Fields of its LIFParameters; empty for ``input``.
+        Fields of its neuron; empty for an input.
+    is_input : bool
+        Its spikes come from outside; it has no v and i_syn.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Population:
     recorded: bool
     spiking: bool
     parameters: dict
+    is_input: bool = False
 
 
 class Traces:
@@ -279,7 +282,7 @@ class Traces:
         variable = variable or next((name for name in layout.REPORTS if name in self.info["record"]), None)
         if variable is None:
             raise InputError(f"{self.directory}: records neither v nor i_syn")
-        layer = layer or next(name for name, p in self.populations.items() if p.recorded and name != "input")
+        layer = layer or next(name for name, p in self.populations.items() if p.recorded and not p.is_input)
         _data, first, step, _frames, kept = self._report_grid(variable, layer)
         low, high = self._frame_range(first, step, kept, window)
         times, dt = first + np.arange(low, high) * step, self.info["dt"]
@@ -343,7 +346,7 @@ class Traces:
             reports = {
                 variable: self.report(variable, name, chosen)
                 for variable in layout.REPORTS
-                if variable in self.info["record"] and name != "input"
+                if variable in self.info["record"] and not population.is_input
             }
             times = self.sample_times(layer=name) if reports else np.empty(0)
             layers.append(
@@ -413,7 +416,7 @@ class Traces:
             raise InputError(f"layer {name!r}: was not recorded; {self.directory} records {', '.join(recorded)}")
         if variable not in layout.VARIABLES:
             raise InputError(f"variable {variable!r}: must be one of {', '.join(layout.VARIABLES)}")
-        if variable not in self.info["record"] or (variable != "spikes" and name == "input"):
+        if variable not in self.info["record"] or (variable != "spikes" and population.is_input):
             raise InputError(
                 f"{variable} of {name}: {self.directory} does not record it, only {', '.join(self.info['record'])}"
             )
@@ -425,7 +428,8 @@ class Traces:
             return [name for name, p in self.populations.items() if p.recorded]
         names = [layers] if isinstance(layers, str) else list(layers)
         for name in names:
-            self._population(name, self.info["record"][0] if name != "input" else "spikes")
+            given = name in self.populations and self.populations[name].is_input
+            self._population(name, "spikes" if given else self.info["record"][0])
         return names
 
     def chosen(self, trial=None):
@@ -511,9 +515,12 @@ def _read_trials(about):
 def _read_population(group, name):
     size = number(group, "n_neurons", 1, 2**31, whole=True)
     recorded, spiking = (bool(attribute(group, key)) for key in ("recorded", "spiking"))
+    # Older recordings do not say it, but have one input of this name.
+    is_input = bool(attribute(group, "input")) if "input" in group.attrs else name == "input"
+    rest = recorded, spiking, json_object(group, "parameters"), is_input
     if "neuron_ids" not in group:
-        return Population(name, size, np.arange(size), recorded, spiking, json_object(group, "parameters"))
+        return Population(name, size, np.arange(size), *rest)
     ids = dataset_of(group, "neuron_ids", 1, "iu")[:]
     if ids.size and not (ids.min() >= 0 and ids.max() < size and np.unique(ids).size == ids.size):
         raise InputError(f"{group.file.filename}: {group.name}/neuron_ids: must be different numbers in 0..{size - 1}")
-    return Population(name, size, ids.astype(np.int64), recorded, spiking, json_object(group, "parameters"))
+    return Population(name, size, ids.astype(np.int64), *rest)

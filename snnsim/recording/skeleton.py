@@ -104,6 +104,7 @@ def create_index(path, network, layers, selection, exact, digits, attributes):
             group.attrs["n_neurons"] = size
             group.attrs["order"] = k
             group.attrs["recorded"] = name in layers
+            group.attrs["input"] = population.is_input
             group.attrs["spiking"] = population.spiking
             group.attrs["parameters"] = json.dumps({} if population.is_input else asdict(population.neuron))
             if name in selection:

@@ -71,6 +71,8 @@ class TraceWriter:
         Longest time between commits while trials arrive; 0 commits each batch.
     overwrite : bool
         Replace an older recording in the directory.
+    continuous : bool
+        Trials are pieces of one long run.
 
     Raises
     ------
@@ -101,6 +103,7 @@ class TraceWriter:
         seed=None,
         flush_seconds=1.0,
         overwrite=False,
+        continuous=False,
     ):
         self.directory = Path(directory)
         self.duration, self.dt, self.factor = float(duration), dt, float(time_unit_ms)
@@ -146,6 +149,7 @@ class TraceWriter:
             "record_every": int(record_every),
             "sample_step": self._step,
             "frames_per_trial": self._frames,
+            "continuous": bool(continuous),
             "phase": layout.PHASE,
             "seed": "" if seed is None else str(seed),
             "config": json.dumps(config or {}, default=plain),
@@ -275,8 +279,11 @@ class TraceWriter:
         self._spaces = [self._index.space]
         self._counts = {name: np.zeros(wanted.size, np.int64) for name, wanted in self._index.wanted.items()}
         self._columns = self._index.columns
-        sizes, inputs = network.sizes, {p.name for p in network.inputs}
-        elements = {k: selection.get(k, np.arange(sizes[k])) for k in self.layers if k not in inputs}
+        elements = {
+            k: selection.get(k, np.arange(network.sizes[k]))
+            for k in self.layers
+            if not network.populations_by_name[k].is_input
+        }
         self._sampling = Sampling(self.duration, self._step, self._frames, elements)
         self._frame_columns, self._clocks = {}, []
         for variable in self._reports:
