@@ -65,6 +65,7 @@ def cases(dtype, n_samples=50, n_steps=50, n_in=784, n_hidden=400, n_classes=10,
         state[2], state[3], x, x,
     )  # fmt: skip
     images, table = array((B, N), np.uint8), long(256)
+    numbers = array(encoding.counts_shape(B, N), np.uint8)
     squares, report = f(words.n_squares((N, H))), f(2)
     slab = output, times, counts, labels
     return [
@@ -72,6 +73,10 @@ def cases(dtype, n_samples=50, n_steps=50, n_in=784, n_hidden=400, n_classes=10,
             images, table, labels, labels, 1, 0, T, 1, inputs, input_ptr, bits)),
         ("encode_poisson of thresholds", encoding.poisson_words, (
             long(B, N), long(0), labels, labels, 1, 0, T, 1, inputs, input_ptr, bits)),
+        ("encode_poisson_counts", encoding.poisson_counts, (
+            images[None], long(9, 256), labels, labels, 1, 0, T, 1, inputs, input_ptr, numbers)),
+        ("encode_poisson_counts of thresholds", encoding.poisson_counts, (
+            long(9, B, N), long(0, 0), long(0), labels, 1, 0, T, 4, inputs, input_ptr, numbers)),
         ("encode_regular", encoding.regular_words, (images, table, labels, T, 1, inputs, input_ptr, bits)),
         ("encode_steps", encoding.single_words, (images, table, labels, T, 1, inputs, input_ptr, bits)),
         ("synaptic_input", cuda.synaptic_input, (grad, inputs, input_ptr, 0, T, x)),

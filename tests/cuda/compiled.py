@@ -28,6 +28,7 @@ SHARED_LIMIT = 48 * 1024
 # Accesses inside loops that are scattered by design: (kinds, reason); "ldw" are loads of words, not of floats.
 SCATTERED = {
     "_poisson": ("ld st", "an 8-bit intensity takes its entry of a table, a spike goes to its place in the list"),
+    "_poisson_counts": ("ld st", "an 8-bit intensity takes its entry of a table, a spike its place; steps lie apart"),
     "_regular": ("ld st", "an 8-bit intensity takes its entry of a table, a spike goes to its place in the list"),
     "_single": ("ld st", "an 8-bit intensity takes its entry of a table, a spike goes to its place in the list"),
     "_lif_forward": ("st", "a spike goes to its place in the list"),
