@@ -110,7 +110,7 @@ def make_originals(folder):
     (folder / "idx" / IMAGE).write_bytes(raw)
     (folder / "idx" / f"{IMAGE}.gz").write_bytes(gzip.compress(raw))
     weights = [rng.normal(size=shape).astype(np.float32) for shape in ((6, 5), (5, 3))]
-    net = Network(weights, [LIFParameters() for _ in weights])
+    net = Network.chain(weights, [LIFParameters() for _ in weights])
     save_model(folder / "model" / "model.h5", net, base, epoch=3)
     shutil.copy(folder / "model" / "model.h5", folder / "old-model" / "model.h5")
     with h5py.File(folder / "old-model" / "model.h5", "r+") as file:

@@ -52,7 +52,7 @@ def refusal(function, *arguments, **options):
     ],
 )  # fmt: skip
 def test_weights_that_are_harmless(given_weights):
-    net = Network([given_weights], [P])
+    net = Network.chain([given_weights], [P])
     np.testing.assert_array_equal(net.weights[0], W)
     assert net.weights[0].flags.c_contiguous
     assert net.dtype == (np.float32 if getattr(given_weights, "dtype", W.dtype) == np.float16 else np.float64)
@@ -62,16 +62,16 @@ def test_weights_that_are_harmless(given_weights):
 
 
 def test_whole_numbers_take_the_dtype_of_the_others():
-    assert Network([[[1, 2]], np.ones((2, 1), np.float32)], P).dtype == np.float32
-    assert Network([[[1, 2]], [[3], [4]]], P).dtype == np.float64
+    assert Network.chain([[[1, 2]], np.ones((2, 1), np.float32)], P).dtype == np.float32
+    assert Network.chain([[[1, 2]], [[3], [4]]], P).dtype == np.float64
 
 
 def test_weights_of_scipy_and_one_parameter_set():
     sparse = pytest.importorskip("scipy.sparse")
-    net = Network([sparse.csr_array(W), sparse.csc_matrix(W)], P)
-    assert net == Network([W, W], [P, P])
-    assert net != Network([W, -W], [P, P])
-    assert net != Network([W, W], [P, P], "leaky")
+    net = Network.chain([sparse.csr_array(W), sparse.csc_matrix(W)], P)
+    assert net == Network.chain([W, W], [P, P])
+    assert net != Network.chain([W, -W], [P, P])
+    assert net != Network.chain([W, W], [P, P], "leaky")
     assert net != "a network"
     assert dataclasses.replace(net, readout="leaky").readout == "leaky"
 
@@ -207,7 +207,7 @@ def test_times_on_a_grid_in_any_precision(dtype, dt):
         dense = same.to_dense(dt, 5000)[0, :, 0]
         np.testing.assert_array_equal(np.flatnonzero(dense) + 1, steps)
         assert grid_of_spikes(same, dt, 5000).row_ptr[0, len(steps)] == len(steps)
-    net = Network([[[1.0]]], P)
+    net = Network.chain([[[1.0]]], P)
     found = simulate(net, spikes, dt=dt, n_steps=5000)["input"].spikes
     np.testing.assert_array_equal(found.times, steps * dt)
 
@@ -227,7 +227,7 @@ def test_precise_times_are_not_moved_at_late_steps():
         late = 1e-5 * dt if step == 10**8 else 1e-8 * dt
         assert grid_steps(np.array([at + late]), dt, 2 * step)[0] == step
     # The number of steps of a duration is found in the same way.
-    found = simulate(Network([[[1.0]]], P), Spikes.from_trials([([], [])], 1, 50.05), dt=0.1)
+    found = simulate(Network.chain([[[1.0]]], P), Spikes.from_trials([([], [])], 1, 50.05), dt=0.1)
     assert found.duration == pytest.approx(50.1)
 
 
@@ -248,18 +248,18 @@ def test_precise_times_are_not_moved_at_late_steps():
     ],
 )
 def test_options_are_looked_at_by_every_engine(engine, options, message):
-    net = Network([W], P)
+    net = Network.chain([W], P)
     assert refusal(simulate, net, SPIKES, engine, **{"dt": 0.1, "n_steps": 20, **options}).startswith(message)
 
 
 def test_things_of_another_kind():
     assert refusal(simulate, [W], SPIKES, dt=0.1) == "network: a list; must be snnsim.Network"
-    assert refusal(simulate, Network([W], P), [0.1], dt=0.1) == "spikes: a list; must be snnsim.Spikes"
-    assert refusal(simulate, Network([W], P), SPIKES, 3, dt=0.1).startswith("engine = 3: must be one of clock")
+    assert refusal(simulate, Network.chain([W], P), [0.1], dt=0.1) == "spikes: a list; must be snnsim.Spikes"
+    assert refusal(simulate, Network.chain([W], P), SPIKES, 3, dt=0.1).startswith("engine = 3: must be one of clock")
 
 
 def test_weights_beyond_single_precision():
-    net = Network([np.array([[1e300]])], P)
+    net = Network.chain([np.array([[1e300]])], P)
     spikes = Spikes.from_trials([([0.1], [0])], 1, 1.0)
     message = refusal(simulate, net, spikes, dt=0.1, precision="float32")
     assert message == "network: weights[0][0, 0] = inf: must be a finite number"

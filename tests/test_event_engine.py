@@ -581,7 +581,7 @@ def test_time_constants_far_apart(ratio, engine):
         assert (expected is None) == (factor < 1)
         if engine == "hybrid" and factor < 1.1:
             continue  # an excursion inside a bin, which the hybrid does not look for
-        found = simulate(Network([[[factor / peak]]], p), spikes, engine, dt=spikes.duration / 1000)["output"].spikes
+        found = simulate(Network.chain([[[factor / peak]]], p), spikes, engine, dt=spikes.duration / 1000)["output"].spikes
         if expected is None:
             assert len(found.times) == 0
         else:
@@ -592,7 +592,7 @@ def test_time_constants_far_apart(ratio, engine):
 def test_time_constants_too_far_apart(engine):
     spikes = Spikes.from_trials([([1.0], [0])], 1, 40.0)
     for tau_syn in (1e-99, 1e-12, 1e14):
-        net = Network([[[15.0]]], LIFParameters(tau_mem=10.0, tau_syn=tau_syn, r=1.0))
+        net = Network.chain([[[15.0]]], LIFParameters(tau_mem=10.0, tau_syn=tau_syn, r=1.0))
         with pytest.raises(InputError, match=r"layer 0: tau_syn = 1e.*up to a factor 1e\+12 apart; tau_mem is 10"):
             simulate(net, spikes, engine, dt=0.1)
     with pytest.raises(InputError, match="up to a factor"):
@@ -604,7 +604,7 @@ def test_time_constants_too_far_apart(engine):
 def test_more_spikes_than_allowed_end_a_simulation(engine, batch, tau_syn):
     """The kernel itself stops there: without that, 1e10 spikes would be counted first."""
     spikes = Spikes.from_trials([([0.1], [0])] * batch, 1, 5.0)
-    net = Network([np.full((1, 3), 1e10)], LIFParameters(tau_syn=tau_syn))
+    net = Network.chain([np.full((1, 3), 1e10)], LIFParameters(tau_syn=tau_syn))
     with pytest.raises(InputError, match=r"layer 0: more than \d+ spikes in a trial, the most allowed in a batch of"):
         simulate(net, spikes, engine, dt=0.1)
 
@@ -612,7 +612,7 @@ def test_more_spikes_than_allowed_end_a_simulation(engine, batch, tau_syn):
 @pytest.mark.parametrize("engine", ["event", "hybrid"])
 def test_the_limit_is_exact(engine, monkeypatch):
     spikes = Spikes.from_trials([([0.1], [0])] * 3, 1, 5.0)
-    net = Network([np.full((1, 3), 40.0)], LIFParameters())
+    net = Network.chain([np.full((1, 3), 40.0)], LIFParameters())
     count = len(simulate(net, spikes, engine, dt=0.1)["output"].spikes.times) // 3
     assert count > 60
     monkeypatch.setattr(event, "MAX_OF_TRIAL", count)

@@ -39,7 +39,7 @@ def networks(draw):
     weights = [(scale * rng.normal(size=shape)).astype(dtype) for shape in itertools.pairwise(sizes)]
     if draw(st.booleans()):
         weights = [np.asfortranarray(w) for w in weights]
-    return Network(weights, [draw(parameters()) for _ in weights], draw(st.sampled_from(["spiking", "leaky"])))
+    return Network.chain(weights, [draw(parameters()) for _ in weights], draw(st.sampled_from(["spiking", "leaky"])))
 
 
 @quick
@@ -70,7 +70,7 @@ def mixed(readout="spiking"):
     rng = np.random.default_rng(0)
     resets = "hard", "subtract", "none"
     weights = [rng.normal(0.15, 0.3, shape) for shape in itertools.pairwise((6, 5, 4, 3))]
-    return Network(weights, [LIFParameters(v_reset=0.3, reset=reset) for reset in resets], readout)
+    return Network.chain(weights, [LIFParameters(v_reset=0.3, reset=reset) for reset in resets], readout)
 
 
 def test_every_layer_keeps_its_reset():
@@ -81,8 +81,8 @@ def test_every_layer_keeps_its_reset():
     assert described.network.reset == ("hard", "subtract", "none")
     spikes = Spikes.from_dense(np.random.default_rng(1).random((2, 50, 6)) < 0.4, 0.1)
     expected = simulate(network, spikes, dt=0.1)
-    found = simulate(Network(network.weights, config.neurons(described)), spikes, dt=0.1)
-    same = simulate(Network(network.weights, network.parameters[0]), spikes, dt=0.1)
+    found = simulate(Network.chain(network.weights, config.neurons(described)), spikes, dt=0.1)
+    same = simulate(Network.chain(network.weights, network.parameters[0]), spikes, dt=0.1)
     for name in network.populations:
         assert found[name].spikes == expected[name].spikes
     assert same["output"].spikes != expected["output"].spikes

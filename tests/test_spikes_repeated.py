@@ -111,11 +111,11 @@ def test_a_count_is_as_many_inputs(way):
 
 @pytest.mark.parametrize("way", [*WAYS, "auto"])
 def test_one_input_twice_in_a_step(way):
-    net = Network([np.array([[60.0]])], [LIFParameters(tau_mem=10.0, tau_syn=5.0, r=1.0)])
+    net = Network.chain([np.array([[60.0]])], [LIFParameters(tau_mem=10.0, tau_syn=5.0, r=1.0)])
     twice = Spikes.from_trials([([1.0, 1.0], [0, 0])], 1, 40.0)
     once = Spikes.from_trials([([1.0], [0])], 1, 40.0)
     found = simulate(net, twice, dt=0.1, synapse=way)["output"].spikes
-    double = simulate(Network([np.array([[120.0]])], net.parameters), once, dt=0.1, synapse=way)["output"].spikes
+    double = simulate(Network.chain([np.array([[120.0]])], net.parameters), once, dt=0.1, synapse=way)["output"].spikes
     np.testing.assert_array_equal(found.times, double.times)
     assert len(found.times) > 5
 
@@ -169,7 +169,7 @@ def test_dense_numbers_must_be_whole(bad):
 @given(counts(least_steps=2), st.sampled_from(WAYS))
 def test_recordings_keep_every_spike(tmp_path_factory, found, way):
     spikes = Spikes.from_dense(found, 0.5)
-    net = Network([np.full((found.shape[2], 2), 0.4)], [LIFParameters()])
+    net = Network.chain([np.full((found.shape[2], 2), 0.4)], [LIFParameters()])
     simulator = Simulator(net, dt=0.5, n_steps=found.shape[1], synapse=way)
     path = tmp_path_factory.mktemp("traces") / "t"
     with open_writer(path, simulator) as writer:

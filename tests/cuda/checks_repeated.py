@@ -144,7 +144,7 @@ def test_training_with_a_rate_as_on_the_cpu():
 def test_recordings_keep_every_spike(tmp_path):
     found = counts((3, 9, 6))
     spikes = Spikes.from_dense(found, 0.1)
-    net = Network([np.full((6, 5), 0.1), np.full((5, 2), 0.4)], LIFParameters())
+    net = Network.chain([np.full((6, 5), 0.1), np.full((5, 2), 0.4)], LIFParameters())
     for target in ("cpu", "cuda"):
         simulator = Simulator(net, dt=0.1, n_steps=9, synapse="gather", target=target)
         with open_writer(tmp_path / target, simulator) as writer:
