@@ -64,7 +64,7 @@ def is_compiled(kernel):
 def _default_folder():
     here = Path(__file__).parent
     digest = hashlib.sha256(Path(__file__).read_bytes())
-    for folder in ("dynamics", "kernels"):
+    for folder in ("dynamics", "neurons", "estimators", "kernels"):
         for source in sorted((here / folder).rglob("*.py")):
             digest.update(source.read_bytes())
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "snnsim"

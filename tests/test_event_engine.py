@@ -581,7 +581,8 @@ def test_time_constants_far_apart(ratio, engine):
         assert (expected is None) == (factor < 1)
         if engine == "hybrid" and factor < 1.1:
             continue  # an excursion inside a bin, which the hybrid does not look for
-        found = simulate(Network.chain([[[factor / peak]]], p), spikes, engine, dt=spikes.duration / 1000)["output"].spikes
+        network = Network.chain([[[factor / peak]]], p)
+        found = simulate(network, spikes, engine, dt=spikes.duration / 1000)["output"].spikes
         if expected is None:
             assert len(found.times) == 0
         else:

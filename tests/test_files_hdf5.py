@@ -343,4 +343,5 @@ def test_hdf5_is_opened_in_one_place():
                 mode = mode or next((ast.literal_eval(k.value) for k in node.keywords if k.arg == "mode"), None)
                 if mode not in ("w", "x", "ow"):
                     found.add(str(path.relative_to(ROOT)))
-    assert found == {"snnsim/files/hdf5.py", "snnsim/files/vetting.py"}
+    # A recording is opened again right after this process has written its draft.
+    assert found == {"snnsim/files/hdf5.py", "snnsim/files/vetting.py", "snnsim/recording/skeleton.py"}

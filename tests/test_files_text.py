@@ -72,5 +72,5 @@ def test_no_memory_and_no_stack_are_one_line_anywhere(call, monkeypatch, error):
 
 
 def test_sizes_of_layers_without_end():
-    with pytest.raises(InputError, match="must be sizes joined"):
-        config.layer_sizes("784-" + "1" * sys.get_int_max_str_digits() + "1", "layers")
+    with pytest.raises(InputError, match="must be a size"):
+        config.layers_of("784-" + "1" * sys.get_int_max_str_digits() + "1", "layers")

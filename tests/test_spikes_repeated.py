@@ -6,13 +6,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snnsim import InputError, LIFParameters, Network, Spikes, open_traces, simulate
-from snnsim.engines.clock import ClockEngine
 from snnsim.engines.dropout import Dropout
 from snnsim.engines.grid import GridSpikes, grid_of_spikes
 from snnsim.kernels import cpu
 from snnsim.recording.stream import open_writer, record
 from snnsim.simulator import Simulator
 from tests.kernel_chain import dense_of, spike_lists
+from tests.layers import LayerEngine
 
 ROUNDING = 1e-11
 """Of float64 sums in another order, relative to the largest."""
@@ -55,14 +55,15 @@ def test_patterns_and_back(found):
         np.testing.assert_array_equal(again[b, : row_ptr[b, -1]], rows[b, : row_ptr[b, -1]])
 
 
-def engine(way, n_steps, readout="leaky", **options):
+def engine(way, weights, n_steps, readout="leaky", **options):
     parameters = LIFParameters(v_threshold=1.0, v_reset=0.1), LIFParameters(tau_mem=1.1)
-    return ClockEngine(parameters, readout, dt=0.1, n_steps=n_steps, precision="float64", synapse=way, **options)
+    options |= {"dt": 0.1, "n_steps": n_steps, "precision": "float64", "synapse": way}
+    return LayerEngine(weights, parameters, readout, **options)
 
 
 def trained(way, grid, weights, signal, **options):
     """Spikes of the hidden layer, membrane of the output and gradients, copied."""
-    made = engine(way, signal.shape[1], **options)
+    made = engine(way, weights, signal.shape[1], **options)
     output = made.forward(weights, grid)
     gradients = [g.copy() for g in made.backward(weights, signal)]
     return [g.row_ptr.copy() for g in made.grids()[:2]], output.v.copy(), gradients
@@ -125,9 +126,9 @@ def test_a_batch_without_repetitions_may_decide_the_plan():
     weights = [rng.normal(0, 0.1, (40, 400)), rng.normal(0, 0.1, (400, 3))]
     single = GridSpikes(*spike_lists(rng.random((30, 60, 40)) < 0.4), 40)
     burst = GridSpikes(*spike_lists(rng.poisson(2.0, (4, 60, 40))), 40)
-    made, other = (engine(way, 60) for way in ("auto", "gather"))
+    made, other = (engine(way, weights, 60) for way in ("auto", "gather"))
     made.forward(weights, single)
-    assert made.plan[0] == "pattern"
+    assert made.plan["input->hidden0"] == "pattern"
     found, expected = made.forward(weights, burst).v, other.forward(weights, burst).v
     np.testing.assert_allclose(found, expected, rtol=0, atol=ROUNDING * np.abs(expected).max())
 
@@ -138,7 +139,7 @@ def test_dropout_of_hidden_neurons_leaves_repeated_inputs():
     weights = [rng.normal(0.05, 0.3, (7, 5)), rng.normal(0.2, 0.5, (5, 3))]
     dropout = Dropout(0.4, np.arange(3), 0, 0)
     grid = GridSpikes(*spike_lists(found), 7)
-    outputs = [engine(way, 20).forward(weights, grid, dropout=dropout).v.copy() for way in WAYS]
+    outputs = [engine(way, weights, 20).forward(weights, grid, dropout=dropout).v.copy() for way in WAYS]
     for v in outputs[1:]:
         np.testing.assert_allclose(v, outputs[0], rtol=0, atol=ROUNDING * np.abs(outputs[0]).max())
 
