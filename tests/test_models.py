@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snnsim import InputError, LIFParameters, Network, Spikes, config, simulate
+from snnsim import InputError, LIFParameters, Network, Spikes, blueprint, config, simulate
 from snnsim.models import load_model, save_model
 from snnsim.training.parts import with_network
 from tests.command import Caller
