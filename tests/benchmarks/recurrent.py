@@ -1,7 +1,8 @@
 """Recurrent networks without learning: wall time, memory and build time here, in NEST and in Brian2, in one run.
 
 Each case runs in a process of its own, peers and this one in turn, so that whatever else the machine does hits all
-alike; the wall time of a second of biological time is the difference of two durations, and the least over the rounds counts.
+alike; the wall time of a second of biological time is the difference of two durations, and the least over the rounds
+counts.
 Run ``python -m tests.benchmarks.recurrent --help``.
 """
 
