@@ -19,3 +19,5 @@ LEAF = {**SERIAL, "_nrt": False}
 array that is passed."""
 NOGIL = {**SERIAL, "nogil": True}
 """For functions that threads of Python call side by side."""
+NOGIL_LEAF = {**NOGIL, "_nrt": False}
+"""The same for those that make no arrays, not even views; see :data:`LEAF`."""

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from snnsim.connections import Sparse
 from snnsim.distributions import Distribution
 from snnsim.errors import InputError, check_names
 from snnsim.kernels.longrun import advance as kernels
@@ -312,6 +313,8 @@ class LongSimulation:
         for c in sorted(net.connections_by_name.values(), key=lambda c: c.name):
             parts.append((c.name, c.source, c.target, repr(c.shape)[:200], repr(c.weight)))
             parts.append(c.delay.tobytes() if isinstance(c.delay, np.ndarray) else repr(c.delay))
+            if isinstance(c.shape, Sparse):
+                parts.append(hashlib.sha256(c.shape.indptr.tobytes() + c.shape.indices.tobytes()).hexdigest())
         d.update(repr(parts).encode())
         for name in sorted(net.tensors):
             d.update(name.encode() + np.ascontiguousarray(net.tensors[name]).tobytes())

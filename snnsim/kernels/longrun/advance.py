@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from snnsim.kernels.jit import NOGIL
+from snnsim.kernels.jit import NOGIL, NOGIL_LEAF
 from snnsim.kernels.longrun.drive import GROUP, add_counts, add_counts_each, add_noise, random_words
 from snnsim.kernels.longrun.machine import arrive, prefetch, wait_for
 from snnsim.kernels.longrun.neurons import TWO_SYNAPSES, add_into, step_lif, step_lif_two
@@ -161,7 +161,7 @@ class Samples(NamedTuple):
     i: np.ndarray
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def find_rows(rows, offsets, offsets_at, width, start, d, spikes, begin, end, froms, tos, found):
     """Where the synapses of one delay of some spikes lie in a block; returns how many rows are known now."""
     for k in range(begin, end):
@@ -176,7 +176,7 @@ def find_rows(rows, offsets, offsets_at, width, start, d, spikes, begin, end, fr
     return found
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def add_rows(x, targets, weights, froms, tos, found):
     """Add the weights of some rows to their targets."""
     for k in range(found, found + AHEAD):
@@ -194,7 +194,7 @@ def add_rows(x, targets, weights, froms, tos, found):
             x[np.uint64(targets[s])] += weights[s]
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def add_rows_by_sign(x, y, targets, weights, froms, tos, found):
     """Add positive weights to ``x`` and negative ones to ``y``."""
     for k in range(found):
@@ -241,7 +241,7 @@ def deliver(b, step, order_from, order_to, blocks, synapses, state, trains, two,
     return events
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def add_all(x, y, targets, weights, two, froms, tos, found):
     """Add the rows that were found, by sign or not; returns the number of synapses."""
     if two:

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from snnsim.dynamics.distributions import normal_quantile
-from snnsim.kernels.jit import NOGIL
+from snnsim.kernels.jit import NOGIL, NOGIL_LEAF
 from snnsim.kernels.longrun.philox import U32, philox
 
 GROUP = 4
@@ -15,7 +15,7 @@ TABLE = 8
 """Thresholds that are compared in one go."""
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def random_words(words, first, group, draw, stream, seed):
     """Four words a neuron.
 
@@ -29,17 +29,16 @@ def random_words(words, first, group, draw, stream, seed):
         Step // 4; which of several draws; which input.
     seed : int
     """
-    w0, w1, w2, w3 = words[0], words[1], words[2], words[3]
     g, d, s, k = U32(group), U32(draw), U32(stream), U32(seed)
     for n in range(words.shape[1]):
         a, b, c, e = philox(U32(first + n), g, d, s, k, U32(0x9017))
-        w0[n] = a
-        w1[n] = b
-        w2[n] = c
-        w3[n] = e
+        words[0, n] = a
+        words[1, n] = b
+        words[2, n] = c
+        words[3, n] = e
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def add_counts(words, table, weight, x):
     """Add ``weight`` times a Poisson number to each neuron's input: as many as thresholds lie below its word.
 
@@ -66,7 +65,7 @@ def add_counts(words, table, weight, x):
             return
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def add_counts_each(words, mean, factor, weight, x):
     """Add ``weight`` times a Poisson number whose mean differs from neuron to neuron: by summing probabilities.
 
@@ -90,7 +89,7 @@ def add_counts_each(words, mean, factor, weight, x):
         x[n] += weight[n] * type(x[n])(number)
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def add_noise(words, amplitude, drive):
     """Add a normal number of the given standard deviation to each neuron's drive.
 

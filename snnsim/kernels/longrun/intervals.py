@@ -2,10 +2,10 @@
 
 from numba import njit
 
-from snnsim.kernels.jit import NOGIL
+from snnsim.kernels.jit import NOGIL_LEAF
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def add_intervals(times, neurons, last, before, sums, counts, histogram, width):
     """Add the intervals that end in this piece to what is known of each neuron.
 

@@ -7,7 +7,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from snnsim.kernels.jit import NOGIL
+from snnsim.kernels.jit import NOGIL_LEAF
 
 SPINS = 400
 """Looks at a counter before a waiting thread gives the processor away."""
@@ -64,13 +64,13 @@ def yield_processor(context):
     return types.void(), generate
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def arrive(counter):
     """Say that this thread has come to the barrier."""
     atomic_add(counter, 0, 1)
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def wait_for(counter, target):
     """Wait until so many arrivals have been counted in all."""
     looks = 0

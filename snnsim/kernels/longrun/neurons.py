@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from snnsim.dynamics.lif import fires, step_membrane, step_synapse
-from snnsim.kernels.jit import NOGIL
+from snnsim.kernels.jit import NOGIL_LEAF
 
 A_II, B_I, A_VV, A_VI, B_V, A_JJ, B_J, A_VJ, B_VJ, THRESHOLD, KEEP, SHIFT = range(12)
 """Constants of a population: a scheme's coefficients, a second synapse's, threshold, and ``~v = keep v + shift``."""
@@ -12,7 +12,7 @@ N_CONSTANTS = 12
 ONE_SYNAPSE, TWO_SYNAPSES = 0, 1
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def step_lif(v, i, held, x, more, drive, shown, flags, c, n_ref):
     """Advance neurons with one synapse.
 
@@ -50,7 +50,7 @@ def step_lif(v, i, held, x, more, drive, shown, flags, c, n_ref):
         flags[n] = np.uint8(spike)
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def step_lif_two(v, i, j, held, x, y, more, more_y, drive, shown, flags, c, n_ref):
     """Advance neurons with an excitatory and an inhibitory synapse; ``j``, ``y`` and ``more_y`` are the latter's."""
     zero, one, none = type(c[0])(0), np.int32(1), np.int32(0)
@@ -73,7 +73,7 @@ def step_lif_two(v, i, j, held, x, y, more, more_y, drive, shown, flags, c, n_re
         flags[n] = np.uint8(spike)
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def add_into(x, y):
     """Move what stands in ``y`` into ``x``, for neurons that make no difference between the two."""
     for n in range(x.size):

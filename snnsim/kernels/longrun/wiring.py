@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from snnsim.dynamics.distributions import CONSTANT, quantile
-from snnsim.kernels.jit import NOGIL
+from snnsim.kernels.jit import NOGIL_LEAF
 from snnsim.kernels.longrun.philox import U32, below, philox
 
 DRAWN, DISTINCT, LISTED, ALL, OWN = 0, 1, 2, 3, 4
@@ -128,13 +128,13 @@ class Rule(NamedTuple):
     key1: int
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def degree_of(rule, row):
     """How many partners a row has."""
     return rule.degree[row] if rule.degree.size > 1 else rule.degree[0]
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def draw_row(rule, row, words, mark, partners):
     """Draw one row: its random words, (3, n) uint32, and its partners.
 
@@ -156,12 +156,11 @@ def draw_row(rule, row, words, mark, partners):
     """
     degree = degree_of(rule, row)
     at, k0, k1 = U32(row), U32(rule.key0), U32(rule.key1)
-    first, second, third = words[0], words[1], words[2]
     for k in range(degree):
         a, b, c, _ = philox(at, U32(k), U32(0), U32(0), k0, k1)
-        first[k] = a
-        second[k] = b
-        third[k] = c
+        words[0, k] = a
+        words[1, k] = b
+        words[2, k] = c
     if rule.how == LISTED:
         begin = rule.pointers[row]
         for k in range(degree):
@@ -173,7 +172,7 @@ def draw_row(rule, row, words, mark, partners):
     choices = rule.n_partners - (1 if rule.skip_self else 0)
     if rule.how == DRAWN:
         for k in range(degree):
-            partners[k] = below(first[k], choices)
+            partners[k] = below(words[0, k], choices)
     elif rule.how == ALL:
         for k in range(degree):
             partners[k] = k
@@ -181,7 +180,7 @@ def draw_row(rule, row, words, mark, partners):
         # Floyd's: the k-th draw is from one more; who is there already gives way to the one that is new.
         for k in range(degree):
             last = choices - degree + k
-            chosen = below(first[k], last + 1)
+            chosen = below(words[0, k], last + 1)
             if mark[chosen] == row + 1:
                 chosen = last
             mark[chosen] = row + 1
@@ -192,7 +191,7 @@ def draw_row(rule, row, words, mark, partners):
     return degree
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def delay_number(delays, word, synapse, source):
     """Which of its source's delays a synapse takes."""
     if delays.mode == PER_SYNAPSE:
@@ -205,7 +204,7 @@ def delay_number(delays, word, synapse, source):
     return np.int64(delays.index[k])
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def weight_of(values, word, synapse, source):
     """Weight of a synapse."""
     if values.mode == PER_SYNAPSE:
@@ -218,7 +217,7 @@ def weight_of(values, word, synapse, source):
     return min(max(quantile(values.kind, values.a, values.b, p), values.low), values.high)
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def block_of(cut, target, neuron):
     """Block that holds a neuron of a population."""
     b = 0
@@ -227,7 +226,7 @@ def block_of(cut, target, neuron):
     return b
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def count_synapses(rule, delays, blocks, row_from, row_to, width, offsets_at, offsets, words, mark, partners):
     """First pass: raise ``offsets[block, place of the row + 1 + delay]`` by one for every synapse of some rows.
 
@@ -253,7 +252,7 @@ def count_synapses(rule, delays, blocks, row_from, row_to, width, offsets_at, of
             offsets[block_of(blocks.cut, rule.target, target), offsets_at + source * width + d + 1] += 1
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def make_offsets(offsets, offsets_at, width, source_from, source_to, first, rows):
     """Turn counts into running places, from which the second pass goes on; note the length of each row.
 
@@ -282,7 +281,7 @@ def make_offsets(offsets, offsets_at, width, source_from, source_to, first, rows
             rows[b, first + source] = total
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def fill_synapses(
     rule, values, delays, blocks, row_from, row_to, width, offsets_at, offsets, rows, words, mark, partners, targets,
     weights,
@@ -311,7 +310,7 @@ def fill_synapses(
             weights[place] = weight_of(values, words[1, k], begin + k, source)
 
 
-@njit(**NOGIL)
+@njit(**NOGIL_LEAF)
 def list_synapses(rule, values, times, begins, words, mark, partners, sources, targets, weights, delays):
     """List the synapses of a rule one row after another, for engines that want lists.
 
