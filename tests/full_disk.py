@@ -15,7 +15,6 @@ import sys
 import tempfile
 import traceback
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +72,7 @@ def write_nir(folder, commit):
     for k in GENERATIONS:
         made = network((10 * 2**k, 10, 4))
         rng = np.random.default_rng(k)
-        export_nir(replace(made, weights=tuple(rng.normal(size=w.shape) for w in made.weights)), folder / "n.nir")
+        export_nir(made.with_tensors({name: rng.normal(size=w.shape) for name, w in made.tensors.items()}), folder / "n.nir")
         commit(k)
 
 

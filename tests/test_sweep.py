@@ -132,7 +132,7 @@ def test_names_fit_a_file_system():
         (["seed=1,1"], "1 is given twice"),
         (["seed=1,,2"], "a value is missing"),
         (["dt=1", "simulation.dt=2"], "simulation.dt is given twice"),
-        (["layers=784-x"], "must be sizes joined by '-'"),
+        (["layers=784-x"], "x: must be a size"),
         (["dt=0.1,-1"], "dt=-1: simulation.dt = -1.0: must be a positive number"),
         (["gradient=exat"], "did you mean exact?"),
         ([], "--grid: at least one is needed"),

@@ -110,9 +110,9 @@ def _optimise(config, task, optimizer):
     note(x)
     message = "all iterations done"
     if optimizer == "adam":
-        adam = Optimizer("adam", [x])
+        adam = Optimizer("adam", {"x": x})
         for _ in range(config["iterations"]):
-            adam.step([batch.value_and_gradient(x)[1]], config["lr"])
+            adam.step({"x": batch.value_and_gradient(x)[1]}, config["lr"])
             note(x)
     else:
         found = optimize.minimize(
