@@ -38,6 +38,25 @@ def use_threads(count):
     numba.set_num_threads(count or min(cores, numba.config.NUMBA_NUM_THREADS))
 
 
+def fork_without_kernels():
+    """Fork a child that runs no kernel, so that nothing need be refused in it: to look for all kernels takes long.
+
+    Returns
+    -------
+    int
+        As of :func:`os.fork`.
+    """
+    global _no_kernels
+    _no_kernels = True
+    try:
+        return os.fork()
+    finally:
+        _no_kernels = False
+
+
+_no_kernels = False
+
+
 def guard_forks():
     """Let kernels say in a forked process that they cannot run there, where GNU OpenMP would end or hang it.
 
@@ -49,7 +68,7 @@ def guard_forks():
 
 def _refuse_kernels():
     parallel = sys.modules.get("numba.np.ufunc.parallel")
-    if parallel is None or not parallel._is_initialized or parallel.threading_layer() != "omp":
+    if _no_kernels or parallel is None or not parallel._is_initialized or parallel.threading_layer() != "omp":
         return
     if not sys.platform.startswith("linux"):  # OpenMP of other systems survives
         return

@@ -72,7 +72,8 @@ def write_nir(folder, commit):
     for k in GENERATIONS:
         made = network((10 * 2**k, 10, 4))
         rng = np.random.default_rng(k)
-        export_nir(made.with_tensors({name: rng.normal(size=w.shape) for name, w in made.tensors.items()}), folder / "n.nir")
+        drawn = {name: rng.normal(size=w.shape) for name, w in made.tensors.items()}
+        export_nir(made.with_tensors(drawn), folder / "n.nir")
         commit(k)
 
 

@@ -75,8 +75,9 @@ def outcome(directory):
     """What must be equal bit for bit after a run: the last state, and metrics but for the seconds."""
     state = load_tree(directory / "checkpoint.h5", "checkpoint")["session"]
     metrics = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
-    arrays = *state.pop("weights"), *state["optimizer"].pop("first"), *state["optimizer"].pop("second")
-    return repr(state), [a.tobytes() for a in arrays], [{**m, "seconds": None} for m in metrics]
+    slots = state.pop("tensors"), state["optimizer"].pop("first"), state["optimizer"].pop("second")
+    state.pop("average")  # the tensors themselves
+    return repr(state), [w.tobytes() for tensors in slots for w in tensors.values()], [{**m, "seconds": None} for m in metrics]
 
 
 @pytest.fixture(scope="module", params=[2, 4])

@@ -495,7 +495,7 @@ def test_an_average_of_the_weights_is_kept_and_evaluated(study, tmp_path):
     training.resume(tmp_path / "b", epochs=4)
     assert state_of(tmp_path / "a") == state_of(tmp_path / "b")
     kept = load_tree(tmp_path / "a" / "checkpoint.h5")["session"]["average"]
-    assert bits(kept) == bits(load_model(tmp_path / "a" / "model.h5")[0].weights)
+    assert bits(kept.values()) == bits(load_model(tmp_path / "a" / "model.h5")[0].weights)
 
 
 def test_a_run_is_not_overwritten_without_force(study, tmp_path):

@@ -18,6 +18,8 @@ import warnings
 import h5py
 import numpy as np
 
+from snnsim.threads import fork_without_kernels
+
 FILTERS = {
     h5py.h5z.FILTER_DEFLATE,
     h5py.h5z.FILTER_SHUFFLE,
@@ -35,7 +37,7 @@ SCATTERED = 2**20
 """The same for values of variable length, which are read one by one."""
 EXPANSION = 1032
 """No deflate stream expands further than this."""
-CPU_SECONDS, CPU_BYTES = 1, 20 * 2**20
+CPU_SECONDS, CPU_BYTES = 3, 20 * 2**20
 """Time of the child: so many seconds, and one more for so many bytes of the file."""
 WAIT = 60
 """Times longer than its CPU time that the child may take in all: disks are slow, and other processes may run first."""
@@ -73,7 +75,7 @@ def vet(path, size, swmr=False):
     with warnings.catch_warnings():
         # Threads of this process do not exist in the child, which runs none of their code: it reads HDF5 and ends.
         warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
+        child = fork_without_kernels()
     if child == 0:
         _child(path, size, swmr, seconds, reader, writer)
     os.close(writer)
