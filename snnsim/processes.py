@@ -24,6 +24,8 @@ from snnsim.threads import core_numbers
 METHODS = ("none", "mpi")
 GRACE = 5.0
 """Seconds that a failed process gives the others to fail in the same way, before it ends them."""
+LAST_WORDS_S = 0.5
+"""Seconds between the message of a failed process and the end of all: time for the launcher to pass it on."""
 SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 """How many processes a launcher says it started: of MPICH and its kin, of Open MPI, of srun."""
 RANK_VARIABLES = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
@@ -112,6 +114,8 @@ class MpiGroup(Group):
             message = f"{type(error).__name__}: {error}"
         where = f"process {self.rank} of {self.size}, on {self._mpi.Get_processor_name()}"
         print(f"snnsim: error: {where}: {message}", file=sys.stderr, flush=True)
+        # The launcher passes on what its processes wrote, and may stop doing so when one aborts.
+        time.sleep(LAST_WORDS_S)
         self._all.Abort(2 if isinstance(error, InputError) else 1)
 
     def threads(self, wanted):

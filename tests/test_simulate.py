@@ -255,7 +255,8 @@ def test_command_takes_engines_layers_neurons_and_trials(snnsim, run_directory, 
         "7,3", "--record-layers", "hidden0,output", "--record-neurons", "hidden0=0:4", "--record-neurons", "hidden0=9",
         "--record-every", 3, "--dt", 0.05, "--split", "validation",
     )  # fmt: skip
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err.startswith("simulation.dt = 0.05 instead of 0.1: encoder regular has a probability per step")
     with open_traces(tmp_path) as traces:
         np.testing.assert_array_equal(traces.trials.sample_index, [7, 3])
         np.testing.assert_array_equal(traces.populations["hidden0"].neuron_ids, [0, 1, 2, 3, 9])

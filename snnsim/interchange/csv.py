@@ -36,6 +36,8 @@ def export_csv(traces, directory, trials=None, layers=None):
     if directory.suffix.lower() == ".csv" and not directory.is_dir():
         if "spikes" not in traces.info["record"]:
             raise InputError(f"{directory}: a file holds spikes, which were not recorded; name a directory")
+        with writing(directory):
+            directory.parent.mkdir(parents=True, exist_ok=True)
         _table(directory, SPIKES, _spikes(traces, chosen, names))
         return
     if directory.exists() and not directory.is_dir():
