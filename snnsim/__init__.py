@@ -24,7 +24,11 @@ from snnsim.threads import keep_compiled_code
 keep_compiled_code()
 
 _PUBLIC = {
+    "AdLIF": "snnsim.parameters",
+    "ALIF": "snnsim.parameters",
     "InputError": "snnsim.errors",
+    "LI": "snnsim.parameters",
+    "LIF": "snnsim.parameters",
     "LIFParameters": "snnsim.parameters",
     "Network": "snnsim.network",
     "Spikes": "snnsim.spikes",

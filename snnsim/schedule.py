@@ -28,12 +28,14 @@ class Component:
     inner: tuple
 
 
-def components(network):
+def components(network, instant=False):
     """Strongly connected components of the populations that are no inputs, sources first.
 
     Parameters
     ----------
     network : Network
+    instant : bool
+        Whether a cycle of connections without delay is allowed; its populations then come by name.
 
     Returns
     -------
@@ -42,7 +44,7 @@ def components(network):
     Raises
     ------
     InputError
-        For a cycle of connections without delay.
+        For a cycle of connections without delay, unless ``instant``.
     """
     names = [p.name for p in network.populations_by_name.values() if not p.is_input]
     edges = [c for c in network.connections_by_name.values() if c.source in names]
@@ -57,10 +59,12 @@ def components(network):
     for label in _topological(sorted(groups, key=first.get), between, first.get):
         group = groups[label]
         inner = [c for c in edges if c.source in group and c.target in group]
-        instant = [(c.source, c.target) for c in inner if not c.delayed]
-        ordered = _topological(sorted(group), instant, lambda name: name)
+        undelayed = [(c.source, c.target) for c in inner if not c.delayed]
+        ordered = _topological(sorted(group), undelayed, lambda name: name)
+        if ordered is None and instant:
+            ordered = sorted(group)
         if ordered is None:
-            loop = ", ".join(f"{a}->{b}" for a, b in instant)
+            loop = ", ".join(f"{a}->{b}" for a, b in undelayed)
             raise InputError(f"network: a cycle without delay ({loop}): give one of its connections a delay")
         inner.sort(key=lambda c: (ordered.index(c.target), c.name))
         made.append(Component(tuple(ordered), tuple(inner)))

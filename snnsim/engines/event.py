@@ -126,6 +126,11 @@ class EventEngine:
                     f"reset = {p.reset!r} (layer {layer}): engine {self.name} allows hard and subtract, since "
                     "a membrane that stays above threshold has no next crossing"
                 )
+            if not p.plain:
+                raise InputError(
+                    f"layer {layer}: {p!r}: must be LIF with one number each, at rest at first, v_leak below "
+                    "v_threshold, without refractory period or adaptation"
+                )
         if readout not in ("spiking", "leaky"):
             raise InputError(f"readout = {readout!r}: must be one of spiking, leaky")
         if not 0 < duration < np.inf:
