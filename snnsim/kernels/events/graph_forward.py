@@ -386,7 +386,11 @@ def _settle(
     while True:
         span = closed - t
         if not known:
-            v_end = adaptive_flow(v, u, a, span, tau_mem, tau_syn, tau_a, pull)[0]
+            if plan.adaptive:
+                v_end = adaptive_flow(v, u, a, span, tau_mem, tau_syn, tau_a, pull)[0]
+            else:
+                a_vv, _, a_vu = flow(span, tau_mem, tau_syn)
+                v_end = a_vv * v + a_vu * u
         known = False
         wait = -1.0
         if mode == _FORCE:

@@ -1,0 +1,59 @@
+"""A leaky readout's weighted integral over the trial, ``int_0^T e^{-om t} v dt``, in closed form (Nowotny et al. 2022)."""
+
+import math
+
+from numba.extending import register_jitable
+
+SERIES = 0.5
+"""Up to this difference of rates times the span a series stands for the difference of two integrals."""
+
+
+@register_jitable
+def faded(rate, span):
+    """``int_0^span e^{-rate s} ds``."""
+    return -math.expm1(-rate * span) / rate if rate != 0 else span
+
+
+@register_jitable
+def _moment(k, rate, span):
+    # int_0^span s^k e^{-rate s} ds for rate >= 0, a series of positive terms.
+    x = rate * span
+    term = 1.0 / (k + 1)
+    total = term
+    for n in range(1, 2000):
+        term *= x / (k + 1 + n)
+        total += term
+        if term <= 1e-17 * total:
+            break
+    return span ** (k + 1) * math.exp(-x) * total
+
+
+@register_jitable
+def arrival_integral(t, duration, r, tau_mem, tau_syn, om):
+    """What a unit of weight that arrives at t adds to the integral, and its derivative by t.
+
+    ``K = r/(tau_mem - tau_syn) e^{-om t} [F(1/tau_mem) - F(1/tau_syn)]`` with ``F(x) = int_0^{T - t} e^{-(x + om) s} ds``.
+    """
+    span = duration - t
+    x, y = 1 / tau_mem + om, 1 / tau_syn + om
+    difference = y - x
+    if abs(difference) * span > SERIES:
+        kept = (faded(x, span) - faded(y, span)) / difference
+        end = (math.exp(-x * span) - math.exp(-y * span)) / difference
+    else:
+        middle, half = (x + y) / 2, difference / 2
+        kept, end, factor = 0.0, 0.0, 1.0
+        for k in range(7):
+            kept += factor * _moment(2 * k + 1, middle, span)
+            end += factor * span ** (2 * k + 1)
+            factor *= half * half / ((2 * k + 2) * (2 * k + 3))
+        end *= math.exp(-middle * span)
+    gain = r / (tau_mem * tau_syn) * math.exp(-om * t)
+    # The integrand at the end is what is lost by arriving later.
+    return gain * kept, -om * gain * kept - gain * end
+
+
+@register_jitable
+def start_integral(duration, tau_mem, om):
+    """What a unit of the initial membrane adds to the integral."""
+    return faded(1 / tau_mem + om, duration)

@@ -1,0 +1,107 @@
+"""A readout that is integrated over the trial, in closed form: it is not simulated; and its adjoint below it."""
+
+import numpy as np
+from numba import njit, prange
+
+from snnsim.dynamics.integral import arrival_integral, faded, start_integral
+from snnsim.kernels.events.arrivals import arrivals, delay_slot
+from snnsim.kernels.events.graph_backward import Q_START, READ, V_START
+from snnsim.kernels.jit import KERNEL, SERIAL
+
+
+@njit(**KERNEL)
+def integral_forward(wires, store, w, cells, plan, om, y):
+    """Integral of each membrane relative to where it settles, weighted with ``e^{-om t}``.
+
+    Parameters
+    ----------
+    wires, store, w, cells, plan
+        As in :func:`snnsim.kernels.events.graph_forward.graph_forward`.
+    om : float
+    y : ndarray, (B, N) float64
+        Out.
+    """
+    for b in prange(len(y)):
+        _integrate(b, wires, store, w, cells, plan, om, y[b])
+
+
+@njit(**SERIAL)
+def _integrate(b, wires, store, w, cells, plan, om, y):
+    size = len(y)
+    bounds, time, weight, target, _, wire = arrivals(b, wires, store, plan.unit_size, plan.n_units, plan.duration, False)
+    for n in range(size):
+        charge, _ = arrival_integral(0.0, plan.duration, cells.r[n], cells.tau_mem[n], cells.tau_syn[n], om)
+        y[n] = cells.w0[n] * start_integral(plan.duration, cells.tau_mem[n], om) + cells.charge0[n] * charge
+    kept = 0.0
+    for unit in range(plan.n_units):
+        last, before = np.nan, -1
+        for j in range(bounds[unit], bounds[unit + 1]):
+            for k in range(wires.width[wire[j]]):
+                n = unit * plan.unit_size + target[j] + k
+                if not _same(cells, n, before) or time[j] != last:
+                    kept, _ = arrival_integral(
+                        time[j], plan.duration, cells.r[n], cells.tau_mem[n], cells.tau_syn[n], om
+                    )
+                    last, before = time[j], n
+                y[n] += kept * w[weight[j] + k]
+
+
+@njit(**SERIAL, inline="always")
+def _same(cells, n, m):
+    return m >= 0 and (
+        (cells.r[n] == cells.r[m]) & (cells.tau_mem[n] == cells.tau_mem[m]) & (cells.tau_syn[n] == cells.tau_syn[m])
+    )
+
+
+@njit(**KERNEL)
+def integral_backward(wires, store, w, cells, plan, om, signal, e, grad_parts, delay_parts, sums):
+    """Gradients of the integrals.
+
+    Parameters
+    ----------
+    wires, store, w, cells, plan, om
+        As in :func:`integral_forward`.
+    signal : ndarray, (B, N) float64
+        dL/d(integral).
+    e, grad_parts, delay_parts, sums
+        As in :func:`snnsim.kernels.events.graph_backward.graph_backward`.
+    """
+    n_parts, batch = len(grad_parts), len(signal)
+    for part in prange(n_parts):
+        grad_parts[part] = 0
+        delay_parts[part] = 0
+        sums[part] = 0
+        for b in range(batch * part // n_parts, batch * (part + 1) // n_parts):
+            _differentiate(
+                b, wires, store, w, cells, plan, om, signal[b], e, grad_parts[part], delay_parts[part], sums[part]
+            )
+
+
+@njit(**SERIAL)
+def _differentiate(b, wires, store, w, cells, plan, om, signal, e, grad, delay_grad, sums):
+    bounds, time, weight, target, slot, wire = arrivals(
+        b, wires, store, plan.unit_size, plan.n_units, plan.duration, False
+    )
+    for n in range(len(signal)):
+        charge, _ = arrival_integral(0.0, plan.duration, cells.r[n], cells.tau_mem[n], cells.tau_syn[n], om)
+        sums[V_START, n] += signal[n] * start_integral(plan.duration, cells.tau_mem[n], om)
+        sums[Q_START, n] += signal[n] * charge
+        sums[READ, n] += signal[n] * faded(om, plan.duration)
+    kept, moved = 0.0, 0.0
+    for unit in range(plan.n_units):
+        last, before = np.nan, -1
+        for j in range(bounds[unit], bounds[unit + 1]):
+            c = wire[j]
+            total = 0.0
+            for k in range(wires.width[c]):
+                n = unit * plan.unit_size + target[j] + k
+                if not _same(cells, n, before) or time[j] != last:
+                    kept, moved = arrival_integral(
+                        time[j], plan.duration, cells.r[n], cells.tau_mem[n], cells.tau_syn[n], om
+                    )
+                    last, before = time[j], n
+                grad[weight[j] + k] += signal[n] * kept
+                total += signal[n] * w[weight[j] + k] * moved
+            if wires.want[c]:
+                e[slot[j]] += total
+                delay_grad[delay_slot(wires, c, store.neurons[slot[j]] - wires.low[c], weight[j])] += total
