@@ -507,7 +507,8 @@ class GraphEventEngine:
         best = s["best"]
         if signal.shape != best.shape[:2]:
             raise InputError(f"signal: shape {signal.shape}; must be {best.shape[:2]}")
-        probes = np.stack([signal, best[:, :, 2], best[:, :, 2] > 0], -1)[:, None]
+        kink = (best[:, :, 2] > 0) & (best[:, :, 1] < self.duration)
+        probes = np.stack([signal, best[:, :, 2], kink], -1)[:, None]
         return np.ascontiguousarray(probes), np.ascontiguousarray(best[:, None, :, 1])
 
     def _sum(self, component, parts):

@@ -175,14 +175,16 @@ def values_of(neuron, tensors, name):
 
     Neurons that do not adapt have ``beta = c_a = q = 0``; readouts a threshold at infinity.
     """
-    values = {"tau_a": 1.0, "beta": 0.0, "c_a": 0.0, "q": 0.0, "a0": 0.0, "t_ref": 0.0}
+    values = {"v0": None, "tau_a": 1.0, "beta": 0.0, "c_a": 0.0, "q": 0.0, "a0": 0.0, "t_ref": 0.0}
     if isinstance(neuron, LI):
         values |= {"v_threshold": np.inf, "v_reset": neuron.v_leak}
     values |= neuron.numbers()
     for key in values:
         if f"{name}.{key}" in tensors:
             values[key] = np.asarray(tensors[f"{name}.{key}"], np.float64)
-    return {"v0": values["v_leak"], **values}
+    if values["v0"] is None:
+        values["v0"] = values["v_leak"]
+    return values
 
 
 def groups_of(cells, unit):

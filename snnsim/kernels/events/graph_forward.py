@@ -114,8 +114,8 @@ def graph_forward(
     v_out, s_out : ndarray, (B, K, N) float64
         Out: membrane at the sample times, and its slope.
     best : ndarray, (B, N, 3) float64
-        Out, if ``plan.widest``: largest membrane, its time, and the slope before it where an arrival ends its rise (0
-        elsewhere).
+        Out, if ``plan.widest``: largest membrane, its time, and the slope before it: 0, but where an arrival or the
+        end stops its rise.
     """
     for b in prange(len(counts)):
         counts[b], unseen[b] = _sample_forward(
@@ -242,7 +242,7 @@ def _sample_forward(
                 _sample(state, now, sample_times[k] - now_t, cells, groups, g0, g1, low, v_out, s_out, k)
                 k += 1
             if plan.widest:
-                _widest(state, now, then, now_t, closed, cells, low, size, plan.duration, best)
+                _widest(state, now, then, now_t, closed, cells, low, size, best)
             now_t, now = closed, then
     _order(neurons, times, marks, count)
     return count, unseen
@@ -459,7 +459,7 @@ def _sample(state, now, span, cells, groups, g0, g1, low, v_out, s_out, k):
 
 
 @njit(**LEAF)
-def _widest(state, now, then, opened, closed, cells, low, size, duration, best):
+def _widest(state, now, then, opened, closed, cells, low, size, best):
     # Largest membrane of each neuron so far: inside the span, or at its end, where an arrival may end its rise.
     for p in range(size):
         n = low + p
@@ -468,7 +468,7 @@ def _widest(state, now, then, opened, closed, cells, low, size, duration, best):
         u, u_end = to_drive * float(row[now + _R + q]), to_drive * float(row[then + _R + q])
         if v_end > best[n, 0]:
             best[n, 0], best[n, 1] = v_end, closed
-            best[n, 2] = adaptive_slope(v_end, u_end, 0.0, cells.tau_mem[n], 0.0) if closed < duration else 0.0
+            best[n, 2] = adaptive_slope(v_end, u_end, 0.0, cells.tau_mem[n], 0.0)
         if u > row[now + q] and u_end < v_end:
             wait = maximum_time(float(row[now + q]), u, cells.tau_mem[n], cells.tau_syn[n])
             if wait < closed - opened:
