@@ -46,29 +46,35 @@ def components(network, instant=False):
     InputError
         For a cycle of connections without delay, unless ``instant``.
     """
-    names = [p.name for p in network.populations_by_name.values() if not p.is_input]
-    edges = [c for c in network.connections_by_name.values() if c.source in names]
-    labels = _strong(names, edges)
+    nodes = [p.name for p in network.populations_by_name.values() if not p.is_input]
+    edges = [c for c in network.connections_by_name.values() if c.source in nodes]
+    labels = _strong(nodes, edges)
     groups = {}
-    for name, label in zip(names, labels, strict=True):
+    for name, label in zip(nodes, labels, strict=True):
         groups.setdefault(label, []).append(name)
     of = {name: label for label, group in groups.items() for name in group}
     between = [(of[c.source], of[c.target]) for c in edges if of[c.source] != of[c.target]]
-    first = {label: names.index(group[0]) for label, group in groups.items()}
+    first = {label: nodes.index(group[0]) for label, group in groups.items()}
     made = []
     for label in _topological(sorted(groups, key=first.get), between, first.get):
         group = groups[label]
         inner = [c for c in edges if c.source in group and c.target in group]
         undelayed = [(c.source, c.target) for c in inner if not c.delayed]
-        ordered = _topological(sorted(group), undelayed, lambda name: name)
-        if ordered is None and instant:
-            ordered = sorted(group)
-        if ordered is None:
+        names = ordered(sorted(group), undelayed)
+        if names is None and instant:
+            names = sorted(group)
+        if names is None:
             loop = ", ".join(f"{a}->{b}" for a, b in undelayed)
             raise InputError(f"network: a cycle without delay ({loop}): give one of its connections a delay")
-        inner.sort(key=lambda c: (ordered.index(c.target), c.name))
-        made.append(Component(tuple(ordered), tuple(inner)))
+        inner.sort(key=lambda c: (names.index(c.target), c.name))
+        made.append(Component(tuple(names), tuple(inner)))
     return made
+
+
+def ordered(names, edges):
+    """Names with the source of every edge before its target, otherwise as they come; None if there is a cycle."""
+    names = list(names)
+    return _topological(names, edges, names.index)
 
 
 def _strong(names, edges):

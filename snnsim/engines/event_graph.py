@@ -140,6 +140,10 @@ class GraphEventEngine:
         network = self.network
         if not network.is_chain or (network.readout == "leaky" and self.readout != "sampled"):
             return None
+        return self._chain_of(precision, n_samples)
+
+    def _chain_of(self, precision, n_samples):
+        network = self.network
         return EventEngine(
             network.parameters,
             network.readout,
@@ -327,7 +331,7 @@ class GraphEventEngine:
         w = self._packed(component)
         inner = [d.min(initial=np.inf) for d, is_inner in zip(delays, wires.inner, strict=True) if is_inner]
         d_min = (min(inner) if self.windows else 0.0) if inner else np.inf
-        self._check_bins(component, d_min)
+        self._check_delays(component, delays)
         unit = component.unit
         plan = Plan(
             unit, component.size // unit, self.duration, float(d_min), self.n_bins,
@@ -370,8 +374,8 @@ class GraphEventEngine:
         self._spread(component, slab)
         return None
 
-    def _check_bins(self, component, d_min):
-        pass
+    def _check_delays(self, component, delays):
+        """Raise InputError where the engine cannot run these delays; this one runs all."""
 
     def _check_stalled(self, component, counts):
         least = int(counts.min(initial=0))

@@ -17,6 +17,10 @@ from snnsim.kernels.events.forward import _ascending
 from snnsim.kernels.jit import LEAF, SERIAL
 
 
+OUTER, ALL = np.int64(0), np.int64(1)
+"""Whether arrivals from within a component are meant too: not while it is simulated, since they come out of it."""
+
+
 class Store(NamedTuple):
     """Spikes of all slabs that a component reads, and its own: flat ``neurons`` and ``times``.
 
@@ -110,24 +114,33 @@ def arrivals(b, wires, store, unit_size, n_units, duration, inner_too):
     bounds = np.zeros(n_units + 1, np.int64)
     none, no_time = np.empty(0, np.int64), np.empty(0)
     place = np.zeros(n_units, np.int64)
-    _visit(b, wires, store, unit_size, duration, inner_too, place, no_time, none, none, none, none, False)
+    _visit(b, wires, store, unit_size, duration, inner_too, place, no_time, none, none, none, none, OUTER)
     for u in range(n_units):
         bounds[u + 1] = bounds[u] + place[u]
         place[u] = bounds[u]
     size = bounds[n_units]
     time, weight, target = np.empty(size), np.empty(size, np.int64), np.empty(size, np.int64)
     slot, wire = np.empty(size, np.int64), np.empty(size, np.int64)
-    _visit(b, wires, store, unit_size, duration, inner_too, place, time, weight, target, slot, wire, True)
+    _visit(b, wires, store, unit_size, duration, inner_too, place, time, weight, target, slot, wire, ALL)
     for u in range(n_units):
         low, high = bounds[u], bounds[u + 1]
         if not _is_ascending(time, low, high):
-            order = _ascending(time[low:high])
-            time[low:high] = time[low:high][order]
-            weight[low:high] = weight[low:high][order]
-            target[low:high] = target[low:high][order]
-            slot[low:high] = slot[low:high][order]
-            wire[low:high] = wire[low:high][order]
+            order, spare = _ascending(time[low:high]), np.empty(high - low, np.int64)
+            own_time = time[low:high].copy()
+            for p in range(high - low):
+                time[low + p] = own_time[order[p]]
+            for column in (weight, target, slot, wire):
+                permute(column[low:high], order, spare)
     return bounds, time, weight, target, slot, wire
+
+
+@njit(**LEAF)
+def permute(column, order, spare):
+    """Put a column into an order, by way of an array as long."""
+    for p in range(len(order)):
+        spare[p] = column[order[p]]
+    for p in range(len(order)):
+        column[p] = spare[p]
 
 
 @njit(**LEAF)

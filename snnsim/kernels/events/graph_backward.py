@@ -17,7 +17,7 @@ from snnsim.dynamics.graph_events import (
     spike_adjoint,
     spike_inverse_slope,
 )
-from snnsim.kernels.events.arrivals import arrivals, delay_slot
+from snnsim.kernels.events.arrivals import ALL, arrivals, delay_slot, permute
 from snnsim.kernels.events.forward import _ascending
 from snnsim.kernels.jit import KERNEL, LEAF, SERIAL
 
@@ -68,7 +68,7 @@ def graph_backward(
         sums[part] = 0
         for b in range(batch * part // n_parts, batch * (part + 1) // n_parts):
             _sample_backward(
-                b, wires, store, own, w, cells, groups, plan, constants, max_inverse_slope, marks[b], probes[b],
+                np.int64(b), wires, store, own, w, cells, groups, plan, constants, max_inverse_slope, marks[b], probes[b],
                 probe_times[b], e, grad_parts[part], delay_parts[part], sums[part],
             )  # fmt: skip
 
@@ -82,7 +82,7 @@ def _sample_backward(
     begin, count = store.start[own] + b * store.cap[own], store.counts[own, b]
     own_neurons, own_times = store.neurons[begin : begin + count], store.times[begin : begin + count]
     ev_bounds, ev_time, ev_kind, ev_neuron, ev_index = _events(own_neurons, own_times, probe_times, cells, plan)
-    bounds, time, weight, target, slot, wire = arrivals(b, wires, store, size, plan.n_units, plan.duration, True)
+    bounds, time, weight, target, slot, wire = arrivals(b, wires, store, size, plan.n_units, plan.duration, ALL)
     real = w.dtype.type
     lam_v, lam_q = np.empty(size, w.dtype), np.empty(size, w.dtype)
     pull, syn_rate = np.empty(size, w.dtype), np.empty(size, w.dtype)
@@ -210,13 +210,13 @@ def _events(own_neurons, own_times, probe_times, cells, plan):
     bounds = np.zeros(n_units + 1, np.int64)
     if found == 0:
         return bounds, time, kind, neuron, index
-    order = _ascending(time[:found]).astype(np.int64)
+    order = _ascending(time[:found])
     if n_units > 1:
         for p in range(found):
             bounds[neuron[p] // size + 1] += 1
         for u in range(n_units):
             bounds[u + 1] += bounds[u]
-        place, sorted_order = bounds[:-1].copy(), np.empty(found, np.int64)
+        place, sorted_order = bounds[:-1].copy(), np.empty(found, np.int32)
         for p in range(found):
             u = neuron[order[p]] // size
             sorted_order[place[u]] = order[p]
@@ -224,7 +224,12 @@ def _events(own_neurons, own_times, probe_times, cells, plan):
         order = sorted_order
     else:
         bounds[1] = found
-    return bounds, time[order], kind[order], neuron[order], index[order]
+    own_time, spare = time[:found].copy(), np.empty(found, np.int64)
+    for p in range(found):
+        time[p] = own_time[order[p]]
+    for column in (kind, neuron, index):
+        permute(column[:found], order, spare)
+    return bounds, time, kind, neuron, index
 
 
 @njit(**LEAF)
@@ -282,7 +287,7 @@ def _spike_back(track, cells, n, mark, e, rho, max_inverse_slope, sums):
     track[_H] -= e + rho
 
 
-@njit(**SERIAL, inline="always")
+@njit(**LEAF)
 def _flow_back(lam_v, lam_q, wide, span, cells, groups, g0, g1, low, adaptive, constants):
     real = lam_v.dtype.type
     a_vv, a_ii, a_vu, a_aa, a_va = 1.0, 1.0, 0.0, 1.0, 0.0

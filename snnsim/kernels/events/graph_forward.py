@@ -22,7 +22,7 @@ from snnsim.dynamics.graph_events import (
     adaptive_slope,
     response,
 )
-from snnsim.kernels.events.arrivals import arrivals, delay_slot, pop, push
+from snnsim.kernels.events.arrivals import OUTER, arrivals, delay_slot, pop, push
 from snnsim.kernels.events.forward import _ascending, list_busy
 from snnsim.kernels.jit import KERNEL, LEAF, SERIAL
 
@@ -119,7 +119,7 @@ def graph_forward(
     """
     for b in prange(len(counts)):
         counts[b], unseen[b] = _sample_forward(
-            b, wires, store, w, cells, groups, plan, sample_times, neurons[b], times[b], marks[b],
+            np.int64(b), wires, store, w, cells, groups, plan, sample_times, neurons[b], times[b], marks[b],
             v_out[b], s_out[b], best[b],
         )  # fmt: skip
 
@@ -129,7 +129,7 @@ def _sample_forward(
     b, wires, store, w, cells, groups, plan, sample_times, neurons, times, marks, v_out, s_out, best
 ):  # fmt: skip
     bounds, time, weight, target, _, wire = arrivals(
-        b, wires, store, plan.unit_size, plan.n_units, plan.duration, False
+        b, wires, store, plan.unit_size, plan.n_units, plan.duration, OUTER
     )
     size = plan.unit_size
     state = np.zeros((max(1, -(-size // BLOCK)), _WIDTH), w.dtype)
@@ -139,14 +139,15 @@ def _sample_forward(
     held, first = np.empty(size + 1, np.int32), np.empty(size)
     flows = np.empty((len(groups.ptr), 5))
     heap_time, heap_key = np.empty(64), np.empty(64, np.int64)
-    count, unseen = 0, 0
+    # Numba compiles a function anew for an argument that is a literal: hence the numbers of NumPy.
+    count, unseen, none = np.int64(0), np.int64(0), np.int64(0)
     for unit in range(plan.n_units):
         low = unit * size
         g0, g1 = groups.unit[unit], groups.unit[unit + 1]
         _rest(state, cells, low, size, release, last)
-        heap_size, n_held, j, k, bin_ = 0, 0, bounds[unit], 0, 1
+        heap_size, n_held, j, k, bin_ = none, none, bounds[unit], none, 1
         end = bounds[unit + 1]
-        now_t, now = 0.0, 0
+        now_t, now = 0.0, none
         if plan.widest:
             for n in range(size):
                 best[low + n, 0], best[low + n, 1], best[low + n, 2] = cells.w0[low + n], 0.0, 0.0
@@ -202,7 +203,7 @@ def _sample_forward(
                     else:
                         n_candidates = _candidates(flagged, busy, candidates, release, held, n_held)
             found = count
-            n_held = 0
+            n_held = none
             for p in range(n_candidates):
                 n = candidates[p]
                 how = _FORCE if mode == _MOVE and first[p] <= closed else mode
@@ -234,8 +235,7 @@ def _sample_forward(
                             if t >= plan.duration:
                                 continue
                             if heap_size == len(heap_time):
-                                heap_time = np.concatenate((heap_time, np.empty(heap_size)))
-                                heap_key = np.concatenate((heap_key, np.empty(heap_size, np.int64)))
+                                heap_time, heap_key = _longer(heap_time, heap_key)
                             push(heap_time, heap_key, heap_size, t, (c << 40) + (run if by_run else source))
                             heap_size += 1
             while k < len(sample_times) and sample_times[k] <= closed:
@@ -248,7 +248,16 @@ def _sample_forward(
     return count, unseen
 
 
-_SEARCH, _LOOK, _MOVE, _FORCE = 0, 1, 2, 3
+_SEARCH, _LOOK, _MOVE, _FORCE = np.arange(4)
+
+
+@njit(**SERIAL)
+def _longer(heap_time, heap_key):
+    size = len(heap_time)
+    longer_time, longer_key = np.empty(2 * size), np.empty(2 * size, np.int64)
+    for p in range(size):
+        longer_time[p], longer_key[p] = heap_time[p], heap_key[p]
+    return longer_time, longer_key
 
 
 @njit(**LEAF)
@@ -287,7 +296,7 @@ def _add(total, row):
         total[n] += row[n]
 
 
-@njit(**SERIAL, inline="always")
+@njit(**LEAF)
 def _step(state, now, then, span, cells, groups, g0, g1, low, flagged, flows, adaptive):
     # All neurons of a unit over a span, and which of them may have crossed.
     real = state.dtype.type
@@ -398,7 +407,7 @@ def _settle(
         elif mode != _MOVE:
             end = v_end - beta * a * decay(span / tau_a)[0] if plan.adaptive else v_end
             if plan.n_bins > 0 and end < theta:
-                unseen += 1
+                unseen += plan.adaptive or (u >= theta and decay(span / tau_syn)[0] * u <= v_end)
             elif plan.adaptive:
                 wait = adaptive_crossing(v, u, a, span, theta, tau_mem, tau_syn, tau_a, beta, pull)
             elif v_end >= theta or (u >= theta and decay(span / tau_syn)[0] * u <= v_end):
@@ -489,7 +498,9 @@ def _order(neurons, times, marks, count):
             order[q] = order[q - 1]
             q -= 1
         order[q] = s
-    neurons[:count] = neurons[:count][order]
-    times[:count] = times[:count][order]
-    for k in range(3):
-        marks[:count, k] = marks[:count, k][order]
+    own_neurons, own_times, own_marks = neurons[:count].copy(), times[:count].copy(), marks[:count].copy()
+    for p in range(count):
+        s = order[p]
+        neurons[p], times[p] = own_neurons[s], own_times[s]
+        for k in range(3):
+            marks[p, k] = own_marks[s, k]

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit, prange
 
 from snnsim.dynamics.integral import arrival_integral, faded, start_integral
-from snnsim.kernels.events.arrivals import arrivals, delay_slot
+from snnsim.kernels.events.arrivals import OUTER, arrivals, delay_slot
 from snnsim.kernels.events.graph_backward import Q_START, READ, V_START
 from snnsim.kernels.jit import KERNEL, SERIAL
 
@@ -22,13 +22,13 @@ def integral_forward(wires, store, w, cells, plan, om, y):
         Out.
     """
     for b in prange(len(y)):
-        _integrate(b, wires, store, w, cells, plan, om, y[b])
+        _integrate(np.int64(b), wires, store, w, cells, plan, om, y[b])
 
 
 @njit(**SERIAL)
 def _integrate(b, wires, store, w, cells, plan, om, y):
     size = len(y)
-    bounds, time, weight, target, _, wire = arrivals(b, wires, store, plan.unit_size, plan.n_units, plan.duration, False)
+    bounds, time, weight, target, _, wire = arrivals(b, wires, store, plan.unit_size, plan.n_units, plan.duration, OUTER)
     for n in range(size):
         charge, _ = arrival_integral(0.0, plan.duration, cells.r[n], cells.tau_mem[n], cells.tau_syn[n], om)
         y[n] = cells.w0[n] * start_integral(plan.duration, cells.tau_mem[n], om) + cells.charge0[n] * charge
@@ -73,14 +73,14 @@ def integral_backward(wires, store, w, cells, plan, om, signal, e, grad_parts, d
         sums[part] = 0
         for b in range(batch * part // n_parts, batch * (part + 1) // n_parts):
             _differentiate(
-                b, wires, store, w, cells, plan, om, signal[b], e, grad_parts[part], delay_parts[part], sums[part]
+                np.int64(b), wires, store, w, cells, plan, om, signal[b], e, grad_parts[part], delay_parts[part], sums[part]
             )
 
 
 @njit(**SERIAL)
 def _differentiate(b, wires, store, w, cells, plan, om, signal, e, grad, delay_grad, sums):
     bounds, time, weight, target, slot, wire = arrivals(
-        b, wires, store, plan.unit_size, plan.n_units, plan.duration, False
+        b, wires, store, plan.unit_size, plan.n_units, plan.duration, OUTER
     )
     for n in range(len(signal)):
         charge, _ = arrival_integral(0.0, plan.duration, cells.r[n], cells.tau_mem[n], cells.tau_syn[n], om)
