@@ -15,7 +15,7 @@ from snnsim.kernels.events.arrivals import Store
 from snnsim.kernels.events.backward import add_parts
 from snnsim.kernels.events.forward import all_within
 from snnsim.kernels.events.graph_backward import N_SUMS, graph_backward
-from snnsim.kernels.events.graph_forward import FULL, Plan, graph_forward
+from snnsim.kernels.events.graph_forward import BETA, FULL, PULL, T_REF, Plan, graph_forward
 from snnsim.kernels.events.integral import integral_backward, integral_forward
 from snnsim.parameters import LI
 from snnsim.schedule import components
@@ -335,7 +335,7 @@ class GraphEventEngine:
         unit = component.unit
         plan = Plan(
             unit, component.size // unit, self.duration, float(d_min), self.n_bins,
-            bool((cells.beta != 0).any() or (cells.pull != 0).any()), bool((cells.t_ref > 0).any()),
+            bool((cells[:, [BETA, PULL]] != 0).any()), bool((cells[:, T_REF] > 0).any()),
             component.readout and self.readout == "max",
         )  # fmt: skip
         component.state = {"cells": cells, "wires": wires, "w": w, "plan": plan, "values": values, "biases": biases}

@@ -5,7 +5,7 @@ import numpy as np
 from snnsim.connections import Convolution, Dense
 from snnsim.connections.maps import as_map
 from snnsim.kernels.events.arrivals import Wires
-from snnsim.kernels.events.graph_forward import BLOCK, Cells, Groups
+from snnsim.kernels.events.graph_forward import BLOCK, CELLS, TAU_A, TAU_MEM, TAU_SYN, Groups, R
 from snnsim.parameters import LI
 
 SPARSE_ENOUGH = 40
@@ -155,8 +155,13 @@ def cells_of(values, biases, sizes):
     biases : list of ndarray or None
         Constant currents.
     sizes : list of int
+
+    Returns
+    -------
+    ndarray, (N, 13) float64
+        In the columns of :data:`snnsim.kernels.events.graph_forward.CELLS`.
     """
-    columns = {name: [] for name in Cells._fields}
+    rows = []
     for value, bias, size in zip(values, biases, sizes, strict=True):
         settled = value["v_leak"] + value["r"] * (0.0 if bias is None else bias)
         one = {
@@ -165,9 +170,8 @@ def cells_of(values, biases, sizes):
             "tau_mem": value["tau_mem"], "tau_syn": value["tau_syn"], "tau_a": value["tau_a"], "beta": value["beta"],
             "pull": value["r"] * value["c_a"], "jump": value["q"], "t_ref": value["t_ref"],
         }  # fmt: skip
-        for name, column in one.items():
-            columns[name].append(np.broadcast_to(np.asarray(column, np.float64), (size,)))
-    return Cells(**{name: _joined(column, np.float64) for name, column in columns.items()})
+        rows.append(np.stack([np.broadcast_to(np.asarray(one[name], np.float64), (size,)) for name in CELLS], 1))
+    return np.concatenate(rows)
 
 
 def values_of(neuron, tensors, name):
@@ -189,10 +193,9 @@ def values_of(neuron, tensors, name):
 
 def groups_of(cells, unit):
     """Neurons that share their flow, split where a unit or a block of the kernel ends."""
-    size = len(cells.r)
-    differs = np.zeros(size, bool)
-    for column in (cells.tau_mem, cells.tau_syn, cells.tau_a, cells.r):
-        differs[1:] |= column[1:] != column[:-1]
+    size = len(cells)
+    flow = cells[:, [TAU_MEM, TAU_SYN, TAU_A, R]]
+    differs = np.append(False, (flow[1:] != flow[:-1]).any(1))
     place = np.arange(size) % unit
     begins = np.flatnonzero(differs | (place % BLOCK == 0))
     ptr = np.append(begins, size)

@@ -16,7 +16,6 @@ from numba import njit
 from snnsim.kernels.events.forward import _ascending
 from snnsim.kernels.jit import LEAF, SERIAL
 
-
 OUTER, ALL = np.int64(0), np.int64(1)
 """Whether arrivals from within a component are meant too: not while it is simulated, since they come out of it."""
 

@@ -19,6 +19,18 @@ from snnsim.dynamics.graph_events import (
 )
 from snnsim.kernels.events.arrivals import ALL, arrivals, delay_slot, permute
 from snnsim.kernels.events.forward import _ascending
+from snnsim.kernels.events.graph_forward import (
+    BETA,
+    JUMP,
+    PULL,
+    T_REF,
+    TAU_A,
+    TAU_MEM,
+    TAU_SYN,
+    THETA,
+    W_RESET,
+    R,
+)
 from snnsim.kernels.jit import KERNEL, LEAF, SERIAL
 
 SPIKE, RELEASE, PROBE = 0, 1, 2
@@ -103,8 +115,8 @@ def _sample_backward(
         lam_q[:] = 0
         wide[:] = 0
         for n in range(size):
-            pull[n] = real(cells.r[low + n] / cells.tau_mem[low + n])
-            syn_rate[n] = real(1 / cells.tau_syn[low + n])
+            pull[n] = real(cells[low + n, R] / cells[low + n, TAU_MEM])
+            syn_rate[n] = real(1 / cells[low + n, TAU_SYN])
         closed = ev_time[last]
         j = bounds[unit + 1] - 1
         while j >= bounds[unit] and time[j] > closed:
@@ -128,8 +140,8 @@ def _sample_backward(
                     own_track[_H] += probes[s, n, 0] * probes[s, n, 1]
                     sums[READ, n] += probes[s, n, 0]
                 elif ev_kind[last] == RELEASE:
-                    a = (marks[s, 1] + cells.jump[n]) * decay(cells.t_ref[n] / cells.tau_a[n])[0]
-                    rise = adaptive_slope(cells.w_reset[n], marks[s, 2], a, cells.tau_mem[n], cells.pull[n])
+                    a = (marks[s, 1] + cells[n, JUMP]) * decay(cells[n, T_REF] / cells[n, TAU_A])[0]
+                    rise = adaptive_slope(cells[n, W_RESET], marks[s, 2], a, cells[n, TAU_MEM], cells[n, PULL])
                     rho[s] = -rise * own_track[_V]
                     sums[RELEASED, n] += own_track[_V]
                     sums[RHO, n] += rho[s]
@@ -199,8 +211,8 @@ def _events(own_neurons, own_times, probe_times, cells, plan):
         n = own_neurons[s]
         time[found], kind[found], neuron[found], index[found] = own_times[s], SPIKE, n, s
         found += 1
-        if cells.t_ref[n] > 0 and own_times[s] + cells.t_ref[n] < plan.duration:
-            time[found], kind[found], neuron[found], index[found] = own_times[s] + cells.t_ref[n], RELEASE, n, s
+        if cells[n, T_REF] > 0 and own_times[s] + cells[n, T_REF] < plan.duration:
+            time[found], kind[found], neuron[found], index[found] = own_times[s] + cells[n, T_REF], RELEASE, n, s
             found += 1
     for p in range(probe_times.shape[0]):
         for n in range(probe_times.shape[1]):
@@ -245,20 +257,20 @@ def _back(track, t, cells, n, adaptive, constants):
     # One neuron's adjoint earlier, to time t.
     h = track[_T] - t
     track[_T] = t
-    tau_mem, tau_syn, tau_a = cells.tau_mem[n], cells.tau_syn[n], cells.tau_a[n]
+    tau_mem, tau_syn, tau_a = cells[n, TAU_MEM], cells[n, TAU_SYN], cells[n, TAU_A]
     a_vv, a_ii, a_vu = flow(h, tau_mem, tau_syn)
     lambda_v, lambda_q = track[_V], track[_Q]
     if constants:
-        track[_K] = filtered(track[_K], tau_syn * lambda_q, lambda_v, h, a_ii, cells.r[n], tau_mem, tau_syn)
+        track[_K] = filtered(track[_K], tau_syn * lambda_q, lambda_v, h, a_ii, cells[n, R], tau_mem, tau_syn)
         track[_SPENT] += track[_H] * h
-    track[_V], track[_Q] = adjoint_flow(lambda_v, lambda_q, a_vv, a_ii, cells.r[n] / tau_syn * a_vu)
+    track[_V], track[_Q] = adjoint_flow(lambda_v, lambda_q, a_vv, a_ii, cells[n, R] / tau_syn * a_vu)
     if adaptive:
         a_aa, _ = decay(h / tau_a)
         a_va = response(h, tau_mem, tau_a)
         if constants:
-            track[_KA] = filtered(track[_KA], track[_A], lambda_v, h, a_aa, -cells.pull[n], tau_mem, tau_a)
+            track[_KA] = filtered(track[_KA], track[_A], lambda_v, h, a_aa, -cells[n, PULL], tau_mem, tau_a)
             track[_KV] = a_aa * track[_KV] + tau_mem * a_va * lambda_v
-        track[_A] = a_aa * track[_A] - cells.pull[n] * a_va * lambda_v
+        track[_A] = a_aa * track[_A] - cells[n, PULL] * a_va * lambda_v
 
 
 @njit(**LEAF, inline="always")
@@ -269,12 +281,12 @@ def filtered(kappa, lambda_x, lambda_v, h, kept, gain, tau_mem, tau):
 
 @njit(**LEAF)
 def _spike_back(track, cells, n, mark, e, rho, max_inverse_slope, sums):
-    tau_mem, tau_a, beta, pull, jump = cells.tau_mem[n], cells.tau_a[n], cells.beta[n], cells.pull[n], cells.jump[n]
+    tau_mem, tau_a, beta, pull, jump = cells[n, TAU_MEM], cells[n, TAU_A], cells[n, BETA], cells[n, PULL], cells[n, JUMP]
     u, a = mark[0], mark[1]
-    inverse = spike_inverse_slope(cells.theta[n] + beta * a, u, a, tau_mem, tau_a, beta, pull, max_inverse_slope)
+    inverse = spike_inverse_slope(cells[n, THETA] + beta * a, u, a, tau_mem, tau_a, beta, pull, max_inverse_slope)
     released = -rho
-    if not cells.t_ref[n] > 0:
-        released = adaptive_slope(cells.w_reset[n], u, a + jump, tau_mem, pull) * track[_V]
+    if not cells[n, T_REF] > 0:
+        released = adaptive_slope(cells[n, W_RESET], u, a + jump, tau_mem, pull) * track[_V]
         sums[RELEASED, n] += track[_V]
     mu = spike_adjoint(released, track[_A], e, inverse, jump, tau_a)
     sums[MU, n] += mu
@@ -295,14 +307,14 @@ def _flow_back(lam_v, lam_q, wide, span, cells, groups, g0, g1, low, adaptive, c
         n = groups.ptr[g]
         first, last = n - low, groups.ptr[g + 1] - low
         if groups.fresh[g] or g == g0:
-            a_vv, a_ii, a_vu = flow(span, cells.tau_mem[n], cells.tau_syn[n])
+            a_vv, a_ii, a_vu = flow(span, cells[n, TAU_MEM], cells[n, TAU_SYN])
             if adaptive:
-                a_aa, _ = decay(span / cells.tau_a[n])
-                a_va = response(span, cells.tau_mem[n], cells.tau_a[n])
+                a_aa, _ = decay(span / cells[n, TAU_A])
+                a_va = response(span, cells[n, TAU_MEM], cells[n, TAU_A])
         if adaptive or constants:
             _wide_back(lam_v, lam_q, wide, span, cells, low, first, last, a_ii, a_aa, a_va, adaptive, constants)
         _rows_back(
-            lam_v[first:last], lam_q[first:last], real(a_vv), real(a_ii), real(cells.r[n] / cells.tau_syn[n] * a_vu)
+            lam_v[first:last], lam_q[first:last], real(a_vv), real(a_ii), real(cells[n, R] / cells[n, TAU_SYN] * a_vu)
         )
 
 
@@ -316,7 +328,7 @@ def _rows_back(lam_v, lam_q, a_vv, a_ii, a_vq):
 def _wide_back(lam_v, lam_q, wide, span, cells, low, first, last, a_ii, a_aa, a_va, adaptive, constants):
     # Adjoint of the adaptation, filtered adjoints, and the time integral of the conserved quantity.
     n = low + first
-    tau_mem, tau_syn, tau_a, r = cells.tau_mem[n], cells.tau_syn[n], cells.tau_a[n], cells.r[n]
+    tau_mem, tau_syn, tau_a, r = cells[n, TAU_MEM], cells[n, TAU_SYN], cells[n, TAU_A], cells[n, R]
     second = r * second_response(span, tau_mem, tau_syn) if constants else 0.0
     second_a = second_response(span, tau_mem, tau_a) if constants and adaptive else 0.0
     for m in range(first, last):
@@ -325,7 +337,7 @@ def _wide_back(lam_v, lam_q, wide, span, cells, low, first, last, a_ii, a_aa, a_
             wide[1, m] = a_ii * (wide[1, m] + span * tau_syn * lam_q[m]) + second * v
             wide[5, m] += wide[4, m] * span
         if adaptive:
-            pull = cells.pull[low + m]
+            pull = cells[low + m, PULL]
             if constants:
                 wide[2, m] = a_aa * (wide[2, m] + span * a) - pull * second_a * v
                 wide[3, m] = a_aa * wide[3, m] + tau_mem * a_va * v
@@ -351,12 +363,12 @@ def _dot_arrivals(row, lam_v, lam_q, pull, syn_rate):
 def _arrive(wide, row, lam_v, lam_q, q, low, cells, sums):
     for k in range(len(row)):
         m, n = q + k, low + q + k
-        rate, weight = 1 / cells.tau_syn[n], float(row[k])
+        rate, weight = 1 / cells[n, TAU_SYN], float(row[k])
         kappa = wide[1, m]
         sums[W_Q, n] += weight * lam_q[m]
         sums[W_KAPPA, n] += weight * rate * kappa
         sums[JUMPS, n] += weight * rate * (rate * rate * kappa - lam_q[m])
-        wide[4, m] += weight * rate * (lam_q[m] - cells.r[n] / cells.tau_mem[n] * lam_v[m])
+        wide[4, m] += weight * rate * (lam_q[m] - cells[n, R] / cells[n, TAU_MEM] * lam_v[m])
 
 
 @njit(**LEAF)

@@ -35,26 +35,15 @@ FULL = -2
 """Status of a sample whose spikes did not fit."""
 
 
-class Cells(NamedTuple):
-    """Constants of a component's neurons, (N,) float64 each.
+CELLS = (
+    "theta", "w_reset", "w0", "charge0", "a0", "r", "tau_mem", "tau_syn", "tau_a", "beta", "pull", "jump", "t_ref",
+)  # fmt: skip
+"""Constants of a component's neurons: columns of ``cells`` (N, 13) float64.
 
-    Membranes count from where they settle without input, ``v_leak + r i_ext``. ``pull = r c_a``, ``jump = q``,
-    ``charge0 = tau_syn i0``.
-    """
-
-    theta: np.ndarray
-    w_reset: np.ndarray
-    w0: np.ndarray
-    charge0: np.ndarray
-    a0: np.ndarray
-    r: np.ndarray
-    tau_mem: np.ndarray
-    tau_syn: np.ndarray
-    tau_a: np.ndarray
-    beta: np.ndarray
-    pull: np.ndarray
-    jump: np.ndarray
-    t_ref: np.ndarray
+Membranes count from where they settle without input, ``v_leak + r i_ext``. ``pull = r c_a``, ``jump = q``,
+``charge0 = tau_syn i0``.
+"""
+THETA, W_RESET, W0, CHARGE0, A0, R, TAU_MEM, TAU_SYN, TAU_A, BETA, PULL, JUMP, T_REF = range(13)
 
 
 class Groups(NamedTuple):
@@ -98,7 +87,8 @@ def graph_forward(
     store : Store
     w : ndarray, (n_weights,) float
         Weights of all connections, pools included.
-    cells : Cells
+    cells : ndarray, (N, 13) float64
+        Constants of the neurons, :data:`CELLS`.
     groups : Groups
     plan : Plan
     sample_times : ndarray, (K,) float64
@@ -150,7 +140,7 @@ def _sample_forward(
         now_t, now = 0.0, none
         if plan.widest:
             for n in range(size):
-                best[low + n, 0], best[low + n, 1], best[low + n, 2] = cells.w0[low + n], 0.0, 0.0
+                best[low + n, 0], best[low + n, 1], best[low + n, 2] = cells[low + n, W0], 0.0, 0.0
         while k < len(sample_times) and sample_times[k] <= 0:
             _sample(state, now, 0.0, cells, groups, g0, g1, low, v_out, s_out, k)
             k += 1
@@ -266,15 +256,15 @@ def _rest(state, cells, low, size, release, last):
     slack = 4 * np.finfo(state.dtype).eps
     for n in range(size):
         row, p, m = state[n // BLOCK], n % BLOCK, low + n
-        row[p], row[_R + p], row[2 * _R + p] = real(cells.w0[m]), real(cells.charge0[m]), real(cells.a0[m])
+        row[p], row[_R + p], row[2 * _R + p] = real(cells[m, W0]), real(cells[m, CHARGE0]), real(cells[m, A0])
         row[3 * _R + p] = row[p]
-        theta, to_charge = cells.theta[m], cells.tau_syn[m] / cells.r[m]
+        theta, to_charge = cells[m, THETA], cells[m, TAU_SYN] / cells[m, R]
         row[_THETA + p] = real(theta)
         # What the drive is compared with, in its own unit, a few roundings less and more.
         row[_LEAST + p] = real((theta - slack * abs(theta)) * to_charge) if theta < math.inf else real(math.inf)
         row[_MOST + p] = real((theta + slack * abs(theta)) * to_charge) if theta < math.inf else real(-math.inf)
-        row[_PULL + p] = real(cells.pull[m])
-        row[_REACH + p] = real(cells.beta[m] + cells.pull[m])
+        row[_PULL + p] = real(cells[m, PULL])
+        row[_REACH + p] = real(cells[m, BETA] + cells[m, PULL])
         release[n], last[n] = -math.inf, -math.inf
 
 
@@ -304,29 +294,31 @@ def _step(state, now, then, span, cells, groups, g0, g1, low, flagged, flows, ad
     for g in range(g0, g1):
         n = groups.ptr[g]
         if groups.fresh[g] or g == g0:
-            a_vv, a_ii, a_vu = flow(span, cells.tau_mem[n], cells.tau_syn[n])
+            a_vv, a_ii, a_vu = flow(span, cells[n, TAU_MEM], cells[n, TAU_SYN])
             if adaptive:
-                a_aa, _ = decay(span / cells.tau_a[n])
-                a_va = response(span, cells.tau_mem[n], cells.tau_a[n])
-        gain = cells.r[n] / cells.tau_syn[n]
+                a_aa, _ = decay(span / cells[n, TAU_A])
+                a_va = response(span, cells[n, TAU_MEM], cells[n, TAU_A])
+        gain = cells[n, R] / cells[n, TAU_SYN]
         block, first = (n - low) // BLOCK, (n - low) % BLOCK
         last = first + groups.ptr[g + 1] - n
-        row, flag = state[block], flagged[block * BLOCK : block * BLOCK + last]
+        row, size = state[block, first:], last - first
+        flag = flagged[block * BLOCK + first : block * BLOCK + last]
         if adaptive:
-            _sweep_adaptive(
-                row, now, then, first, last, flag, real(a_vv), real(a_ii), real(a_vu * gain), real(gain), real(a_aa),
-                real(a_va),
-            )  # fmt: skip
+            moves = real(a_vv), real(a_ii), real(a_vu * gain), real(gain), real(a_aa), real(a_va)
+            if now == 0:
+                _sweep_adaptive(row, 0, 3 * _R, size, flag, moves)
+            else:
+                _sweep_adaptive(row, 3 * _R, 0, size, flag, moves)
         elif now == 0:
-            _sweep(row, 0, 3 * _R, first, last, flag, real(a_vv), real(a_ii), real(a_vu * gain))
+            _sweep(row, 0, 3 * _R, size, flag, real(a_vv), real(a_ii), real(a_vu * gain))
         else:
-            _sweep(row, 3 * _R, 0, first, last, flag, real(a_vv), real(a_ii), real(a_vu * gain))
+            _sweep(row, 3 * _R, 0, size, flag, real(a_vv), real(a_ii), real(a_vu * gain))
 
 
 @njit(**SERIAL, inline="always")
-def _sweep(row, now, then, first, last, flag, a_vv, a_ii, a_vq):
-    # Only with literal distances does the compiler see that no quantity overlaps another.
-    for n in range(first, last):
+def _sweep(row, now, then, size, flag, a_vv, a_ii, a_vq):
+    # Only with literal distances, and places that cannot be negative, does the compiler use vector registers.
+    for n in range(size):
         charge = row[now + _R + n]
         v_end = a_vv * row[now + n] + a_vq * charge
         charge_end = a_ii * charge
@@ -335,10 +327,11 @@ def _sweep(row, now, then, first, last, flag, a_vv, a_ii, a_vq):
         flag[n] = (v_end >= row[_THETA + n]) | ((charge >= row[_LEAST + n]) & (charge_end <= row[_MOST + n]))
 
 
-@njit(**LEAF)
-def _sweep_adaptive(row, now, then, first, last, flag, a_vv, a_ii, a_vq, gain, a_aa, a_va):
+@njit(**SERIAL, inline="always")
+def _sweep_adaptive(row, now, then, size, flag, moves):
+    a_vv, a_ii, a_vq, gain, a_aa, a_va = moves
     slack = row.dtype.type(8 * np.finfo(row.dtype).eps)
-    for n in range(first, last):
+    for n in range(size):
         v, charge, a = row[now + n], row[now + _R + n], row[now + 2 * _R + n]
         pull = row[_PULL + n]
         a_end = a_aa * a
@@ -373,9 +366,9 @@ def _settle(
     # One neuron over a span: lists its spikes (or tells the first: _LOOK; none: _MOVE; one at the end: _FORCE), and
     # writes its state at the end. Returns the number of spikes, the first one's time, and the excursions that a bin may
     # hide; -1 if a spike's time cannot be told from that of the one before.
-    theta, w_reset, tau_mem, tau_syn = cells.theta[n], cells.w_reset[n], cells.tau_mem[n], cells.tau_syn[n]
-    tau_a, beta, pull = cells.tau_a[n], cells.beta[n], cells.pull[n]
-    v, u, a = float(row[now + p]), cells.r[n] / tau_syn * float(row[now + _R + p]), 0.0
+    theta, w_reset, tau_mem, tau_syn = cells[n, THETA], cells[n, W_RESET], cells[n, TAU_MEM], cells[n, TAU_SYN]
+    tau_a, beta, pull = cells[n, TAU_A], cells[n, BETA], cells[n, PULL]
+    v, u, a = float(row[now + p]), cells[n, R] / tau_syn * float(row[now + _R + p]), 0.0
     if plan.adaptive:
         a = float(row[now + 2 * _R + p])
     t, unseen = opened, 0
@@ -429,12 +422,12 @@ def _settle(
             neurons[count], times[count] = n, t
             marks[count, 0], marks[count, 1], marks[count, 2] = u, a, u
         count += 1
-        a += cells.jump[n]
+        a += cells[n, JUMP]
         v = w_reset
         if mode == _FORCE:
             mode = _MOVE
-        if cells.t_ref[n] > 0:
-            until = t + cells.t_ref[n]
+        if cells[n, T_REF] > 0:
+            until = t + cells[n, T_REF]
             spike_of[local] = count - 1
             if until > closed:
                 release[local] = until
@@ -459,12 +452,12 @@ def _sample(state, now, span, cells, groups, g0, g1, low, v_out, s_out, k):
     a_vv, a_ii, a_vu = 1.0, 1.0, 0.0
     for g in range(g0, g1):
         if groups.fresh[g] or g == g0:
-            a_vv, a_ii, a_vu = flow(span, cells.tau_mem[groups.ptr[g]], cells.tau_syn[groups.ptr[g]])
+            a_vv, a_ii, a_vu = flow(span, cells[groups.ptr[g], TAU_MEM], cells[groups.ptr[g], TAU_SYN])
         for n in range(groups.ptr[g], groups.ptr[g + 1]):
             row, p = state[(n - low) // BLOCK], (n - low) % BLOCK
-            u = cells.r[n] / cells.tau_syn[n] * float(row[now + _R + p])
+            u = cells[n, R] / cells[n, TAU_SYN] * float(row[now + _R + p])
             v_out[k, n] = a_vv * float(row[now + p]) + a_vu * u
-            s_out[k, n] = adaptive_slope(v_out[k, n], a_ii * u, 0.0, cells.tau_mem[n], 0.0)
+            s_out[k, n] = adaptive_slope(v_out[k, n], a_ii * u, 0.0, cells[n, TAU_MEM], 0.0)
 
 
 @njit(**LEAF)
@@ -473,15 +466,15 @@ def _widest(state, now, then, opened, closed, cells, low, size, best):
     for p in range(size):
         n = low + p
         row, q = state[p // BLOCK], p % BLOCK
-        v_end, to_drive = float(row[then + q]), cells.r[n] / cells.tau_syn[n]
+        v_end, to_drive = float(row[then + q]), cells[n, R] / cells[n, TAU_SYN]
         u, u_end = to_drive * float(row[now + _R + q]), to_drive * float(row[then + _R + q])
         if v_end > best[n, 0]:
             best[n, 0], best[n, 1] = v_end, closed
-            best[n, 2] = adaptive_slope(v_end, u_end, 0.0, cells.tau_mem[n], 0.0)
+            best[n, 2] = adaptive_slope(v_end, u_end, 0.0, cells[n, TAU_MEM], 0.0)
         if u > row[now + q] and u_end < v_end:
-            wait = maximum_time(float(row[now + q]), u, cells.tau_mem[n], cells.tau_syn[n])
+            wait = maximum_time(float(row[now + q]), u, cells[n, TAU_MEM], cells[n, TAU_SYN])
             if wait < closed - opened:
-                top = u * decay(wait / cells.tau_syn[n])[0]
+                top = u * decay(wait / cells[n, TAU_SYN])[0]
                 if top > best[n, 0]:
                     best[n, 0], best[n, 1], best[n, 2] = top, opened + wait, 0.0
 

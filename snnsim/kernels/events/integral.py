@@ -6,6 +6,7 @@ from numba import njit, prange
 from snnsim.dynamics.integral import arrival_integral, faded, start_integral
 from snnsim.kernels.events.arrivals import OUTER, arrivals, delay_slot
 from snnsim.kernels.events.graph_backward import Q_START, READ, V_START
+from snnsim.kernels.events.graph_forward import CHARGE0, TAU_MEM, TAU_SYN, W0, R
 from snnsim.kernels.jit import KERNEL, SERIAL
 
 
@@ -30,8 +31,8 @@ def _integrate(b, wires, store, w, cells, plan, om, y):
     size = len(y)
     bounds, time, weight, target, _, wire = arrivals(b, wires, store, plan.unit_size, plan.n_units, plan.duration, OUTER)
     for n in range(size):
-        charge, _ = arrival_integral(0.0, plan.duration, cells.r[n], cells.tau_mem[n], cells.tau_syn[n], om)
-        y[n] = cells.w0[n] * start_integral(plan.duration, cells.tau_mem[n], om) + cells.charge0[n] * charge
+        charge, _ = arrival_integral(0.0, plan.duration, cells[n, R], cells[n, TAU_MEM], cells[n, TAU_SYN], om)
+        y[n] = cells[n, W0] * start_integral(plan.duration, cells[n, TAU_MEM], om) + cells[n, CHARGE0] * charge
     kept = 0.0
     for unit in range(plan.n_units):
         last, before = np.nan, -1
@@ -40,7 +41,7 @@ def _integrate(b, wires, store, w, cells, plan, om, y):
                 n = unit * plan.unit_size + target[j] + k
                 if not _same(cells, n, before) or time[j] != last:
                     kept, _ = arrival_integral(
-                        time[j], plan.duration, cells.r[n], cells.tau_mem[n], cells.tau_syn[n], om
+                        time[j], plan.duration, cells[n, R], cells[n, TAU_MEM], cells[n, TAU_SYN], om
                     )
                     last, before = time[j], n
                 y[n] += kept * w[weight[j] + k]
@@ -49,7 +50,7 @@ def _integrate(b, wires, store, w, cells, plan, om, y):
 @njit(**SERIAL, inline="always")
 def _same(cells, n, m):
     return m >= 0 and (
-        (cells.r[n] == cells.r[m]) & (cells.tau_mem[n] == cells.tau_mem[m]) & (cells.tau_syn[n] == cells.tau_syn[m])
+        (cells[n, R] == cells[m, R]) & (cells[n, TAU_MEM] == cells[m, TAU_MEM]) & (cells[n, TAU_SYN] == cells[m, TAU_SYN])
     )
 
 
@@ -83,8 +84,8 @@ def _differentiate(b, wires, store, w, cells, plan, om, signal, e, grad, delay_g
         b, wires, store, plan.unit_size, plan.n_units, plan.duration, OUTER
     )
     for n in range(len(signal)):
-        charge, _ = arrival_integral(0.0, plan.duration, cells.r[n], cells.tau_mem[n], cells.tau_syn[n], om)
-        sums[V_START, n] += signal[n] * start_integral(plan.duration, cells.tau_mem[n], om)
+        charge, _ = arrival_integral(0.0, plan.duration, cells[n, R], cells[n, TAU_MEM], cells[n, TAU_SYN], om)
+        sums[V_START, n] += signal[n] * start_integral(plan.duration, cells[n, TAU_MEM], om)
         sums[Q_START, n] += signal[n] * charge
         sums[READ, n] += signal[n] * faded(om, plan.duration)
     kept, moved = 0.0, 0.0
@@ -97,7 +98,7 @@ def _differentiate(b, wires, store, w, cells, plan, om, signal, e, grad, delay_g
                 n = unit * plan.unit_size + target[j] + k
                 if not _same(cells, n, before) or time[j] != last:
                     kept, moved = arrival_integral(
-                        time[j], plan.duration, cells.r[n], cells.tau_mem[n], cells.tau_syn[n], om
+                        time[j], plan.duration, cells[n, R], cells[n, TAU_MEM], cells[n, TAU_SYN], om
                     )
                     last, before = time[j], n
                 grad[weight[j] + k] += signal[n] * kept
