@@ -15,7 +15,8 @@ from snnsim.kernels.events.arrivals import Store
 from snnsim.kernels.events.backward import add_parts
 from snnsim.kernels.events.forward import all_within
 from snnsim.kernels.events.graph_backward import N_SUMS, graph_backward
-from snnsim.kernels.events.graph_forward import BETA, FULL, PULL, T_REF, Plan, graph_forward
+from snnsim.kernels.events.graph_forward import A0, BETA, FULL, JUMP, PULL, T_REF, Plan, graph_forward
+from snnsim.kernels.events.graph_trace import graph_trace
 from snnsim.kernels.events.integral import integral_backward, integral_forward
 from snnsim.parameters import LI
 from snnsim.schedule import components
@@ -257,6 +258,48 @@ class GraphEventEngine:
         """Spikes of each population of neurons with a threshold in the last batch, by name."""
         return {name: int(s.counts.sum()) for name, s in self._slabs.items() if name not in self._inputs}
 
+    def trace(self, tensors, population, sample_times, neuron_ids):
+        """Sample states in closed form, after a forward pass.
+
+        Parameters
+        ----------
+        tensors : dict of str to ndarray
+            The same as in the forward pass.
+        population : str
+        sample_times : ndarray, (K,) float64
+            Ascending, in [0, duration].
+        neuron_ids : ndarray, (M,) int
+
+        Returns
+        -------
+        v, i_syn, a : ndarray, (B, K, M) float64
+            Membrane relative to rest, current and adaptation. At the instant of a spike: membrane and adaptation before
+            it; at that of an arrival: the current after it.
+        """
+        self._tensors = self._checked(tensors)
+        slab, low = self._place[population]
+        component = self._components[slab - len(self._inputs)]
+        if self._in_chain():
+            self._stored = [self._slabs[name] for name in self.network.populations if name in self._slabs]
+            if len(self._stored) <= slab:
+                batch = len(self._stored[0].counts)
+                self._stored.append(_no_spikes(batch, component.size, self.duration))
+            self._prepare(component)
+        s = component.state
+        batch = len(self._stored[0].counts)
+        shape = (batch, len(sample_times), len(neuron_ids))
+        v, i_syn, a = np.empty(shape), np.empty(shape), np.empty(shape)
+        chosen = np.asarray(neuron_ids, np.int64) + low
+        graph_trace(
+            s["wires"], self._store(component, batch), component.sources.index(slab), s["w"], s["cells"], s["plan"],
+            chosen, np.asarray(sample_times, np.float64), v, i_syn, a,
+        )  # fmt: skip
+        at = component.names.index(population)
+        bias = s["biases"][at]
+        if bias is not None:
+            v += (s["values"][at]["r"] * bias)[..., np.asarray(neuron_ids)]
+        return v, i_syn, a
+
     def _in_chain(self):
         # Constants among the tensors, or biases, are the general kernels' work.
         return self._chain is not None and len(self._tensors) == len(self.network.connections)
@@ -319,8 +362,8 @@ class GraphEventEngine:
 
     # --- forward ------------------------------------------------------------------------------------------------------
 
-    def _advance(self, component, inputs):
-        batch = len(inputs[0].counts)
+    def _prepare(self, component):
+        # Tables of a pass that depend on the tensors.
         tensors, network = self._tensors, self.network
         pops = [network.populations_by_name[name] for name in component.names]
         values = [values_of(p.neuron, tensors, p.name) for p in pops]
@@ -335,11 +378,17 @@ class GraphEventEngine:
         unit = component.unit
         plan = Plan(
             unit, component.size // unit, self.duration, float(d_min), self.n_bins,
-            bool((cells[:, [BETA, PULL]] != 0).any()), bool((cells[:, T_REF] > 0).any()),
+            bool((cells[:, [BETA, PULL, JUMP, A0]] != 0).any()), bool((cells[:, T_REF] > 0).any()),
             component.readout and self.readout == "max",
         )  # fmt: skip
         component.state = {"cells": cells, "wires": wires, "w": w, "plan": plan, "values": values, "biases": biases}
-        component.state["groups"] = groups = groups_of(cells, unit)
+        component.state["groups"] = groups_of(cells, unit)
+
+    def _advance(self, component, inputs):
+        batch = len(inputs[0].counts)
+        self._prepare(component)
+        s = component.state
+        wires, w, cells, groups, plan = s["wires"], s["w"], s["cells"], s["groups"], s["plan"]
         if component.readout and self.readout == "integral":
             self._stored.append(_no_spikes(batch, component.size, self.duration))
             return self._integrate(component, batch)

@@ -359,6 +359,11 @@ def _candidates(flagged, busy, candidates, release, held, n_held):
     return found
 
 
+@njit(**LEAF, inline="always")
+def _kept(a, wait, tau_a):
+    return a * decay(wait / tau_a)[0] if a != 0 else a
+
+
 @njit(**LEAF)
 def _settle(
     row, now, then, p, n, local, opened, closed, cells, plan, release, last, spike_of, neurons, times, marks, count, mode
@@ -379,7 +384,7 @@ def _settle(
             return count, math.inf, 0
         wait = release[local] - opened
         u *= decay(wait / tau_syn)[0]
-        a *= decay(wait / tau_a)[0]
+        a = _kept(a, wait, tau_a)
         v, t, known = w_reset, release[local], False
         if mode != _LOOK:
             if spike_of[local] < len(times):
@@ -398,7 +403,7 @@ def _settle(
         if mode == _FORCE:
             wait = span
         elif mode != _MOVE:
-            end = v_end - beta * a * decay(span / tau_a)[0] if plan.adaptive else v_end
+            end = v_end - beta * _kept(a, span, tau_a)
             if plan.n_bins > 0 and end < theta:
                 unseen += plan.adaptive or (u >= theta and decay(span / tau_syn)[0] * u <= v_end)
             elif plan.adaptive:
@@ -408,7 +413,7 @@ def _settle(
         if wait < 0:
             row[then + p] = v_end
             if plan.adaptive:
-                row[then + 2 * _R + p] = a * decay(span / tau_a)[0]
+                row[then + 2 * _R + p] = _kept(a, span, tau_a)
             return count, math.inf, unseen
         t = min(t + wait, closed)
         if mode == _LOOK:
@@ -417,7 +422,7 @@ def _settle(
             return count, t, -1
         last[local] = t
         u *= decay(wait / tau_syn)[0]
-        a *= decay(wait / tau_a)[0]
+        a = _kept(a, wait, tau_a)
         if count < len(times):
             neurons[count], times[count] = n, t
             marks[count, 0], marks[count, 1], marks[count, 2] = u, a, u
@@ -433,10 +438,10 @@ def _settle(
                 release[local] = until
                 row[then + p] = w_reset
                 if plan.adaptive:
-                    row[then + 2 * _R + p] = a * decay((closed - t) / tau_a)[0]
+                    row[then + 2 * _R + p] = _kept(a, closed - t, tau_a)
                 return count, t, unseen
             u *= decay((until - t) / tau_syn)[0]
-            a *= decay((until - t) / tau_a)[0]
+            a = _kept(a, until - t, tau_a)
             t = until
             if count - 1 < len(times):
                 marks[count - 1, 2] = u
