@@ -40,8 +40,12 @@ Helpers::
 
     central_difference(function, array, step=1e-6, signature=None) -> derivative, entry by entry;
         entries whose perturbation changes signature(array) (say, the spike counts) are nan
+    fourth_order(function, step) -> derivative of a function of one number at 0
     cosine(a, b), relative_error(a, b): of two arrays or two lists of arrays, without the entries that are nan
         in either
+
+General graphs, with delays, adaptation and refractory periods, have modules of their own, whose docstrings list their
+functions: `graph` (the description), `graph_clock`, `graph_event`.
 """
 
 from tests.reference.clock import (
@@ -53,7 +57,7 @@ from tests.reference.clock import (
     threshold_margin,
 )
 from tests.reference.coefficients import Neuron, coefficients, neuron_of
-from tests.reference.differences import central_difference, cosine, relative_error
+from tests.reference.differences import central_difference, cosine, fourth_order, relative_error
 from tests.reference.events import EventGradient, EventLayer, closed_form, event_backward, simulate_events
 from tests.reference.explicit import explicit_backward
 
@@ -72,6 +76,7 @@ __all__ = [
     "cosine",
     "event_backward",
     "explicit_backward",
+    "fourth_order",
     "neuron_of",
     "relative_error",
     "simulate_events",

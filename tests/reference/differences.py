@@ -22,6 +22,12 @@ def central_difference(function, array, step=1e-6, signature=None):
     return result
 
 
+def fourth_order(function, step):
+    """Derivative of a function of one number at 0, central differences of fourth order."""
+    near, far = (function(h) - function(-h) for h in (step, 2 * step))
+    return (8 * near - far) / (12 * step)
+
+
 def _flat(a, b):
     pairs = list(zip(a, b, strict=True)) if isinstance(a, (list, tuple)) else [(a, b)]
     a = np.concatenate([np.ravel(x) for x, _ in pairs])
