@@ -23,7 +23,7 @@ NOT_NEGATIVE = ("t_ref", "beta", "c_a", "q", "a0")
 
 
 class _Neuron:
-    """What all neurons share: every field but ``reset`` is a number, or one a neuron, (N,) float64, not to be written."""
+    """What all neurons share: every field but ``reset`` is a number, or one a neuron, (N,) float64, read-only."""
 
     def __post_init__(self):
         for name, value in self.numbers().items():
@@ -147,7 +147,7 @@ class LIFParameters(_Neuron):
         return RESETS[self.reset]
 
     def leaky(self):
-        """The same membrane and synapse without a threshold."""
+        """Give the same membrane and synapse without a threshold."""
         return LI(self.tau_mem, self.tau_syn, self.r, self.v_leak, self.v0, self.i0)
 
 
@@ -268,8 +268,8 @@ def scheme_coefficients(parameters, dt, scheme="backward_euler", impulse="unit-a
         raise InputError(f"dt = {dt}: must be a positive number")
     if not parameters.plain:
         raise InputError(
-            f"{parameters!r}: a clock runs LIF and LI with one number each, at rest at first, without refractory period "
-            "and adaptation; use the event or the hybrid engine"
+            f"{parameters!r}: a clock runs LIF and LI with one number each, at rest at first, without refractory "
+            "period and adaptation; use the event or the hybrid engine"
         )
     bound = 2 * min(parameters.tau_mem, parameters.tau_syn)
     if scheme == "forward_euler" and dt >= bound:

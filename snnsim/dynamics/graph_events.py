@@ -1,4 +1,4 @@
-"""A LIF neuron that may adapt, in continuous time: flow, crossing, jumps, their adjoints, and gradients of its constants.
+"""A LIF neuron that may adapt, in continuous time: flow, crossing, jumps and their adjoints.
 
 Per neuron, with w the membrane relative to where it settles without input, ``v_leak + r i_ext``, u = r i, and a the
 adaptation:
@@ -6,7 +6,7 @@ adaptation:
     tau_mem dw/dt = -w + u - pull a      tau_syn du/dt = -u      tau_a da/dt = -a      (pull = r c_a)
     spike where w - beta a rises through the threshold: w -> w_reset, held for t_ref; a -> a + q
 
-Formulas continue :mod:`snnsim.dynamics.events`; ``response(t, tau_mem, tau)`` is its ``a_vu`` for the time constant tau.
+Formulas continue :mod:`snnsim.dynamics.events`; ``response(t, tau_mem, tau)`` is its ``a_vu`` for a time constant tau.
 """
 
 import math
@@ -81,7 +81,6 @@ def adaptive_crossing(w, u, a, span, threshold, tau_mem, tau_syn, tau_a, beta, p
         if ratio > 0:
             turn = math.log(ratio) / rate
     left = 0 * span
-    low_rise = gap_slope(w, u, a, tau_mem, tau_a, beta, pull)
     start = 0 * span
     for piece in range(3):
         # Ends of the pieces on which the slope has one sign: its zeros before and after the turn, then the span's end.
@@ -95,11 +94,11 @@ def adaptive_crossing(w, u, a, span, threshold, tau_mem, tau_syn, tau_a, beta, p
                 continue
         else:
             end = span
-        w_t, u_t, a_t = adaptive_flow(w, u, a, end, tau_mem, tau_syn, tau_a, pull)
+        w_t, _, a_t = adaptive_flow(w, u, a, end, tau_mem, tau_syn, tau_a, pull)
         if w_t - beta * a_t >= threshold:
             return _rising_crossing(w, u, a, start, end, threshold, tau_mem, tau_syn, tau_a, beta, pull)
         start = end
-    return -1 + 0 * span + 0 * low_rise
+    return -1 + 0 * span
 
 
 @register_jitable

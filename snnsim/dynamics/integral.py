@@ -1,4 +1,4 @@
-"""A leaky readout's weighted integral over the trial, ``int_0^T e^{-om t} v dt``, in closed form (Nowotny et al. 2022)."""
+"""A leaky readout's weighted integral over the trial, ``int_0^T e^{-om t} v dt``, in closed form (Nowotny 2022)."""
 
 import math
 
@@ -30,9 +30,9 @@ def _moment(k, rate, span):
 
 @register_jitable
 def arrival_integral(t, duration, r, tau_mem, tau_syn, om):
-    """What a unit of weight that arrives at t adds to the integral, and its derivative by t.
+    """Integral that a unit of weight adds when it arrives at t, and its derivative by t.
 
-    ``K = r/(tau_mem - tau_syn) e^{-om t} [F(1/tau_mem) - F(1/tau_syn)]`` with ``F(x) = int_0^{T - t} e^{-(x + om) s} ds``.
+    ``K = r/(tau_mem - tau_syn) e^{-om t} [F(1/tau_mem) - F(1/tau_syn)]``, ``F(x) = int_0^{T - t} e^{-(x + om) s} ds``.
     """
     span = duration - t
     x, y = 1 / tau_mem + om, 1 / tau_syn + om
@@ -55,5 +55,5 @@ def arrival_integral(t, duration, r, tau_mem, tau_syn, om):
 
 @register_jitable
 def start_integral(duration, tau_mem, om):
-    """What a unit of the initial membrane adds to the integral."""
+    """Integral that a unit of the initial membrane adds."""
     return faded(1 / tau_mem + om, duration)

@@ -23,7 +23,8 @@ from snnsim.schedule import components
 
 READOUTS = ("sampled", "integral", "max")
 CONSTANTS = (
-    "tau_mem", "tau_syn", "tau_a", "r", "v_threshold", "v_reset", "v_leak", "beta", "c_a", "q", "t_ref", "v0", "i0", "a0",
+    "tau_mem", "tau_syn", "tau_a", "r", "v_threshold", "v_reset", "v_leak", "beta", "c_a", "q", "t_ref", "v0", "i0",
+    "a0",
 )  # fmt: skip
 """Constants of a neuron that may be tensors, ``population.constant``."""
 _PARTS = 16  # groups of samples whose gradients are summed apart; no number of threads enters
@@ -133,7 +134,7 @@ class GraphEventEngine:
             if p.neuron.reset not in (("hard",) if adapts else ("hard", "subtract")):
                 raise InputError(
                     f"reset = {p.neuron.reset!r} (population {p.name}): engine {self.name} allows "
-                    f"{'hard where neurons adapt' if adapts else 'hard and subtract'}, since a membrane that stays above "
+                    f"{'hard where neurons adapt' if adapts else 'hard and subtract'}, since one that stays above "
                     "threshold has no next crossing"
                 )
 
@@ -332,7 +333,9 @@ class GraphEventEngine:
     def _check_constant(self, name, population, constant, value):
         p = self.network.populations_by_name.get(population)
         if p is None or p.is_input or constant not in CONSTANTS:
-            raise InputError(f"tensor {name!r}: must be one of {', '.join(self.network.tensor_shapes())}, or a constant")
+            raise InputError(
+                f"tensor {name!r}: must be one of {', '.join(self.network.tensor_shapes())}, or a constant"
+            )
         if not hasattr(p.neuron, constant):
             raise InputError(f"tensor {name!r}: neurons of {population} have no {constant}")
         if value.shape not in ((), (p.size,)):
@@ -412,7 +415,7 @@ class GraphEventEngine:
             self._caps[component.slab] = cap = 2 * cap
             if cap * batch > MAX_SPIKES:
                 raise InputError(
-                    f"populations {', '.join(component.names)}: more than {cap // 2} spikes in a trial; {MAX_SPIKES} in "
+                    f"populations {', '.join(component.names)}: over {cap // 2} spikes in a trial; {MAX_SPIKES} in "
                     f"a batch of {batch} is the most allowed"
                 )
         component.state |= {"marks": marks, "unseen": unseen, "slope": slope, "best": best}

@@ -9,7 +9,7 @@ from snnsim.kernels.events.graph_forward import BLOCK, CELLS, TAU_A, TAU_MEM, TA
 from snnsim.parameters import LI
 
 SPARSE_ENOUGH = 40
-"""From one target in so many on, neurons that each wait for their own arrivals cost less than all that wait together."""
+"""With fewer than one target in so many, neurons that each wait for their own arrivals cost less than all together."""
 
 
 def delay_kind(connection, pre):
@@ -19,7 +19,7 @@ def delay_kind(connection, pre):
 
 
 def runs_of(connection, pre, post, kind):
-    """Runs of a connection's weights by source neuron.
+    """List the runs of a connection's weights by source neuron.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def runs_of(connection, pre, post, kind):
 
 
 def _convolution_runs(shape, pre, post):
-    channels, height, width = as_map(pre.shape)
+    channels, _, _ = as_map(pre.shape)
     _, out_height, out_width = as_map(post.shape)
     c_out = post.shape[0]
     kernel, stride, padding = shape._along(pre.shape)

@@ -67,7 +67,9 @@ class GraphHybridEngine(GraphEventEngine):
             if c.source in component.names and d.min(initial=np.inf) < self.dt
         ]
         if ordered(component.names, short) is None:
-            least = min(d.min() for c, d in zip(component.connections, delays, strict=True) if (c.source, c.target) in short)
+            least = min(
+                d.min() for c, d in zip(component.connections, delays, strict=True) if (c.source, c.target) in short
+            )
             raise InputError(
                 f"dt = {self.dt:g}: bins must be no longer than the delays that close a cycle; of "
                 f"{', '.join(f'{a}->{b}' for a, b in short)} the least is {least:g}"

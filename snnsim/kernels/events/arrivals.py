@@ -1,8 +1,9 @@
 """What arrives at a component of the graph: spikes times connections, as runs of weights in order of time.
 
-A spike of source neuron j acts through *runs*: ``width`` weights that lie side by side are added to as many neurons that
-lie side by side. A dense connection has one run a source neuron, a convolution one a kernel position (all channels of a
-location), sparse, one-to-one and neuron-wise delayed ones a run a synapse. So every shape is the same loop.
+A spike of source neuron j acts through *runs*: ``width`` weights that lie side by side are added to as many neurons
+that lie side by side. A dense connection has one run a source neuron, a convolution one a kernel position (all
+channels of a location), sparse, one-to-one and synapse-wise delayed ones a run a synapse. So every shape is the same
+loop.
 
 Neurons of a component are numbered through, population by population. A component without inner connections falls
 apart into *units* of equally many neurons that share their arrivals: all neurons, one location, or one neuron.
@@ -36,10 +37,10 @@ class Store(NamedTuple):
 class Wires(NamedTuple):
     """Connections into a component, one entry each but for the last four arrays.
 
-    ``slab`` and ``low <= neuron < high`` say which spikes they take. Source neuron ``j`` (from ``low`` on) owns the runs
-    ``ptr[ptr0 + j]:ptr[ptr0 + j + 1]`` of ``weight_at`` and ``target_at``; a run has ``pieces`` of ``width`` neurons.
-    ``delay_kind``: 0 one delay, 1 one a source neuron, 2 one a weight; they begin at ``delay0`` of ``delays``, weights at
-    ``weight0``. ``inner``: from the component itself; ``want``: whether dL/d(arrival time) is asked for.
+    ``slab`` and ``low <= neuron < high`` say which spikes they take. Source neuron ``j`` (from ``low`` on) owns the
+    runs ``ptr[ptr0 + j]:ptr[ptr0 + j + 1]`` of ``weight_at`` and ``target_at``; a run has ``pieces`` of ``width``
+    neurons. ``delay_kind``: 0 one delay, 1 one a source neuron, 2 one a weight; they begin at ``delay0`` of ``delays``,
+    weights at ``weight0``. ``inner``: from the component itself; ``want``: whether dL/d(arrival time) is asked for.
     """
 
     slab: np.ndarray

@@ -80,8 +80,8 @@ def graph_backward(
         sums[part] = 0
         for b in range(batch * part // n_parts, batch * (part + 1) // n_parts):
             _sample_backward(
-                np.int64(b), wires, store, own, w, cells, groups, plan, constants, max_inverse_slope, marks[b], probes[b],
-                probe_times[b], e, grad_parts[part], delay_parts[part], sums[part],
+                np.int64(b), wires, store, own, w, cells, groups, plan, constants, max_inverse_slope, marks[b],
+                probes[b], probe_times[b], e, grad_parts[part], delay_parts[part], sums[part],
             )  # fmt: skip
 
 
@@ -275,13 +275,19 @@ def _back(track, t, cells, n, adaptive, constants):
 
 @njit(**LEAF, inline="always")
 def filtered(kappa, lambda_x, lambda_v, h, kept, gain, tau_mem, tau):
-    """Filtered adjoint earlier by h: ``dkappa/dt = kappa/tau - lambda_x``, ``kept = e^{-h/tau}``."""
+    """Take a filtered adjoint earlier by h: ``dkappa/dt = kappa/tau - lambda_x``, ``kept = e^{-h/tau}``."""
     return kept * (kappa + h * lambda_x) + gain * lambda_v * second_response(h, tau_mem, tau)
 
 
 @njit(**LEAF)
 def _spike_back(track, cells, n, mark, e, rho, max_inverse_slope, sums):
-    tau_mem, tau_a, beta, pull, jump = cells[n, TAU_MEM], cells[n, TAU_A], cells[n, BETA], cells[n, PULL], cells[n, JUMP]
+    tau_mem, tau_a, beta, pull, jump = (
+        cells[n, TAU_MEM],
+        cells[n, TAU_A],
+        cells[n, BETA],
+        cells[n, PULL],
+        cells[n, JUMP],
+    )
     u, a = mark[0], mark[1]
     inverse = spike_inverse_slope(cells[n, THETA] + beta * a, u, a, tau_mem, tau_a, beta, pull, max_inverse_slope)
     released = -rho
@@ -353,7 +359,7 @@ def _add(total, row):
 @njit(**LEAF, fastmath={"reassoc", "contract"})
 def _dot_arrivals(row, lam_v, lam_q, pull, syn_rate):
     # dL/d(arrival time): for each synapse (w/tau_syn)(lambda_i/tau_syn - (r/tau_mem) lambda_v).
-    total = 0.0
+    total = row.dtype.type(0)
     for n in range(len(row)):
         total += row[n] * (lam_q[n] - pull[n] * lam_v[n]) * syn_rate[n]
     return total

@@ -366,7 +366,8 @@ def _kept(a, wait, tau_a):
 
 @njit(**LEAF)
 def _settle(
-    row, now, then, p, n, local, opened, closed, cells, plan, release, last, spike_of, neurons, times, marks, count, mode
+    row, now, then, p, n, local, opened, closed, cells, plan, release, last, spike_of, neurons, times, marks, count,
+    mode,
 ):  # fmt: skip
     # One neuron over a span: lists its spikes (or tells the first: _LOOK; none: _MOVE; one at the end: _FORCE), and
     # writes its state at the end. Returns the number of spikes, the first one's time, and the excursions that a bin may

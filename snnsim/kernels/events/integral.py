@@ -29,7 +29,9 @@ def integral_forward(wires, store, w, cells, plan, om, y):
 @njit(**SERIAL)
 def _integrate(b, wires, store, w, cells, plan, om, y):
     size = len(y)
-    bounds, time, weight, target, _, wire = arrivals(b, wires, store, plan.unit_size, plan.n_units, plan.duration, OUTER)
+    bounds, time, weight, target, _, wire = arrivals(
+        b, wires, store, plan.unit_size, plan.n_units, plan.duration, OUTER
+    )
     for n in range(size):
         charge, _ = arrival_integral(0.0, plan.duration, cells[n, R], cells[n, TAU_MEM], cells[n, TAU_SYN], om)
         y[n] = cells[n, W0] * start_integral(plan.duration, cells[n, TAU_MEM], om) + cells[n, CHARGE0] * charge
@@ -50,7 +52,9 @@ def _integrate(b, wires, store, w, cells, plan, om, y):
 @njit(**SERIAL, inline="always")
 def _same(cells, n, m):
     return m >= 0 and (
-        (cells[n, R] == cells[m, R]) & (cells[n, TAU_MEM] == cells[m, TAU_MEM]) & (cells[n, TAU_SYN] == cells[m, TAU_SYN])
+        (cells[n, R] == cells[m, R])
+        & (cells[n, TAU_MEM] == cells[m, TAU_MEM])
+        & (cells[n, TAU_SYN] == cells[m, TAU_SYN])
     )
 
 
@@ -74,7 +78,18 @@ def integral_backward(wires, store, w, cells, plan, om, signal, e, grad_parts, d
         sums[part] = 0
         for b in range(batch * part // n_parts, batch * (part + 1) // n_parts):
             _differentiate(
-                np.int64(b), wires, store, w, cells, plan, om, signal[b], e, grad_parts[part], delay_parts[part], sums[part]
+                np.int64(b),
+                wires,
+                store,
+                w,
+                cells,
+                plan,
+                om,
+                signal[b],
+                e,
+                grad_parts[part],
+                delay_parts[part],
+                sums[part],
             )
 
 
