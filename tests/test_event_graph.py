@@ -372,8 +372,8 @@ def check_differences(make, tensors, inputs, step=4e-6, most=4):
         chosen = rng.permutation(list(np.ndindex(np.shape(tensor))))[:most] if np.ndim(tensor) else [()]
         numeric, exact_ones = [], []
         for index in map(tuple, chosen):
-            if name.endswith("t_ref") and tensor[index] == 0:
-                continue  # no derivative towards negative times
+            if name.endswith((".t_ref", ".a0")) and tensor[index] == 0:
+                continue  # at a bound
             losses = []
             for k in (-2, -1, 1, 2):
                 moved = np.array(tensor, float)
@@ -504,7 +504,7 @@ def test_first_crossings_are_neither_missed_nor_invented(kind):
         if g[0] >= theta:
             continue
         wait = adaptive_crossing(w, u, a, span, theta, tau_mem, tau_syn, tau_a, beta, pull)
-        curvature = 1e-5 * (abs(w) + abs(u) + a)  # of what the grid may hide around an extremum
+        curvature = 1e-4 * (abs(w) + abs(u) + a)  # of what the grid may hide around an extremum
         if wait < 0:
             assert g.max() < theta + 1e-9
         else:
@@ -615,7 +615,7 @@ def test_a_neuron_that_excites_itself_without_delay_or_end_is_refused():
     net.input("input", 1)
     net.population("output", 2, LIF())
     net.connect("input", "output", weight=np.full((1, 2), 3.0))
-    net.connect("output", "output", weight=np.full((2, 2), 1e9))
+    net.connect("output", "output", weight=np.full((2, 2), 1e18))
     inputs = slab_of_spikes(Spikes.from_trials([([0.1], [0])], 1, T))
     with pytest.raises(InputError, match=r"population output: neuron . fires so fast"):
         GraphEventEngine(net, duration=T).forward(net.tensors, inputs)
