@@ -164,8 +164,6 @@ def case(name, seed=1, constants=True):
         for p in net.populations_by_name.values():
             if not p.is_input:
                 wanted = [c for c in CONSTANTS if hasattr(p.neuron, c)]
-                if options.get("readout") == "integral" and isinstance(p.neuron, LI):
-                    wanted = ["v0", "i0", "v_leak"]
                 values = values_of(p.neuron, {}, p.name)
                 tensors |= {f"{p.name}.{c}": np.broadcast_to(np.asarray(values[c], float), (p.size,)) for c in wanted}
     return net, options, tensors, spikes_in(rng, net)

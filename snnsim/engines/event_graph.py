@@ -522,10 +522,8 @@ class GraphEventEngine:
         delays = np.empty((n_parts, s["wires"].delays.size))
         sums = np.empty((n_parts, N_SUMS, component.size))
         if component.readout and self.readout == "integral":
-            if heavy:
-                raise InputError(f"readout = 'integral': no gradient of {', '.join(HEAVY)} of its output")
             integral_backward(
-                s["wires"], store, s["w"], s["cells"], s["plan"], 1 / self.tau_w, signal, e, grads, delays, sums
+                s["wires"], store, s["w"], s["cells"], s["plan"], heavy, 1 / self.tau_w, signal, e, grads, delays, sums
             )
         else:
             probes, probe_times = self._probes(component, signal, batch)

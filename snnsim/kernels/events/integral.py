@@ -3,11 +3,17 @@
 import numpy as np
 from numba import njit, prange
 
-from snnsim.dynamics.integral import arrival_integral, faded, start_integral
+from snnsim.dynamics.integral import (
+    arrival_integral,
+    arrival_integral_slopes,
+    faded,
+    start_integral,
+    start_integral_slope,
+)
 from snnsim.kernels.events.arrivals import OUTER, arrivals, delay_slot
-from snnsim.kernels.events.graph_backward import Q_START, READ, V_START
+from snnsim.kernels.events.graph_backward import ENERGY, JUMPS, Q_START, READ, V_START, W_Q
 from snnsim.kernels.events.graph_forward import CHARGE0, TAU_MEM, TAU_SYN, W0, R
-from snnsim.kernels.jit import KERNEL, SERIAL
+from snnsim.kernels.jit import KERNEL, LEAF, SERIAL
 
 
 @njit(**KERNEL)
@@ -59,13 +65,15 @@ def _same(cells, n, m):
 
 
 @njit(**KERNEL)
-def integral_backward(wires, store, w, cells, plan, om, signal, e, grad_parts, delay_parts, sums):
+def integral_backward(wires, store, w, cells, plan, constants, om, signal, e, grad_parts, delay_parts, sums):
     """Gradients of the integrals.
 
     Parameters
     ----------
     wires, store, w, cells, plan, om
         As in :func:`integral_forward`.
+    constants : bool
+        Whether gradients of time constants and resistance are asked for.
     signal : ndarray, (B, N) float64
         dL/d(integral).
     e, grad_parts, delay_parts, sums
@@ -84,6 +92,7 @@ def integral_backward(wires, store, w, cells, plan, om, signal, e, grad_parts, d
                 w,
                 cells,
                 plan,
+                constants,
                 om,
                 signal[b],
                 e,
@@ -93,8 +102,15 @@ def integral_backward(wires, store, w, cells, plan, om, signal, e, grad_parts, d
             )
 
 
+@njit(**LEAF, inline="always")
+def _learn(sums, n, weight, by_mem, by_syn, tau_mem):
+    # Where :func:`snnsim.engines.constants.constant_gradients` looks for them.
+    sums[ENERGY, n] -= weight * by_mem * tau_mem
+    sums[JUMPS, n] += weight * by_syn
+
+
 @njit(**SERIAL)
-def _differentiate(b, wires, store, w, cells, plan, om, signal, e, grad, delay_grad, sums):
+def _differentiate(b, wires, store, w, cells, plan, constants, om, signal, e, grad, delay_grad, sums):
     bounds, time, weight, target, slot, wire = arrivals(
         b, wires, store, plan.unit_size, plan.n_units, plan.duration, OUTER
     )
@@ -103,7 +119,13 @@ def _differentiate(b, wires, store, w, cells, plan, om, signal, e, grad, delay_g
         sums[V_START, n] += signal[n] * start_integral(plan.duration, cells[n, TAU_MEM], om)
         sums[Q_START, n] += signal[n] * charge
         sums[READ, n] += signal[n] * faded(om, plan.duration)
-    kept, moved = 0.0, 0.0
+        if constants:
+            r, tau_mem, tau_syn = cells[n, R], cells[n, TAU_MEM], cells[n, TAU_SYN]
+            by_mem, by_syn = arrival_integral_slopes(0.0, plan.duration, r, tau_mem, tau_syn, om)
+            by_mem = cells[n, CHARGE0] * by_mem + cells[n, W0] * start_integral_slope(plan.duration, tau_mem, om)
+            # The initial charge is tau_syn times the initial current.
+            _learn(sums, n, signal[n], by_mem, cells[n, CHARGE0] * (charge / tau_syn + by_syn), tau_mem)
+    kept, moved, by_mem, by_syn = 0.0, 0.0, 0.0, 0.0
     for unit in range(plan.n_units):
         last, before = np.nan, -1
         for j in range(bounds[unit], bounds[unit + 1]):
@@ -116,6 +138,14 @@ def _differentiate(b, wires, store, w, cells, plan, om, signal, e, grad, delay_g
                         time[j], plan.duration, cells[n, R], cells[n, TAU_MEM], cells[n, TAU_SYN], om
                     )
                     last, before = time[j], n
+                    if constants:
+                        by_mem, by_syn = arrival_integral_slopes(
+                            time[j], plan.duration, cells[n, R], cells[n, TAU_MEM], cells[n, TAU_SYN], om
+                        )
+                if constants:
+                    weighted = signal[n] * w[weight[j] + k]
+                    sums[W_Q, n] += weighted * kept
+                    _learn(sums, n, weighted, by_mem, by_syn, cells[n, TAU_MEM])
                 grad[weight[j] + k] += signal[n] * kept
                 total += signal[n] * w[weight[j] + k] * moved
             if wires.want[c]:
