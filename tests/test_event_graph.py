@@ -93,17 +93,17 @@ def shaped(rng, _, output):
     net.population("same", 8, LIF())
     net.population("output", 3, output)
     net.connect(
-        "input", "hidden", first, weight=rng.normal(1.0, 0.8, (2, 2, 2, 3)), delay=0.03, learn=("weight", "delay")
+        "input", "hidden", first, weight=rng.normal(0.6, 0.5, (2, 2, 2, 3)), delay=0.03, learn=("weight", "delay")
     )
-    net.connect("hidden", "other", Convolution(2, stride=2, padding=1), weight=rng.normal(0.5, 0.4, (3, 2, 2, 2)))
-    net.connect("input", "other", Dense(pool), weight=rng.normal(0.1, 0.2, (8, 8)), delay=rng.uniform(0, 0.1, 50))
-    net.connect("other", "same", OneToOne(), weight=rng.normal(1.0, 0.2, 8), delay=rng.uniform(0.0, 0.1, 8))
+    net.connect("hidden", "other", Convolution(2, stride=2, padding=1), weight=rng.normal(0.15, 0.2, (3, 2, 2, 2)))
+    net.connect("input", "other", Dense(pool), weight=rng.normal(0.05, 0.1, (8, 8)), delay=rng.uniform(0, 0.1, 50))
+    net.connect("other", "same", OneToOne(), weight=rng.normal(0.5, 0.2, 8), delay=rng.uniform(0.0, 0.1, 8))
     pre, post = np.nonzero(rng.random((27, 8)) < 0.2)
-    net.connect("hidden", "same", Pairs(pre, post), weight=rng.normal(0.3, 0.3, len(pre)), delay=0.02)
+    net.connect("hidden", "same", Pairs(pre, post), weight=rng.normal(0.1, 0.2, len(pre)), delay=0.02)
     pre, post = np.nonzero(rng.random((8, 3)) < 0.8)
     late = rng.uniform(0.0, 0.1, len(pre))
     net.connect(
-        "same", "output", Pairs(pre, post), weight=rng.normal(0.8, 0.4, len(pre)), delay=late, learn=("weight", "delay")
+        "same", "output", Pairs(pre, post), weight=rng.normal(0.3, 0.2, len(pre)), delay=late, learn=("weight", "delay")
     )
     return net
 
@@ -127,7 +127,7 @@ NETS = {
         lambda rng: recurrent(rng, AdLIF(c_a=0.4, **spread(rng, 4, t_ref=0.05), **adapting(rng, 4)), AdLIF(t_ref=0.03)),
         {},
     ),
-    "instant": (lambda rng: recurrent(rng, ALIF(v_reset=-0.1, beta=0.3), LIF(), delays=False, mean=0.15, std=0.5), {}),
+    "instant": (lambda rng: recurrent(rng, ALIF(v_reset=-0.1, beta=0.3), LIF(), delays=False, mean=0.22, std=0.5), {}),
     "shapes": (lambda rng: shaped(rng, None, LIF(tau_mem=0.9)), {}),
     "sampled": (lambda rng: recurrent(rng, LIF(**spread(rng, 4)), LI(v0=0.2, i0=0.3)), {"n_samples": 7}),
     "integral": (
@@ -180,7 +180,7 @@ def loss_of(output):
         read = output.v if hasattr(output, "v") else output.y
         weights = rng.normal(size=read.shape)
         return float((weights * read).sum()), weights
-    coefficients = rng.normal(size=(output.n_neurons, 100))
+    coefficients = rng.normal(size=(output.n_neurons, 500))
     loss, e = 0.0, np.zeros(output.times.shape)
     for b in range(len(output.counts)):
         rank = np.zeros(output.n_neurons, int)
@@ -512,7 +512,7 @@ def test_first_crossings_are_neither_missed_nor_invented(kind):
             assert at[1] == pytest.approx(theta, abs=1e-11)
             assert g[t < wait - 1e-9].max(initial=-np.inf) < theta + 1e-9
             assert g.max() > theta - curvature
-    assert found_some > 200
+    assert found_some > 100
 
 
 # --- what else the engine promises -----------------------------------------------------------------------------------
@@ -531,7 +531,8 @@ def test_a_chain_runs_on_the_layer_kernels_and_the_general_ones_agree():
     slab = layers.forward(net.weights, inputs)
     engine = GraphEventEngine(net, duration=T)
     output = engine.forward(net.tensors, inputs)
-    assert output.times.tobytes() == slab.times.tobytes()
+    for b in range(3):
+        assert [a.tobytes() for a in train_of(output, b)] == [a.tobytes() for a in train_of(slab, b)]
     _, signal = loss_of(output)
     kept = [np.array(g) for g in layers.backward(net.weights, signal)]
     grads = engine.backward(net.tensors, signal)

@@ -294,6 +294,7 @@ def _spike_back(track, cells, n, mark, e, rho, max_inverse_slope, sums):
     if not cells[n, T_REF] > 0:
         released = adaptive_slope(cells[n, W_RESET], u, a + jump, tau_mem, pull) * track[_V]
         sums[RELEASED, n] += track[_V]
+        sums[RHO, n] -= released
     mu = spike_adjoint(released, track[_A], e, inverse, jump, tau_a)
     sums[MU, n] += mu
     sums[ADAPTED, n] += track[_A]
