@@ -43,9 +43,7 @@ def network_of(config, origin="configuration"):
             for population in network.populations_by_name.values():
                 if not population.is_input:
                     scheme_coefficients(population.neuron, s.dt, s.scheme, s.impulse)
-        else:
-            network.require_chain(f"simulation.engine = {s.engine}")
-        check_delays(network, s.dt, s.dt * s.n_steps)
+        check_delays(network, None if s.engine == "event" else s.dt, s.dt * s.n_steps)
         return network
     except InputError as error:
         text = str(error)
@@ -107,7 +105,7 @@ def _add_population(network, entry, config):
         if own is not None or common is not None:
             values[f.name] = common if own is None else own
     if entry.neuron == "li":
-        neuron = LI(**{f.name: values[f.name] for f in fields(LI)})
+        neuron = LI(**{f.name: values[f.name] for f in fields(LI) if f.name in values})
     else:
         neuron = LIFParameters(**values)
     learn = entry.learn_bias or config.network.learn_bias

@@ -9,11 +9,11 @@ from snnsim.connections import SHAPES, Pool
 from snnsim.errors import InputError, check_names
 from snnsim.files.hdf5 import reading
 from snnsim.network import Network
-from snnsim.parameters import LI, LIFParameters
+from snnsim.parameters import ALIF, LI, AdLIF, LIFParameters, settings
 from snnsim.recording.provenance import provenance
 from snnsim.recording.runs import load_tree, save_tree
 
-NEURONS = {"lif": LIFParameters, "li": LI}
+NEURONS = {"lif": LIFParameters, "li": LI, "alif": ALIF, "adlif": AdLIF}
 """Classes of neuron parameters by their name in a file."""
 
 
@@ -47,7 +47,7 @@ def _population_tree(p):
     kind = "input" if p.is_input else next(name for name, made in NEURONS.items() if type(p.neuron) is made)
     return {
         "name": p.name, "shape": list(p.shape), "neuron": kind, "kind": p.kind, "bias": p.bias,
-        "learn_bias": p.learn_bias, "parameters": {} if p.is_input else dataclasses.asdict(p.neuron),
+        "learn_bias": p.learn_bias, "parameters": {} if p.is_input else settings(p.neuron),
     }  # fmt: skip
 
 

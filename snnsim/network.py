@@ -254,7 +254,12 @@ class Network:
         if not isinstance(neuron, NEURONS):
             raise InputError(f"population {name}: {neuron!r}: must be a neuron, such as LIF or LI")
         given = bias is not None or learn_bias
-        made = self._add(Population(name, _shape(name, shape), neuron, "spikes", given, bool(learn_bias)))
+        made = Population(name, _shape(name, shape), neuron, "spikes", given, bool(learn_bias))
+        if neuron.size not in (None, made.size):
+            raise InputError(
+                f"population {name}: {neuron.size} values of a neuron parameter; it has {made.size} neurons"
+            )
+        self._add(made)
         if given:
             self.set(f"{name}.bias", np.broadcast_to(np.asarray(0.0 if bias is None else bias, float), (made.size,)))
         return made
@@ -512,7 +517,8 @@ class Network:
         """Names of the populations: inputs, then strongly connected components one after another."""
         if self._order is None:
             inputs = [p.name for p in self.populations_by_name.values() if p.is_input]
-            self._order = [*inputs, *(name for component in components(self) for name in component.populations)]
+            groups = components(self, instant=True)
+            self._order = [*inputs, *(name for component in groups for name in component.populations)]
         return self._order
 
     @property
@@ -535,7 +541,7 @@ class Network:
 
     @property
     def is_chain(self):
-        """Whether it is fully connected layers of LIF neurons one after another, without delay, pool or bias."""
+        """Whether it is fully connected layers of plain LIF neurons one after another, without delay, pool or bias."""
         names = list(self.populations_by_name)
         pairs = [(c.source, c.target) for c in self.connections_by_name.values()]
         return (
@@ -543,6 +549,7 @@ class Network:
             and all(c.shape == Dense() and not c.delayed for c in self.connections_by_name.values())
             and not any(p.bias or p.kind != "spikes" for p in self.populations_by_name.values())
             and all(p.is_input == (k == 0) for k, p in enumerate(self.populations_by_name.values()))
+            and all(p.is_input or p.neuron.plain for p in self.populations_by_name.values())
         )
 
     def require_chain(self, who):

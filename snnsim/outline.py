@@ -1,11 +1,10 @@
 """A network as text: a table of its populations and one of its connections."""
 
-from dataclasses import asdict
-
 import numpy as np
 
 from snnsim.connections import Convolution, Dense, OneToOne
 from snnsim.connections.maps import described
+from snnsim.parameters import settings
 
 
 def outline(network):
@@ -25,7 +24,7 @@ def outline(network):
         if p.is_input:
             populations.append((name, described(p.shape), "input", p.kind))
             continue
-        values = {key: v for key, v in asdict(p.neuron).items() if not (key == "reset" and v == "hard")}
+        values = {key: v for key, v in settings(p.neuron).items() if not (key == "reset" and v == "hard")}
         if p.bias:
             values["bias"] = "learnt" if p.learn_bias else "fixed"
         kind = type(p.neuron).__name__.removesuffix("Parameters")

@@ -28,12 +28,14 @@ class Component:
     inner: tuple
 
 
-def components(network):
+def components(network, instant=False):
     """Strongly connected components of the populations that are no inputs, sources first.
 
     Parameters
     ----------
     network : Network
+    instant : bool
+        Whether a cycle of connections without delay is allowed; its populations then come by name.
 
     Returns
     -------
@@ -42,39 +44,43 @@ def components(network):
     Raises
     ------
     InputError
-        For a cycle of connections without delay.
+        For a cycle of connections without delay, unless ``instant``.
     """
-    names = [p.name for p in network.populations_by_name.values() if not p.is_input]
-    edges = [c for c in network.connections_by_name.values() if c.source in names]
-    labels = _strong(names, edges)
+    nodes = [p.name for p in network.populations_by_name.values() if not p.is_input]
+    edges = [c for c in network.connections_by_name.values() if c.source in nodes]
+    labels = _strong(nodes, edges)
     groups = {}
-    for name, label in zip(names, labels, strict=True):
+    for name, label in zip(nodes, labels, strict=True):
         groups.setdefault(label, []).append(name)
     of = {name: label for label, group in groups.items() for name in group}
     between = [(of[c.source], of[c.target]) for c in edges if of[c.source] != of[c.target]]
-    first = {label: names.index(group[0]) for label, group in groups.items()}
+    first = {label: nodes.index(group[0]) for label, group in groups.items()}
     made = []
     for label in _topological(sorted(groups, key=first.get), between, first.get):
         group = groups[label]
         inner = [c for c in edges if c.source in group and c.target in group]
-        instant = [(c.source, c.target) for c in inner if not c.delayed]
-        ordered = _topological(sorted(group), instant, lambda name: name)
-        if ordered is None:
-            loop = ", ".join(f"{a}->{b}" for a, b in instant)
+        undelayed = [(c.source, c.target) for c in inner if not c.delayed]
+        names = ordered(sorted(group), undelayed)
+        if names is None and instant:
+            names = sorted(group)
+        if names is None:
+            loop = ", ".join(f"{a}->{b}" for a, b in undelayed)
             raise InputError(f"network: a cycle without delay ({loop}): give one of its connections a delay")
-        inner.sort(key=lambda c: (ordered.index(c.target), c.name))
-        made.append(Component(tuple(ordered), tuple(inner)))
+        inner.sort(key=lambda c: (names.index(c.target), c.name))
+        made.append(Component(tuple(names), tuple(inner)))
     return made
 
 
 def check_delays(network, dt, duration):
-    """Refuse delays that a clock cannot run.
+    """Refuse delays that a trial, or its clock, cannot run.
 
     Parameters
     ----------
     network : Network
-    dt, duration : float
-        Of a step and of a trial.
+    dt : float or None
+        Of a step; None in continuous time, where a cycle needs none.
+    duration : float
+        Of a trial.
 
     Raises
     ------
@@ -87,7 +93,7 @@ def check_delays(network, dt, duration):
             raise InputError(
                 f"connection {connection.name}: delay {longest:g}: must be shorter than the trial, {duration:g}"
             )
-    for connection in feedback(network):
+    for connection in feedback(network) if dt is not None else ():
         least = float(np.min(connection.delay)) if np.size(connection.delay) else dt
         if least < dt * (1 - 1e-5):
             raise InputError(
@@ -102,6 +108,12 @@ def feedback(network):
         place = {name: k for k, name in enumerate(component.populations)}
         found += [c for c in component.inner if place[c.target] <= place[c.source]]
     return found
+
+
+def ordered(names, edges):
+    """Names with the source of every edge before its target, otherwise as they come; None if there is a cycle."""
+    names = list(names)
+    return _topological(names, edges, names.index)
 
 
 def _strong(names, edges):

@@ -228,10 +228,11 @@ class Simulator:
                 values = [value[:, :, ids] for value in values]
         else:
             values = self.engine.trace(self.tensors, name, times, ids)
-        rest = self.network.populations_by_name[name].neuron.v_leak
+        rest = np.asarray(self.network.populations_by_name[name].neuron.v_leak, values[0].dtype)
+        rest = rest[ids] if rest.ndim else rest
         v = i_syn = None
         if "v" in self._reports:
-            v = values[0] + values[0].dtype.type(rest) if rest else np.array(values[0], order="C", copy=copy or None)
+            v = values[0] + rest if rest.any() else np.array(values[0], order="C", copy=copy or None)
         if "i_syn" in self._reports:
             i_syn = np.array(values[1], order="C", copy=copy or None)
         return v, i_syn

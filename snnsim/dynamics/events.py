@@ -228,7 +228,8 @@ def first_crossing(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
     v_end : float
         Membrane at ``span`` if nothing happens before.
     v_threshold : float
-        Above zero.
+        Of any sign: with a constant current, voltages count from where the membrane would settle, and a falling
+        membrane can turn and cross later.
 
     Returns
     -------
@@ -237,6 +238,8 @@ def first_crossing(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
     """
     if v >= v_threshold:
         return 0 * span, 1 + 0 * span, 1 + 0 * span, 0 * span
+    if v_threshold <= 0:
+        return _crossing_from_below(v, u, span, v_end, v_threshold, tau_mem, tau_syn)
     if tau_mem == 2 * tau_syn:
         t, a_vv, a_ii, a_vu = _crossing_quadratic(v, u, span, v_threshold, tau_mem)
     else:
@@ -320,6 +323,76 @@ def _crossing_general(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
             high = t
     a_vv, a_ii, a_vu = flow(high, tau_mem, tau_syn)
     return high, a_vv, a_ii, a_vu
+
+
+@register_jitable
+def _crossing_from_below(v, u, span, v_end, v_threshold, tau_mem, tau_syn):
+    # A threshold at or below where the membrane settles. It rises through it once: up to its maximum, or, if it falls
+    # at first, behind its minimum.
+    none = -1 + 0 * span
+    low, high = 0 * span, span
+    if u > v:
+        peak = maximum_time(v, u, tau_mem, tau_syn)
+        if peak < span:
+            high = peak
+    else:
+        low = minimum_time(v, u, tau_mem, tau_syn)
+        if not low < span:
+            return none, none, none, none
+    a_vv, a_ii, a_vu = flow(high, tau_mem, tau_syn)
+    if (v_end if high == span else a_vv * v + a_vu * u) < v_threshold:
+        return none, none, none, none
+    t = low
+    for _ in range(MAX_ITERATIONS):
+        a_vv, a_ii, a_vu = flow(t, tau_mem, tau_syn)
+        v_t = a_vv * v + a_vu * u
+        missing = v_threshold - v_t
+        if missing > 0:
+            low = t
+        else:
+            high = t
+        t_new = newton_step(t, missing, slope(v_t, a_ii * u, tau_mem), low, high)
+        if t_new == t or missing == 0:
+            return t, a_vv, a_ii, a_vu
+        t = t_new
+    return t, a_vv, a_ii, a_vu
+
+
+@register_jitable
+def newton_step(t, missing, rise, low, high):
+    """Next guess of a rising crossing in [low, high]: a tangent, or the middle where that leads out; t when done.
+
+    Parameters
+    ----------
+    t, missing, rise : float
+        Guess, what is missing to the threshold there, and the slope there.
+    low, high : float
+        Where it is still below, and where it is not.
+    """
+    if rise > 0:
+        t_new = t + missing / rise
+        if abs(t_new - t) <= EPSILON * abs(t):
+            return t
+        if low < t_new < high:
+            return t_new
+    middle = low + (high - low) / 2
+    if low < middle < high:
+        return middle
+    return t if t == high else high
+
+
+@register_jitable
+def minimum_time(v, u, tau_mem, tau_syn):
+    """Time of the membrane's minimum after a state (v, u) from which it falls; infinite if there is none ahead."""
+    if u >= 0:
+        return math.inf
+    span = tau_syn * ((u - v) / u)
+    rate = 1 / tau_syn - 1 / tau_mem
+    if rate == 0:
+        return span
+    if rate * span >= 1:
+        return math.inf
+    return -math.log1p(-rate * span) / rate
 
 
 @register_jitable

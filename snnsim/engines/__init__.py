@@ -30,7 +30,14 @@ def make_engine(name, network, *, dt, n_steps, precision, duration=None, max_inv
         from snnsim.engines.clock import ClockEngine
 
         return ClockEngine(network, dt=dt, n_steps=n_steps, **common, **clock_options)
-    network.require_chain(f"engine {name}")
+    if not network.is_chain:
+        if name == "hybrid":
+            from snnsim.engines.hybrid_graph import GraphHybridEngine
+
+            return GraphHybridEngine(network, dt=dt, n_steps=n_steps, **common)
+        from snnsim.engines.event_graph import GraphEventEngine
+
+        return GraphEventEngine(network, duration=duration or dt * n_steps, n_samples=n_steps, **common)
     layers = [p.spiking() if isinstance(p, LI) else p for p in network.parameters], network.readout
     from snnsim.engines.by_name import ByName
 

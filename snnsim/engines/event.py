@@ -130,6 +130,11 @@ class EventEngine:
                 check_continuous(p)
             except InputError as error:
                 raise InputError(f"layer {layer}: {error}") from error
+            if not p.plain:
+                raise InputError(
+                    f"layer {layer}: {p!r}: must be LIF with one number each, at rest at first, v_leak below "
+                    "v_threshold, without refractory period or adaptation"
+                )
         if readout not in ("spiking", "leaky"):
             raise InputError(f"readout = {readout!r}: must be one of spiking, leaky")
         if not 0 < duration < np.inf:

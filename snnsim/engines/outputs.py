@@ -47,6 +47,22 @@ class VoltageOutput:
     duration: float
 
 
+@dataclass(frozen=True)
+class ScoreOutput:
+    """One number a class of a readout without threshold: its integral over the trial, or its largest membrane.
+
+    Parameters
+    ----------
+    y : ndarray, (B, C) float64
+        Of the membrane relative to rest.
+    duration : float
+        Length of a trial.
+    """
+
+    y: np.ndarray
+    duration: float
+
+
 def slab_of_spikes(spikes):
     """Copy spike trains to a slab.
 
