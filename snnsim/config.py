@@ -491,7 +491,7 @@ def neurons(config):
     layers = config.network.layers
     n_layers = len(notation.parse(layers) if isinstance(layers, str) else layers) - 1
     columns = {}
-    for name in LIFParameters.__dataclass_fields__:
+    for name in LIFParameters.__dataclass_fields__.keys() & vars(config.network).keys():
         value = getattr(config.network, name)
         if isinstance(value, tuple) and len(value) != n_layers:
             raise InputError(

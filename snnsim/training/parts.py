@@ -89,6 +89,7 @@ def with_network(config, network):
     if not network.is_chain:
         return config
     neurons = [p.spiking() if isinstance(p, LI) else p for p in network.parameters]
-    columns = {f.name: tuple(getattr(p, f.name) for p in neurons) for f in fields(LIFParameters)}
+    names = [f.name for f in fields(LIFParameters) if hasattr(config.network, f.name)]
+    columns = {name: tuple(getattr(p, name) for p in neurons) for name in names}
     table = replace(config.network, layers=network.layers, readout=network.readout, **columns)
     return replace(config, network=table)
