@@ -255,6 +255,11 @@ class GraphEventEngine:
         """Slabs of the last forward pass by population, inputs first."""
         return self._slabs
 
+    def last_presynaptic(self):
+        """Spikes that reached the output by its first connection: ``neurons`` (B, cap) and ``counts`` (B,) int32."""
+        slab = self._slabs[self.network.into(self.network.output.name)[0].source]
+        return slab.neurons, slab.counts
+
     def spike_totals(self):
         """Spikes of each population of neurons with a threshold in the last batch, by name."""
         return {name: int(s.counts.sum()) for name, s in self._slabs.items() if name not in self._inputs}
