@@ -73,8 +73,8 @@ def simulate(
     """Simulate samples of a data set, given spike trains, or a network without trials, and record what it does.
 
     The files grow during the run and can be read meanwhile; a run that is stopped leaves all complete trials. Samples
-    of a data set get the same input spikes as in evaluate. A network without trials is a file with [[population]],
-    [[connection]] and [[input]] that says how long it runs, or ei-network, brunel-ai (-sr, -si-fast, -si-slow) or
+    of a data set get the same input spikes as in evaluate. A network without trials is a file with tables
+    population, connection and input that says how long it runs, or ei-network, brunel-ai (-sr, -si-fast, -si-slow) or
     microcircuit.
     """
     import time
