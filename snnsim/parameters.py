@@ -61,9 +61,9 @@ class _Neuron:
         return hash(tuple(v.tobytes() if isinstance(v, np.ndarray) else v for v in vars(self).values()))
 
     def numbers(self):
-        """Values by name, without what is left to its default of rest."""
+        """Values by name, without a start that is rest."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "reset"}
-        return {name: value for name, value in values.items() if value is not None}
+        return {name: value for name, value in values.items() if not (name == "v0" and value is None)}
 
     @property
     def size(self):

@@ -88,13 +88,13 @@ def simulate(
     record_every = record_every if every is None else every
     if spikes is None:
         return _long(
-            network, engine, dt, n_steps, duration, target, scheme=scheme or "exact", impulse=impulse, record=record,
-            record_layers=record_layers, record_neurons=record_neurons, every=record_every,
-            precision=precision or "float32", **long,
+            network, engine, dt, n_steps, duration, target, scheme="exact" if scheme is None else scheme,
+            impulse=impulse, record=record, record_layers=record_layers, record_neurons=record_neurons,
+            every=record_every, precision=precision or "float32", **long,
         )  # fmt: skip
     if long:
         raise InputError(f"{', '.join(long)}: belong to a run without trials, which takes no spikes")
-    scheme = scheme or "backward_euler"
+    scheme = "backward_euler" if scheme is None else scheme
     if not isinstance(spikes, Spikes):
         raise InputError(f"spikes: a {type(spikes).__name__}; must be snnsim.Spikes")
     n_steps, dt_used, duration = _time(engine, dt, n_steps, duration, spikes.duration)

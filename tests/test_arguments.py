@@ -100,7 +100,8 @@ def test_weights_that_are_refused(weights, message):
     ("changes", "message"),
     [
         ({"tau_mem": "10"}, "tau_mem = '10': must be a positive number"),
-        ({"tau_syn": np.ones(2)}, "tau_syn = array([1., 1.]): must be a positive number"),
+        ({"tau_syn": np.ones((1, 2))}, "tau_syn: shape (1, 2): must be a number, or one a neuron"),
+            ({"tau_syn": np.array([1.0, 0.0])}, "tau_syn[1] = 0.0: must be a positive number"),
         ({"r": True}, "r = True: must be a positive number"),
         ({"v_reset": None}, "v_reset = None: must be a finite number"),
         ({"v_leak": np.nan}, "v_leak = nan: must be a finite number"),
@@ -242,7 +243,7 @@ def test_precise_times_are_not_moved_at_late_steps():
         ({"impulse": "area"}, "impulse = 'area': must be one of unit-area, unit-height"),
         ({"synapse": "sparse"}, "synapse = 'sparse': must be one of auto, gather, pattern, dense"),
         ({"precision": "float16"}, "precision = 'float16': must be one of float32, float64"),
-        ({"scheme": None}, "scheme = None: must be one of"),
+        ({"scheme": 0}, "scheme = 0: must be one of"),
         ({"record_every": True}, "record_every = True: must be a whole number, at least 1"),
     ],
 )

@@ -100,8 +100,8 @@ def compare_runs(report, name, chosen, batches):
     same = all(
         np.array_equal(a, b)
         for key in ("first", "second")
-        for a, b in zip(states[0]["optimizer"][key], states[1]["optimizer"][key], strict=True)
-    ) and all(np.array_equal(a, b) for a, b in zip(states[0]["weights"], states[1]["weights"], strict=True))
+        for a, b in zip(*(state["optimizer"][key].values() for state in states), strict=True)
+    ) and all(np.array_equal(a, b) for a, b in zip(*(state["tensors"].values() for state in states), strict=True))
     report.check(f"{name}: two runs of {batches} batches", same, "equal bits" if same else "different bits")
 
 

@@ -130,10 +130,10 @@ def test_training_as_on_the_cpu(settings, launches, monkeypatch):
     states = [s.state() for s in (cuda_session, cpu_session)]
     assert states[0]["totals"]["spikes"] == states[1]["totals"]["spikes"]
     assert sum(states[1]["totals"]["spikes"]) > 0
-    for a, b, w in zip(states[0]["weights"], states[1]["weights"], start, strict=True):
+    for a, b, w in zip(states[0]["tensors"].values(), states[1]["tensors"].values(), start, strict=True):
         # Of the update: float32 losses and inner products have another rounding (docs/cuda.md).
         assert np.abs((a - w) - (b - w)).max() <= 1e-4 * np.abs(b - w).max() + 1e-7
-    assert any(np.abs(b - w).max() > 1e-3 for b, w in zip(states[1]["weights"], start, strict=True))
+    assert any(np.abs(b - w).max() > 1e-3 for b, w in zip(states[1]["tensors"].values(), start, strict=True))
     test = cpu_session.test.first(3)
     mine, theirs = (s.examine(test.values, test.labels, test.ids) for s in (cuda_session, cpu_session))
     np.testing.assert_allclose(mine[0], theirs[0], rtol=1e-5, atol=1e-6)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from snnsim import InputError, LIFParameters, Network, Spikes, config, open_traces, simulate
-from snnsim.engines import make_device_engine, make_engine
+from snnsim.engines import make_device_engine
+from snnsim.engines.event import EventEngine
+from snnsim.engines.hybrid import HybridEngine
 from snnsim.engines.outputs import SpikeOutput
 from snnsim.kernels.cuda import compiler
 from snnsim.training.session import Session
@@ -25,7 +27,11 @@ GENERAL = LIFParameters(tau_mem=1.0, tau_syn=0.7, r=1.2, v_threshold=0.3, reset=
 
 
 def engines(name, parameters, readout, precision, n_samples, sizes=SIZES, learns=True):
-    engine = make_engine(name, parameters, readout, dt=DT, n_steps=N_STEPS, precision=precision, max_inverse_slope=1e3)
+    common = {"precision": precision, "max_inverse_slope": 1e3}
+    if name == "hybrid":
+        engine = HybridEngine(parameters, readout, dt=DT, n_steps=N_STEPS, **common)
+    else:
+        engine = EventEngine(parameters, readout, duration=DT * N_STEPS, n_samples=N_STEPS, **common)
     return engine, make_device_engine(engine, sizes, n_samples, learns=learns)
 
 
@@ -193,7 +199,7 @@ def test_training_as_on_the_cpu(settings):
     states = [s.state() for s in (cuda_session, cpu_session)]
     assert states[0]["totals"]["spikes"] == states[1]["totals"]["spikes"]
     assert sum(states[1]["totals"]["spikes"]) > 10
-    for a, b, w in zip(states[0]["weights"], states[1]["weights"], start, strict=True):
+    for a, b, w in zip(states[0]["tensors"].values(), states[1]["tensors"].values(), start, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=DOUBLE if double else SINGLE)
         assert np.abs(b - w).max() > 1e-3
     test = cpu_session.test.first(3)
@@ -222,9 +228,9 @@ def test_a_training_goes_on_on_the_other_target():
         for name in ("first", "second"):
             for a, b in zip(end["optimizer"][name], ends[0]["optimizer"][name], strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e3 * DOUBLE, atol=DOUBLE)
-        for a, b in zip(end["weights"], ends[0]["weights"], strict=True):
+        for a, b in zip(end["tensors"].values(), ends[0]["tensors"].values(), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=DOUBLE)
-    for a, b in zip(ends[3]["weights"], ends[4]["weights"], strict=True):
+    for a, b in zip(ends[3]["tensors"].values(), ends[4]["tensors"].values(), strict=True):
         np.testing.assert_array_equal(a, b)
 
 

@@ -136,7 +136,7 @@ def test_training_with_a_rate_as_on_the_cpu():
     theirs, mine = (s.state() for s in sessions)
     assert mine["totals"]["spikes"] == theirs["totals"]["spikes"]
     assert sum(theirs["totals"]["spikes"]) > 0
-    for a, b, w in zip(mine["weights"], theirs["weights"], start, strict=True):
+    for a, b, w in zip(mine["tensors"].values(), theirs["tensors"].values(), start, strict=True):
         # As in checks_clock_engine: float32 losses and inner products have another rounding.
         assert np.abs((a - w) - (b - w)).max() <= 1e-4 * np.abs(b - w).max() + 1e-7
 
