@@ -226,7 +226,7 @@ def test_a_training_goes_on_on_the_other_target():
         ends.append(session.state())
     for end in ends[1:]:
         for name in ("first", "second"):
-            for a, b in zip(end["optimizer"][name], ends[0]["optimizer"][name], strict=True):
+            for a, b in zip(*(e["optimizer"][name].values() for e in (end, ends[0])), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e3 * DOUBLE, atol=DOUBLE)
         for a, b in zip(end["tensors"].values(), ends[0]["tensors"].values(), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=DOUBLE)
