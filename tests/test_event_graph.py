@@ -163,7 +163,7 @@ def case(name, seed=1, constants=True):
     if constants:
         for p in net.populations_by_name.values():
             if not p.is_input:
-                wanted = [c for c in CONSTANTS if hasattr(p.neuron, c)]
+                wanted = [c for c in CONSTANTS if c in type(p.neuron).__dataclass_fields__]
                 values = values_of(p.neuron, {}, p.name)
                 tensors |= {f"{p.name}.{c}": np.broadcast_to(np.asarray(values[c], float), (p.size,)) for c in wanted}
     return net, options, tensors, spikes_in(rng, net)

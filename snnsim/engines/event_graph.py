@@ -341,7 +341,7 @@ class GraphEventEngine:
             raise InputError(
                 f"tensor {name!r}: must be one of {', '.join(self.network.tensor_shapes())}, or a constant"
             )
-        if not hasattr(p.neuron, constant):
+        if constant not in _fields(p.neuron):
             raise InputError(f"tensor {name!r}: neurons of {population} have no {constant}")
         if value.shape not in ((), (p.size,)):
             raise InputError(f"{name}: shape {value.shape}; must be () or ({p.size},)")

@@ -32,8 +32,8 @@ def runs_of(connection, pre, post, kind):
     if isinstance(shape, Convolution):
         return _convolution_runs(shape, pre, post)
     if not isinstance(shape, Dense):
-        ptr, indices = shape.lists(pre.shape, post.shape)
-        return ptr.astype(np.int64), np.arange(len(indices)), indices.astype(np.int64), 1
+        ptr, targets, weights = shape.synapses(pre.shape, post.shape)
+        return ptr.astype(np.int64), weights.astype(np.int64), targets.astype(np.int64), 1
     if kind == 2:
         n = pre.size * post.size
         return np.arange(pre.size + 1) * post.size, np.arange(n), np.tile(np.arange(post.size), pre.size), 1
