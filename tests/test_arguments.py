@@ -67,7 +67,8 @@ def test_whole_numbers_take_the_dtype_of_the_others():
 
 
 def test_weights_of_scipy_and_one_parameter_set():
-    sparse = pytest.importorskip("scipy.sparse")
+    from scipy import sparse
+
     net = Network.chain([sparse.csr_array(W), sparse.csc_matrix(W)], P)
     assert net == Network.chain([W, W], [P, P])
     assert net != Network.chain([W, -W], [P, P])
