@@ -131,10 +131,11 @@ def test_convergence(command, tmp_path):
         "0.1,0.02", "--samples", 2, "--schemes", "backward_euler,exact", "-o", tmp_path,
     )  # fmt: skip
     assert code == 0, error
-    for words in ("backward_euler", "hybrid", "order", "Euler's bound of the free v", "orders fitted to dt <= 0.06"):
+    for words in ("backward_euler", "hybrid", "order", "Euler's bound of the free v", "orders fitted to dt <= 0.06",
+                  "hidden0->output"):
         assert words in out
     assert {p.name for p in tmp_path.iterdir()} == {
-        "convergence.h5", "convergence-errors.png", "convergence-gradients.png",
+        "convergence.h5", "convergence-errors.png", "convergence-gradients.png", "convergence-tensors.png",
     }  # fmt: skip
     assert results(tmp_path, "convergence")["gradient_cosine"].shape == (3, 2, 2)
 
