@@ -105,7 +105,7 @@ def graph(readout=LIF(v_reset=-0.1)):
     return net
 
 
-@pytest.mark.parametrize("loss", ["first-spike", "membrane-mean"])
+@pytest.mark.parametrize("loss", ["van-rossum", "membrane-mean"])
 def test_any_graph_converges_to_continuous_time(loss):
     config, _, inputs, labels = problem(loss=loss)
     net = graph(LI() if loss.startswith("membrane") else LIF(v_reset=-0.1))
