@@ -34,6 +34,7 @@ class Entry:
 
 
 CATALOGUE = (
+    Entry("closed-form", "The neuron in closed form", "sections 2.1, 2.2 and 3.1"),
     Entry("frequency-response", "The neuron as a filter", "section 2.2"),
     Entry("truncation", "Truncation errors and stability", "section 2.3"),
     Entry("population", "A population under Poisson input", "section 2.4"),
