@@ -57,7 +57,7 @@ def lipschitz_constant(parameters):
 
 
 def printed_lipschitz_constant(parameters):
-    """Constant of eq 17, ``sqrt(max((1 + r)/tau_mem^2, (r + r^2)/tau_mem^2 + 1/tau_syn^2))``, at least the least one."""
+    """Compute the constant of eq 17, ``sqrt(max((1 + r)/tau_mem^2, (r + r^2)/tau_mem^2 + 1/tau_syn^2))``."""
     p = parameters
     return float(np.sqrt(max((1 + p.r) / p.tau_mem**2, (p.r + p.r**2) / p.tau_mem**2 + 1 / p.tau_syn**2)))
 

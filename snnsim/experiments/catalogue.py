@@ -29,8 +29,14 @@ class Entry:
 
     def figures(self, results):
         """Figures of a results dictionary: a dictionary from file name stem to matplotlib Figure."""
-        module = importlib.import_module(f"snnsim.plotting.experiments.{self.name.replace('-', '_')}")
-        return module.figures(results)
+        return self._drawing().figures(results)
+
+    def captions(self):
+        """Say what each figure shows, from what and how many, by file name stem."""
+        return self._drawing().CAPTIONS
+
+    def _drawing(self):
+        return importlib.import_module(f"snnsim.plotting.experiments.{self.name.replace('-', '_')}")
 
 
 CATALOGUE = (

@@ -70,9 +70,7 @@ def _train(p, table):
     distance = times[:, None] - times[None, :]
     response = np.where(distance >= 0, _response(np.maximum(distance, 0), p.tau_mem, p.tau_syn), 0.0)
     formula = p.r / p.tau_syn * response @ x
-    free = _solve(
-        lambda t, y: [(-y[0] + p.r * y[1]) / p.tau_mem, -y[1] / p.tau_syn], [table["v0"], table["i0"]], times
-    )
+    free = _solve(lambda t, y: [(-y[0] + p.r * y[1]) / p.tau_mem, -y[1] / p.tau_syn], [table["v0"], table["i0"]], times)
     errors = [np.abs(a - b).max() for a, b in zip(free, closed_form(times, table["v0"], table["i0"], p), strict=True)]
     return {
         "times": times, "v": v, "input": x, "error": np.abs(v - formula).max(), "free_error": max(errors),
@@ -184,18 +182,18 @@ def claims(results):
         Claim(
             "Under a constant current the membrane approaches r i exponentially, with the membrane's time constant.",
             "section 2.1, eq 3",
-            f"Equation 1 by an ODE solver of order 8 meets the formula to {constant['error']:.0e}; the fitted rate times "
-            f"tau_mem is {constant['rate'] * tau:.9f}.",
+            f"Equation 1 by an ODE solver of order 8 meets the formula to {constant['error']:.0e}; the fitted rate "
+            f"times tau_mem is {constant['rate'] * tau:.9f}.",
             verdict(constant["error"] < 1e-9 and abs(constant["rate"] * tau - 1) < 1e-6),
             "C1",
         ),
         Claim(
             "Weights act on the phase of the response.",
             "section 2.1, eq 5",
-            f"At an angular frequency of {phase['omega']:.2f}, weights {listed(phase['weights'], '{:g}')}: with one input spike "
-            f"the phase turns by {turn[0]:.0e} and the gain scales with the weight; with two, of which one has that "
-            f"weight, the phase of their sum turns by {turn[1]:.2f} rad. A weight sets an amplitude, the spike's time the "
-            "phase; weights turn the phase of a sum, by weighing delays against each other.",
+            f"At an angular frequency of {phase['omega']:.2f}, weights {listed(phase['weights'], '{:g}')}: with one "
+            f"input spike the phase turns by {turn[0]:.0e} and the gain scales with the weight; with two, of which "
+            f"one has that weight, the phase of their sum turns by {turn[1]:.2f} rad. A weight sets an amplitude, "
+            "the spike's time the phase; weights turn the phase of a sum, by weighing delays against each other.",
             PARTLY if turn[0] < 1e-9 < turn[1] else HOLDS if turn[0] > 1e-9 else FAILS,
             "C2",
         ),
@@ -203,18 +201,18 @@ def claims(results):
             "The membrane under a spike train is a sum of differences of exponentials.",
             "section 2.1, eqs 6-8",
             f"The clock's kernel (exact scheme, {int((train['input'] > 0).sum())} steps with spikes out of "
-            f"{train['times'].size}) meets the sum to {train['error']:.0e}, an ODE solver the terms of the initial state to "
-            f"{train['free_error']:.0e}.",
+            f"{train['times'].size}) meets the sum to {train['error']:.0e}, an ODE solver the terms of the initial "
+            f"state to {train['free_error']:.0e}.",
             verdict(train["error"] < 1e-9 and train["free_error"] < 1e-9),
             "C3",
         ),
         Claim(
             "The higher the damping ratio, the longer the decay to zero.",
             "section 2.2",
-            f"At the study's natural frequency, damping {listed(decay['damping'], '{:.2f}')}: time until the response stays below "
-            f"a hundredth of its peak {listed(decay['time'], '{:.1f}')}. (With tau_mem kept and tau_syn shortened instead, "
-            f"damping {listed(decay['fixed_damping'], '{:.2f}')} takes {listed(decay['fixed_time'], '{:.1f}')}: there the natural "
-            "frequency rises, too.)",
+            f"At the study's natural frequency, damping {listed(decay['damping'], '{:.2f}')}: time until the "
+            f"response stays below a hundredth of its peak {listed(decay['time'], '{:.1f}')}. (With tau_mem kept "
+            f"and tau_syn shortened instead, damping {listed(decay['fixed_damping'], '{:.2f}')} takes "
+            f"{listed(decay['fixed_time'], '{:.1f}')}: there the natural frequency rises, too.)",
             verdict(longer),
             "C5",
         ),
@@ -222,29 +220,31 @@ def claims(results):
             "Sampling with a factor dt keeps the signal's energy.",
             "section 2.2",
             f"Impulse response sampled as dt u(n dt), dt = {dts}: energy relative to the integral of u^2 "
-            f"{listed(energy['ratio'], '{:.4f}')}, sum relative to the integral of u {listed(energy['gain'], '{:.4f}')}. The energy "
-            "is multiplied by dt (a factor sqrt(dt) would keep it); what the factor dt keeps is the gain at zero frequency.",
+            f"{listed(energy['ratio'], '{:.4f}')}, sum relative to the integral of u "
+            f"{listed(energy['gain'], '{:.4f}')}. The energy is multiplied by dt (a factor sqrt(dt) would keep it); "
+            "what the factor dt keeps is the gain at zero frequency.",
             verdict(bool((np.abs(energy["ratio"] - 1) < 0.05).all())),
             "C7",
         ),
         Claim(
-            "With backward Euler the network is a recurrent one, of fewer parameters; each dt is another representation.",
+            "With backward Euler the network is a recurrent one, of fewer parameters; each dt is another "
+            "representation.",
             "section 3.1",
-            f"Equation 14 written as a recurrent network in NumPy gives the engine's membranes to {network['largest']:.0e}. "
-            f"It has {network['parameters']:,} parameters, a recurrent network of the same layers {network['rnn_parameters']:,}. "
-            f"The same weights at dt = {listed(network['dt'], '{:g}')}: hidden spikes a trial {listed(network['spikes'], '{:.3g}')}, largest "
-            f"difference of the gain from the first {listed(100 * network['distance'], '{:.2g}')} % up to 0.9 of the coarsest Nyquist "
-            "frequency.",
+            "Equation 14 written as a recurrent network in NumPy gives the engine's membranes to "
+            f"{network['largest']:.0e}. It has {network['parameters']:,} parameters, a recurrent network of the "
+            f"same layers {network['rnn_parameters']:,}. The same weights at dt = {listed(network['dt'], '{:g}')}: "
+            f"hidden spikes a trial {listed(network['spikes'], '{:.3g}')}, largest difference of the gain from the "
+            f"first {listed(100 * network['distance'], '{:.2g}')} % up to 0.9 of the coarsest Nyquist frequency.",
             verdict(network["largest"] < 1e-9 and network["parameters"] < network["rnn_parameters"]),
             "C15",
         ),
         Claim(
             "What was set.",
             "section 4.1",
-            "Time constants 0.8 and 0.6, resistance 1.2, threshold 1.5, reset 1, batches of 50, 50 steps whatever dt is, rate "
-            "coding, Kaiming's weights, 784-400-10: the settings of every table here, except where its settings say otherwise. "
-            "The study does not say its hidden sizes, loss or readout: ours are 400, the membranes' mean and leaky neurons "
-            "that do not spike.",
+            "Time constants 0.8 and 0.6, resistance 1.2, threshold 1.5, reset 1, batches of 50, 50 steps whatever "
+            "dt is, rate coding, Kaiming's weights, 784-400-10: the settings of every table here, except where its "
+            "settings say otherwise. The study does not say its hidden sizes, loss or readout: ours are 400, the "
+            "membranes' mean and leaky neurons that do not spike.",
             ANSWER,
             "S1",
         ),

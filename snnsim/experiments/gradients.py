@@ -51,10 +51,7 @@ def run(config, context):
     results["silent"] = [parts[f"silent-{dt:g}"] for dt in dts]
     results["depth_layers"] = np.array(depths)
     results["depth"] = [
-        [
-            {key: np.array([parts[f"depth-{n}-{dt:g}-{seed}"][key] for seed in seeds]) for key in THIRDS}
-            for dt in dts
-        ]
+        [{key: np.array([parts[f"depth-{n}-{dt:g}-{seed}"][key] for seed in seeds]) for key in THIRDS} for dt in dts]
         for n in depths
     ]
     return results
@@ -135,7 +132,7 @@ def _spiking(config, dt, seed):
 
 
 def _deep(config, n_layers, dt, seed):
-    """Derivative by what enters each layer, by thirds of the trial; rows from the first layer to the output."""
+    """Differentiate by what enters each layer, by thirds of the trial; rows from the first layer to the output."""
     layers = [784, *[config["depth"]["width"]] * (n_layers - 1), 10]
     run = run_config(
         config["run"], network__layers=layers, simulation__dt=dt, training__seed=seed,
@@ -207,11 +204,12 @@ def claims(results):
             "C26",
         ),
         Claim(
-            "Gradients explode through the inverse slope, as voltage and current approach zero; a clamp at 1e4 mends it.",
+            "Gradients explode through the inverse slope, as voltage and current approach zero; a clamp at 1e4 "
+            "mends it.",
             "section 4.2",
             f"Median 1/slope {listed(median)}, largest {listed(largest)} at dt = {', '.join(dts)}; the clamp takes "
-            f"{listed([100 * c for c in clamped])} % of the spikes. A neuron that spikes is at its threshold, not at zero: "
-            "1/slope is large where its drive only just exceeds the leak, which is rare.",
+            f"{listed([100 * c for c in clamped])} % of the spikes. A neuron that spikes is at its threshold, not "
+            "at zero: 1/slope is large where its drive only just exceeds the leak, which is rare.",
             verdict(max(clamped) > 0.01, max(largest) > 1e3),
             "C20",
         ),
@@ -219,19 +217,20 @@ def claims(results):
             "The gradient's density has great outliers.",
             "section 4.2, Figure 3",
             "Entries that are not zero beyond Tukey's outer fences: hidden layer "
-            f"{listed([100 * x for x in share[0]])} %, with {listed([100 * e for e in energy[0]])} % of the squared norm; "
-            f"output layer {listed([100 * x for x in share[1]])} % with {listed([100 * e for e in energy[1]])} %. "
-            f"Kurtosis {listed(kurtosis[0], '{:.0f}')} and {listed(kurtosis[1], '{:.0f}')} (normal: 3).",
+            f"{listed([100 * x for x in share[0]])} %, with {listed([100 * e for e in energy[0]])} % of the squared "
+            f"norm; output layer {listed([100 * x for x in share[1]])} % with "
+            f"{listed([100 * e for e in energy[1]])} %. Kurtosis {listed(kurtosis[0], '{:.0f}')} and "
+            f"{listed(kurtosis[1], '{:.0f}')} (normal: 3).",
             verdict(min(map(min, energy)) > 0.3),
             "C21",
         ),
         Claim(
             "Outliers are greater for earlier time steps and deeper layers.",
             "section 4.2",
-            "Derivative of the loss by what enters a layer at a step, kurtosis of the entries that are not zero, mean of "
-            f"{results['depth'][0][0]['kurtosis'].shape[0]} seeds: {shown}. The layer farthest from the output has the "
-            f"greater kurtosis than the last hidden one in {100 * deeper:.0f} % of the networks, the first third of the "
-            f"trial than the last one in {100 * earlier:.0f} % of their layers.",
+            "Derivative of the loss by what enters a layer at a step, kurtosis of the entries that are not zero, "
+            f"mean of {results['depth'][0][0]['kurtosis'].shape[0]} seeds: {shown}. The layer farthest from the "
+            f"output has the greater kurtosis than the last hidden one in {100 * deeper:.0f} % of the networks, the "
+            f"first third of the trial than the last one in {100 * earlier:.0f} % of their layers.",
             verdict(deeper > 0.75 and earlier > 0.75, deeper > 0.75 or earlier > 0.75),
             "C21",
         ),

@@ -244,9 +244,10 @@ def claims(results):
         Claim(
             "Serial implementations of the critical parts test the vectorised ones on random input.",
             "section 7",
-            "Three programs of one gradient, the explicit double sum over steps and pairs of neurons, the sum folded into the "
-            f"adjoint with every step kept, and the engine that keeps spikes only, agree to {agreement:.0e} (relative) on "
-            "random networks of every size in the figure; the project's tests compare each engine with a serial reference.",
+            "Three programs of one gradient, the explicit double sum over steps and pairs of neurons, the sum "
+            "folded into the adjoint with every step kept, and the engine that keeps spikes only, agree to "
+            f"{agreement:.0e} (relative) on random networks of every size in the figure; the project's tests "
+            "compare each engine with a serial reference.",
             verdict(agreement < 1e-10),
             "S2",
         ),

@@ -219,15 +219,16 @@ def claims(results):
             "The study's coding and initial weights, loss at the start and the end (accuracy on the batch): "
             + "; ".join(fits(k) for k in study)
             + f". Adam halves the loss in {good[0]} of {good[1]} cases. Full steps end above where they began, or "
-            f"undefined, in {gone[0]} of {gone[1]} cases and halve the loss in {stuck[1] - stuck[0]}; with a line search "
-            f"{searched[0]} of {searched[1]} end so.",
+            f"undefined, in {gone[0]} of {gone[1]} cases and halve the loss in {stuck[1] - stuck[0]}; with a line "
+            f"search {searched[0]} of {searched[1]} end so.",
             ruling,
             "C22",
         ),
         Claim(
             "Second-order information misleads, partly through exploding gradients; moments help.",
             "section 5, conclusion 2",
-            "One spike a pixel, the same for all engines, weights scaled so that neurons spike four times a trial. On a "
+            "One spike a pixel, the same for all engines, weights scaled so that neurons spike four times a trial. "
+            "On a "
             "clock: " + "; ".join(fits(k) for k in clock) + ". Curvature misleads where the loss is a staircase (next "
             "row), not where the gradient is large: membranes of the last layer are fitted faster than by Adam.",
             PARTLY,
@@ -251,8 +252,8 @@ def claims(results):
             "Does the event engine's smooth loss mend it?",
             "open",
             "; ".join(fits(k) for k in event)
-            + f". With a line search L-BFGS fits the batch in {len(mended)} of {len(event)} cases; what is left of steps "
-            "are spikes that appear or vanish.",
+            + f". With a line search L-BFGS fits the batch in {len(mended)} of {len(event)} cases; what is left of "
+            "steps are spikes that appear or vanish.",
             ANSWER,
         ),
     ]

@@ -16,8 +16,8 @@ Made by `{command}`. Every row is computed from the results file named above its
 the same file. The first column numbers what the study says in the order of its text: C a claim, L a limitation, F
 future work, S its set-up; a row without a number is a question of ours. Verdicts: **holds**, **holds in part**, **does
 not hold**; **not reproduced** where what was seen there was not seen here, which does not refute it; **answered** marks
-a question that the study leaves open, or a fact. An uncertainty behind ± is a standard deviation over seeds unless the row
-says otherwise.
+a question that the study leaves open, or a fact. An uncertainty behind ± is a standard deviation over seeds unless the
+row says otherwise.
 """
 
 
@@ -41,14 +41,14 @@ def write_report(folder, entries, figure_format):
     command = f"snnsim reproduce {names}" + (" --quick" if quick == {True} else "")
     text = [HEAD.format(command=command)]
     for entry, document in documents:
-        text.append(_section(entry, document, Path(folder), figure_format))
+        text.append(_section(entry, document, figure_format))
     text.append(_versions(documents[-1][1]["provenance"]))
     path = Path(folder) / "report.md"
     write_atomic(path, lambda file: file.write("\n".join(text).encode()))
     return path
 
 
-def _section(entry, document, folder, figure_format):
+def _section(entry, document, figure_format):
     size = "quick sizes" if document["quick"] else "full sizes"
     lines = [
         f"## {entry.title}",
@@ -65,9 +65,13 @@ def _section(entry, document, folder, figure_format):
         cells = (claim.number, claim.statement, claim.source, claim.measured, f"**{claim.verdict}**")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     lines.append("")
-    for path in sorted(folder.glob(f"{entry.name}-*.{figure_format}")):
-        caption = path.stem.removeprefix(f"{entry.name}-").replace("-", " ")
-        lines += [f"![{entry.title}: {caption}]({path.name})", ""]
+    for stem, caption in entry.captions().items():
+        lines += [
+            f"![{entry.title}: {stem.replace('-', ' ')}]({entry.name}-{stem}.{figure_format})",
+            "",
+            f"*{caption}*",
+            "",
+        ]
     return "\n".join(lines)
 
 

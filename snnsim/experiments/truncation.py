@@ -21,7 +21,8 @@ def run(config, context):
     -------
     dict
         ``study`` (:class:`~snnsim.analysis.truncation.TruncationStudy`), ``spikes``
-        (:class:`~snnsim.analysis.first_spike.FirstSpikeStudy`), ``printed_lipschitz`` (L of eq 17), ``course`` (Euler's error over time and its bound),
+        (:class:`~snnsim.analysis.first_spike.FirstSpikeStudy`), ``printed_lipschitz`` (L of eq 17), ``course``
+        (Euler's error over time and its bound),
         ``growth`` (norm of a free run of forward Euler on either side of its limit), ``stability`` (spectral radii).
     """
     parameters = neuron(config)
@@ -112,10 +113,10 @@ def claims(results):
         Claim(
             "The global error is bounded by dt M/(2 L) (exp(L t) - 1).",
             "section 2.3, eqs 16-17",
-            f"L of eq 17 is {results['printed_lipschitz']:.3f}; the spectral norm, {study['lipschitz']:.3f}, is the smallest constant that "
-            f"serves, and is used here; M = {study['curvature']:.3f}. The largest error is {ratio.min():.1e} to "
-            f"{ratio.max():.1e} of the bound at t = {study['t_end']:g}: the bound grows exponentially, while "
-            "the error of a decaying neuron dies out.",
+            f"L of eq 17 is {results['printed_lipschitz']:.3f}; the spectral norm, {study['lipschitz']:.3f}, is the "
+            f"smallest constant that serves, and is used here; M = {study['curvature']:.3f}. The largest error is "
+            f"{ratio.min():.1e} to {ratio.max():.1e} of the bound at t = {study['t_end']:g}: the bound grows "
+            "exponentially, while the error of a decaying neuron dies out.",
             verdict(bool((ratio <= 1).all())),
             "C12",
         ),

@@ -5,11 +5,11 @@ import numpy as np
 from snnsim.plotting.style import BLACK, BLUE, ORANGE, TITLE, new_figure
 
 CAPTIONS = {
-    "neuron": "Closed forms of one neuron with the study's constants. Under constant drive (line: ODE solver) the distance "
-    "from the end value falls by a factor e each tau_mem; under a spike train the clock's kernel with the exact scheme; "
-    "phase of the response at one frequency against a weight, with one input spike and with two; time until an impulse "
-    "response stays below a hundredth of its peak, against the damping ratio; energy and sum of the sampled response, "
-    "relative to the integrals, against dt.",
+    "neuron": "Closed forms of one neuron with the study's constants. Under constant drive (line: ODE solver) the "
+    "distance from the end value falls by a factor e each tau_mem; under a spike train the clock's kernel with the "
+    "exact scheme; phase of the response at one frequency against a weight, with one input spike and with two; "
+    "time until an impulse response stays below a hundredth of its peak, against the damping ratio; energy and sum "
+    "of the sampled response, relative to the integrals, against dt.",
 }
 
 
@@ -40,7 +40,10 @@ def figures(results):
     phase.set_title(f"Phase at angular frequency {row['omega']:.2f}", fontsize=TITLE)
     phase.legend(fontsize=8, frameon=False)
     row = results["decay"]
-    for key, name, marker, colour in (("", "natural frequency kept", "o", BLUE), ("fixed_", "tau_mem kept", "s", ORANGE)):
+    for key, name, marker, colour in (
+        ("", "natural frequency kept", "o", BLUE),
+        ("fixed_", "tau_mem kept", "s", ORANGE),
+    ):
         decay.plot(row[f"{key}damping"], row[f"{key}time"], marker=marker, ms=4, color=colour, label=name)
     decay.set_xlabel("damping ratio")
     decay.set_ylabel("time to a hundredth of the peak")
