@@ -147,6 +147,8 @@ def _depth(results):
             by_layer.semilogy(np.arange(1, n + 1), np.nanmean(found["kurtosis"], axis=(0, 2)), **style)
             by_time.semilogy((1, 2, 3), np.nanmean(found["kurtosis"][:, :-1], axis=(0, 1)), **style)
         for axis in (by_layer, by_time):
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_formatter("{x:g}")
             axis.axhline(3, color=GREY, lw=0.8, ls=":")
         by_layer.set_xticks(np.arange(1, n + 1))
         by_layer.set_xlabel("layer (the last is the output)")

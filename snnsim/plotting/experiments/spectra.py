@@ -36,7 +36,9 @@ def _wavelets(results):
     # The outermost coefficients see the extension of the trace, not the trace.
     top = max(np.quantile(np.abs(b["wavelet"]["details"][0][1:-1]), 0.999) for b in results["batch"])
     smooth = [b["wavelet"]["approximation"][1:-1] for b in results["batch"]]
-    reach = {"vmin": min(a.min() for a in smooth), "vmax": max(a.max() for a in smooth)}
+    # All but a hundredth of the coefficients: a few neurons go far down.
+    low, high = np.quantile(np.concatenate([a.ravel() for a in smooth]), [0.01, 1])
+    reach = {"vmin": low, "vmax": high}
     for d, dt in enumerate(dts):
         wavelet = results["batch"][d]["wavelet"]
         rows = ((wavelet["approximation"][1:-1], "approximation"), (wavelet["details"][0][1:-1], "detail"))
