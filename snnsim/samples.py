@@ -1,4 +1,4 @@
-"""Samples: what a network is given, and what it should make of it; the one form that readers make and trainings take."""
+"""Samples: what a network is given and what it should make of it, as readers make and trainings take them."""
 
 from dataclasses import dataclass, field, replace
 
@@ -64,7 +64,7 @@ class Samples:
             if values is not None and len(values) != n:
                 raise InputError(f"{self.name}: {name} has {len(values)} entries for {n} samples")
         if isinstance(self.x, np.ndarray) and self.x.ndim not in (2, 3):
-            raise InputError(f"{self.name}: x is {self.x.ndim}-d; must be (samples, inputs) or (samples, steps, inputs)")
+            raise InputError(f"{self.name}: x is {self.x.ndim}-d; must be (n, inputs) or (n, steps, inputs)")
 
     def __len__(self):
         return len(self.x)
@@ -99,7 +99,7 @@ class Samples:
         return self.y
 
     def take(self, chosen):
-        """Samples that a slice, an array of numbers or a mask of booleans chooses, in that order."""
+        """Give those that a slice, an array of numbers or a mask of booleans chooses, in that order."""
         return replace(
             self, x=taken(self.x, chosen), y=taken(self.y, chosen), ids=self.ids[chosen],
             groups={name: np.asarray(values)[chosen] for name, values in self.groups.items()},
