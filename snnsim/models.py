@@ -122,11 +122,11 @@ def load_model(path):
     InputError
         If the file is not a model of ours.
     """
-    return read_model(path)[:2]
+    return read_model(path)[:2]  # without what only a training needs
 
 
 def read_model(path, changes=()):
-    """Read a network, its configuration and its classes.
+    """Read a network, its configuration, its classes and what else was noted.
 
     Parameters
     ----------
@@ -139,6 +139,7 @@ def read_model(path, changes=()):
     network : Network
     config : Config or None
     classes : tuple
+    notes : dict
 
     Raises
     ------
@@ -158,4 +159,5 @@ def read_model(path, changes=()):
         table, name = key.split(".")
         settings.setdefault(table, {})[name] = value
     config = configuration.from_tree(settings, path) if text else None
-    return network, config, tuple(classes)
+    notes = tree.get("notes", {})
+    return network, config, tuple(classes), notes if isinstance(notes, dict) else {}
