@@ -189,17 +189,12 @@ class _Samples:
         return self.session.loss(output, labels).prediction
 
     def batches(self, size, simulator):
-        from snnsim.training.session import EVALUATION_EPOCH
-
-        encoder = self.session.encoder
         for start in range(0, len(self.ids), size):
             rows = self.ids[start : start + size]
-            samples = self.split.values[rows], self.split.ids[rows], EVALUATION_EPOCH
-            if simulator.engine.name == "clock":
-                inputs = encoder.on_grid(*samples, simulator.input_group)
-            else:
-                inputs = encoder.in_time(*samples)
-            yield inputs, {"label": self.split.labels[rows], "sample_index": rows, "split": self.split_name}
+            samples = self.split.take(rows)
+            label = samples.labels if samples.labelled else -1
+            inputs = self.session.given.to(simulator, samples.x, samples.ids)
+            yield inputs, {"label": label, "sample_index": rows, "split": self.split_name}
 
 
 class _Trains:

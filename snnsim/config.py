@@ -1,7 +1,6 @@
 """Configuration of a run: one frozen dataclass a TOML table, unknown keys refused with the nearest known one."""
 
 import dataclasses
-import difflib
 import json
 import tomllib
 import types
@@ -11,16 +10,18 @@ from importlib import resources
 from pathlib import Path
 
 from snnsim import blueprint, notation
-from snnsim.errors import InputError
+from snnsim.errors import InputError, nearest
 from snnsim.files.text import parse_toml, read_text
 from snnsim.parameters import LIFParameters, check_continuous
+from snnsim.registry import ENCODERS, ESTIMATORS, LOSSES, OPTIMIZERS, SCHEDULES, Registry
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
     """``[network]``: layers, neurons, initial weights. Neuron parameters are one value, or a list with one a layer."""
 
-    layers: tuple[int, ...] | str = (784, 400, 10)  # sizes, or a notation such as "28x28-15c5-p2-300r-10"
+    # Sizes, or a notation such as "28x28-15c5-p2-300r-10"; "" where the network is a model's own.
+    layers: tuple[int, ...] | str = (784, 400, 10)
     input: str = "spikes"  # spikes | current: what the encoder's intensities become
     recurrent_delay: float = 0.0  # of layers to themselves; 0 becomes one step of simulation.dt, and stays that time
     recurrent_scale: float = 1.0  # factor of the initial weights inside a cycle
@@ -155,6 +156,8 @@ class DataConfig:
     data_dir: str = ""
     validation: int = 5000  # training samples held out to choose the best epoch
     limit: int = 0  # use at most so many training (and test) samples; 0: all
+    range: tuple[float, ...] = ()  # lowest and highest intensity of own data; else 0..1, or 0..255 of whole numbers
+    time_scale: float = 1.0  # units of dt in a unit of the times of own events
     deskew: bool = False  # shear images upright, those of the test set, too
     mixup: float = 0.0  # augmentation: blend with another sample, its share from Beta(mixup, mixup) (membrane losses)
     flip: float = 0.0  # augmentation: probability of a mirror image, left to right
@@ -205,20 +208,16 @@ CHOICES = {
     "simulation.impulse": ("unit-area", "unit-height"),
     "simulation.precision": ("auto", "float32", "float64"),
     "simulation.synapse": ("auto", "gather", "pattern", "dense"),
-    "gradient.method": ("exact", "literal", "tssl", "surrogate"),
+    "gradient.method": ESTIMATORS,
     "gradient.weight_gradient": ("discrete", "continuous"),
-    "encoder.name": ("poisson", "poisson-rate", "regular", "latency"),
-    "loss.name": (
-        "membrane-mean",
-        "membrane-max",
-        "count-cross-entropy",
-        "count-mse",
-        "first-spike",
-        "van-rossum",
-    ),
-    "optimizer.name": ("sgd", "adam", "adamw"),
-    "optimizer.schedule": ("constant", "step", "cosine"),
+    "encoder.name": ENCODERS,
+    "loss.name": LOSSES,
+    "optimizer.name": OPTIMIZERS,
+    "optimizer.schedule": SCHEDULES,
 }
+READ_MEMBRANES = ("membrane-mean", "membrane-max", "membrane-mse")
+"""Losses that read the membrane of a readout without spikes."""
+CLASSIFY_MEMBRANES = READ_MEMBRANES[:2]
 POSITIVE = (
     "simulation.dt",
     "simulation.n_steps",
@@ -227,6 +226,7 @@ POSITIVE = (
     "gradient.tssl_max_inverse",
     "gradient.tssl_width",
     "loss.tau",
+    "data.time_scale",
     "optimizer.lr",
     "optimizer.interval",
     "network.init_scale",
@@ -311,6 +311,7 @@ def load(source=None, settings=()):
     elif source is not None:
         origin = str(source)
         tree = parse(_text(source), origin)
+        _allow(tree)
     tree = {table: dict(values) if isinstance(values, dict) else values for table, values in tree.items()}
     for setting in settings:
         key, sign, value = setting.partition("=")
@@ -320,7 +321,17 @@ def load(source=None, settings=()):
         values = tree.setdefault(table, {})
         if isinstance(values, dict):  # else from_tree says that it must be a table
             values[name] = setting_value(value.strip(), f"--set {key.strip()}")
+            _allow({table: {name: values[name]}})
     return from_tree(tree, origin)
+
+
+def _allow(tree):
+    """Let parts of one's own that the user named be imported."""
+    for key, registry in CHOICES.items():
+        table, name = key.split(".")
+        values = tree.get(table)
+        if isinstance(registry, Registry) and isinstance(values, dict) and isinstance(values.get(name), str):
+            registry.allow(values[name])
 
 
 def known_keys():
@@ -375,10 +386,12 @@ def from_tree(tree, origin="configuration"):
         tables[table] = _table(TABLES[table], table, values, origin)
     config = Config(**tables)
     check(config, origin)
-    if config.network.recurrent_delay == 0 and not config.population and blueprint.is_recurrent(config):
+    layers, delay = config.network.layers, config.network.recurrent_delay
+    if layers and delay == 0 and not config.population and blueprint.is_recurrent(config):
         # A time from here on, which another step size does not change.
         config = replace(config, network=replace(config.network, recurrent_delay=config.simulation.dt))
-    blueprint.network_of(config, origin)
+    if config.network.layers:  # else it comes with the model
+        blueprint.network_of(config, origin)
     return config
 
 
@@ -411,9 +424,8 @@ def check(config, origin="configuration"):
         found = value(key)
         for one in found if isinstance(found, list) else [found]:
             if one not in allowed:
-                raise InputError(
-                    f"{origin}: {key} = {found!r}: must be one of {', '.join(allowed)}{nearest(str(one), allowed)}"
-                )
+                names = getattr(allowed, "help", ", ".join(allowed))
+                raise InputError(f"{origin}: {key} = {found!r}: must be one of {names}{nearest(str(one), allowed)}")
     for key in POSITIVE:
         if not 0 < value(key) < float("inf"):
             raise InputError(f"{origin}: {key} = {value(key)}: must be a positive number")
@@ -438,22 +450,24 @@ def check(config, origin="configuration"):
         )
     if value("training.seed") >= 2**32:
         raise InputError(f"{origin}: training.seed = {value('training.seed')}: must be below 2**32")
+    if config.data.range and not (len(config.data.range) == 2 and config.data.range[0] < config.data.range[1]):
+        raise InputError(f"{origin}: data.range = {list(config.data.range)}: must be two numbers in ascending order")
     layers = config.network.layers
     if not isinstance(layers, str) and (len(layers) < 2 or min(layers) < 1):
         raise InputError(f"{origin}: network.layers = {list(layers)}: must be two or more sizes of at least 1")
     engine, loss = config.simulation.engine, config.loss.name
-    if readout(config) == "leaky" and not loss.startswith("membrane"):
+    if readout(config) == "leaky" and not reads_membranes(loss, leaky=True):
         raise InputError(f"{origin}: loss.name = {loss!r}: needs network.readout = spiking")
-    if readout(config) == "spiking" and loss.startswith("membrane"):
+    if readout(config) == "spiking" and reads_membranes(loss, leaky=False):
         raise InputError(f"{origin}: loss.name = {loss!r}: needs network.readout = leaky")
-    if config.loss.label_smoothing and not loss.startswith("membrane"):
+    if config.loss.label_smoothing and loss not in CLASSIFY_MEMBRANES:
         raise InputError(f"{origin}: loss.label_smoothing = {config.loss.label_smoothing}: loss {loss} has none")
     if config.loss.activity_cost and config.gradient.method not in ("surrogate", "tssl"):
         raise InputError(
             f"{origin}: loss.activity_cost = {config.loss.activity_cost}: needs gradient.method = surrogate or tssl, "
             "since a spike that moves does not change how many there are"
         )
-    if config.data.mixup and not loss.startswith("membrane"):
+    if config.data.mixup and loss not in CLASSIFY_MEMBRANES:
         raise InputError(f"{origin}: data.mixup = {config.data.mixup}: loss {loss} has none")
     if engine != "clock" and config.gradient.method != "exact":
         raise InputError(
@@ -464,7 +478,7 @@ def check(config, origin="configuration"):
         raise InputError(f"{origin}: training.dropout = {config.training.dropout}: engine {engine} has none")
     if engine != "clock":
         try:
-            for layer in neurons(config):
+            for layer in neurons(config) if layers else ():
                 check_continuous(layer)
         except InputError as error:
             raise InputError(f"{origin}: {error}") from error
@@ -476,7 +490,20 @@ def readout(config):
     """``leaky`` or ``spiking``, with ``auto`` decided by the loss."""
     if config.network.readout != "auto":
         return config.network.readout
-    return "leaky" if config.loss.name.startswith("membrane") else "spiking"
+    return "leaky" if reads_membranes(config.loss.name) else "spiking"
+
+
+def reads_membranes(loss, leaky=None):
+    """Whether a loss reads membranes; ``leaky`` is what one of one's own is taken to do where the readout is given."""
+    if not LOSSES.is_own(loss):
+        return loss in READ_MEMBRANES
+    return leaky if leaky is not None else getattr(LOSSES.find(loss), "reads", None) == "membrane"
+
+
+def parts(config):
+    """Names of the parts of a configuration that may be one's own, by their registry."""
+    o = config.optimizer
+    return {LOSSES: config.loss.name, ENCODERS: config.encoder.name, OPTIMIZERS: o.name, SCHEDULES: o.schedule}
 
 
 def precision(config):
@@ -528,12 +555,6 @@ def setting_value(text, origin):
         raise
 
 
-def nearest(name, known):
-    """End of a message that suggests the nearest of the known names; empty if none is near."""
-    close = difflib.get_close_matches(name, list(known), 1, 0.5)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
 def _list(factory, table, entries, origin):
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InputError(f"{origin}: {table} = {str(entries)[:60]}: must be tables, each below a line [[{table}]]")
@@ -553,6 +574,8 @@ def _table(factory, table, values, origin):
             hint = f"; did you mean {elsewhere[0]}?" if elsewhere else nearest(key, known)
             raise InputError(f"{origin}: unknown key {table}.{key}{hint}")
         converted[key] = _convert(value, known[key], f"{origin}: {table}.{key}")
+    if converted.get("layers") == "":
+        return factory(**converted)
     if isinstance(converted.get("layers"), str):
         layers = layers_of(converted["layers"], f"{origin}: {table}.layers =")
         converted["layers"] = tuple(layers) if isinstance(layers, list) else layers
