@@ -23,9 +23,9 @@ def run(config, context):
     -------
     dict
         ``steps``, ``estimators``, ``time``: ``dt`` (D,), ``n_steps`` (D,), ``estimators``, and for each estimator a
-        list over dt of ``loss``, ``accuracy`` (seeds, batches) float32, ``test_loss``, ``test_accuracy``, ``hidden_rate``
-        (seeds, epochs + 1), ``seconds`` (seeds, epochs), ``failures``: what stopped each seed, or ""; ``ann``: the same
-        of the perceptron.
+        list over dt of ``loss``, ``accuracy`` (seeds, batches) float32, ``test_loss``, ``test_accuracy``,
+        ``hidden_rate`` (seeds, epochs + 1), ``seconds`` (seeds, epochs), ``failures``: what stopped each seed, or "";
+        ``ann``: the same of the perceptron.
     """
     seeds = config["seeds"]
     context.expect(sum(len(config[m]["dt"]) * len(config[m]["estimators"]) * len(seeds) for m in MODES) + len(seeds))

@@ -30,7 +30,8 @@ def run(config, context):
         spiking output layer and a count loss. ``norm``, ``cosine`` (D, seeds, estimators, 2 layers): of every
         estimator, and its cosine with ``exact``; ``time_norm``, ``time_cosine``: the same at a fixed simulated time and
         input rate; ``weights``, ``time_weights`` (D, seeds, 2, 2 layers): norm of the continuous estimator of the
-        weight gradient relative to the discrete one's, and their cosine; ``depth``: for every number of layers and step size ``kurtosis``, ``energy``, ``norm``
+        weight gradient relative to the discrete one's, and their cosine; ``depth``: for every
+        number of layers and step size ``kurtosis``, ``energy``, ``norm``
         (seeds, layers, 3) of the derivative by what enters a layer in the first, middle and last third of the trial.
     """
     dts, seeds, depths = config["dt"], config["seeds"], config["depth"]["layers"]
