@@ -144,9 +144,9 @@ def claims(results):
             "of the trained "
             f"network {100 * results['accuracy']:.1f} %): "
             + "; ".join(map(said, KEYS))
-            + ". Section 2.4 takes neurons under "
-            "independent Poisson input: real layers are more regular than a Poisson process where the CV lies "
-            "below 1, and correlated, since they share their input.",
+            + ". Section 2.4 takes neurons under independent Poisson input of one rate. Real layers see other rates with "
+            "every image, which the CV and the Fano factor count, taken over all images; within an image their "
+            "intervals are far more regular than a Poisson process, whose local variation is 1.",
             ANSWER,
             "F3",
         ),
