@@ -70,7 +70,8 @@ def claims(results):
         Claim(
             "Better architectures, and more data sets than MNIST.",
             "section 6, future work 1",
-            f"50 steps, exact gradient where no other is said, {results['samples']} training samples; test accuracy (%) by dt: "
+            f"50 steps, exact gradient where no other is said, {results['samples']} training samples; test accuracy "
+            "(%) by dt: "
             + "; ".join(rows)
             + f". Rank correlation over dt with {results['arms'][0]}: "
             + ", ".join(f"{name} {x:+.2f}" for name, x in zip(results["arms"][1:], order, strict=True))
