@@ -1,4 +1,4 @@
-"""A loss, an encoder, an optimiser and a schedule of one's own: a few lines each, and they train, are saved and found."""
+"""A loss, an encoder, an optimiser, a schedule of one's own: a few lines each; they train, are saved and found."""
 
 import sys
 
@@ -86,7 +86,7 @@ def test_a_wrong_derivative_is_found():
             value, slope = super().__call__(counts, y)
             return value, slope / 2
 
-    with pytest.raises(InputError, match=r"^loss: derivative -?[\d.]+ at \[\d, \d\]; central differences give -?[\d.]+"):
+    with pytest.raises(InputError, match=r"^loss: derivative -?[\d.]+ at \[\d, \d\]; central differences give"):
         sn.check_gradient(Wrong(), [0, 1])
 
 
@@ -111,7 +111,7 @@ def test_a_loss_of_spike_times_in_continuous_time():
     history = model.fit(pairs, y, epochs=3, batch_size=10, progress=False)
     assert history["train_loss"][-1] < history["train_loss"][0]
     with pytest.raises(InputError, match="differentiates by spike times; gradient"):
-        sn.Model("8-2", estimator="surrogate", loss=Early(), **GRID, **QUICK).gradients(pairs, y)
+        sn.Model("8-2", estimator="surrogate", loss=Early(), **GRID).gradients(pairs, y)
 
 
 def test_the_same_parts_by_name_from_a_configuration():
