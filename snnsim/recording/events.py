@@ -161,7 +161,7 @@ def milliseconds(times, time_unit=None):
     """
     where = f"{times.file.filename}: {times.name}"
     if time_unit is not None:
-        return _unit(time_unit, f"--time-unit {time_unit}")
+        return milliseconds_of(time_unit, f"--time-unit {time_unit}")
     given = attribute(times, "units", "")
     while isinstance(given, list) and len(given) == 1:
         given = given[0]
@@ -175,7 +175,8 @@ def milliseconds(times, time_unit=None):
     return 1000.0 if times.name == "/spikes/times" else 1.0
 
 
-def _unit(time_unit, where):
+def milliseconds_of(time_unit, where):
+    """Milliseconds of a unit, s, ms, us, ns, or their number; ``where`` begins the message of the InputError."""
     known = MILLISECONDS.get(str(time_unit).strip().lower())
     if known is not None:
         return known

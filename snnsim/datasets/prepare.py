@@ -1,0 +1,144 @@
+"""Events of files as spikes of a network: units of time, crop, binning of channels, down-sampling, merged polarities.
+
+Every step on space is one table of the new neuron's number by the old one, so that all of them cost one look-up.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnsim.connections.maps import described, size_of
+from snnsim.errors import InputError
+from snnsim.spikes import Spikes, rounding_of
+
+LATEST = 2.0**53
+"""Of a tick: larger numbers are no longer told apart."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is done to all events, in training and afterwards.
+
+    Parameters
+    ----------
+    start, duration : float
+        Only events from ``start`` on are kept, whose time then is 0, and only for ``duration``; in units of the
+        network's time. A duration of 0 keeps all.
+    bin_channels : int
+        So many neighbouring channels of a line (N,) become one.
+    downsample : int
+        So many rows, and so many columns, of a map become one.
+    merge_polarity : bool
+        Channels of a map become one.
+    """
+
+    start: float = 0.0
+    duration: float = 0.0
+    bin_channels: int = 1
+    downsample: int = 1
+    merge_polarity: bool = False
+
+    def shape(self, shape, where):
+        """Shape of a sample after it; InputError if a step does not apply to the given one."""
+        if len(shape) == 1:
+            for key, absent in (("downsample", 1), ("merge_polarity", False)):
+                if getattr(self, key) != absent:
+                    raise InputError(f"data.{key}: {where} has channels, {described(shape)}, and no map of pixels")
+            return (-(-shape[0] // self.bin_channels),)
+        if self.bin_channels != 1:
+            raise InputError(
+                f"data.bin_channels = {self.bin_channels}: {where} has a map of pixels, {described(shape)}; "
+                "data.downsample makes it smaller"
+            )
+        channels, height, width = shape
+        d = self.downsample
+        return 1 if self.merge_polarity else channels, -(-height // d), -(-width // d)
+
+    def table(self, shape, where):
+        """Give the number of the neuron to which each neuron's events go, (N,) int32."""
+        new = self.shape(shape, where)
+        number = np.arange(size_of(shape), dtype=np.int32)
+        if len(shape) == 1:
+            return number // np.int32(self.bin_channels)
+        channels, _, width = shape
+        place, channel = np.divmod(number, np.int32(channels))
+        y, x = (part // np.int32(self.downsample) for part in np.divmod(place, np.int32(width)))
+        return (y * np.int32(new[2]) + x) * np.int32(new[0]) + (0 if self.merge_polarity else channel)
+
+
+def prepared(events, preparation, unit_ms, on_sample=None):
+    """Read all samples of a split.
+
+    Parameters
+    ----------
+    events : snnsim.datasets.formats.Events
+    preparation : Preparation
+    unit_ms : float
+        Milliseconds in a unit of the network's time.
+    on_sample : callable, optional
+        Called with the number of samples that were read.
+
+    Returns
+    -------
+    Spikes
+        As long as the crop, or the file's own length, or the latest spike.
+    shape : tuple of int
+
+    Raises
+    ------
+    InputError
+        If a sample cannot be read, or has times or units out of range.
+    """
+    table = preparation.table(events.shape, events.name(0))
+    shape = preparation.shape(events.shape, events.name(0))
+    factor = (events.tick_ms or unit_ms) / unit_ms
+    times, neurons, counts, precision = [], [], np.zeros(len(events) + 1, np.int64), 0.0
+    for k, (ticks, units) in enumerate(events):
+        _check(ticks, units, events, k)
+        precision = max(precision, rounding_of(ticks))
+        t = ticks.astype(np.float64)
+        t *= factor
+        n = table[units]
+        if preparation.start or preparation.duration:
+            t -= preparation.start
+            end = preparation.duration or np.inf
+            kept = (t >= 0) & (t <= end)
+            t, n = t[kept], n[kept]
+        counts[k + 1] = t.size
+        order = _order(t, n)
+        times.append(t if order is None else t[order])
+        neurons.append(n if order is None else n[order])
+        if on_sample is not None:
+            on_sample(k + 1)
+    all_times = np.concatenate(times)
+    times.clear()
+    if preparation.duration:
+        duration = preparation.duration
+    else:
+        stated = -np.inf if events.length is None else events.length * factor - preparation.start
+        duration = float(max(all_times.max(initial=0.0), stated))
+    spikes = Spikes.trusted(
+        np.cumsum(counts), all_times, np.concatenate(neurons), size_of(shape), duration, precision or 2.0**-52
+    )
+    return spikes, shape
+
+
+def _order(times, neurons):
+    """Order by time, and by neuron among equal times; None if they have it."""
+    late = times[1:] < times[:-1]
+    same = (times[1:] == times[:-1]) & (neurons[1:] < neurons[:-1])
+    return np.lexsort((neurons, times)) if (late | same).any() else None
+
+
+def _check(ticks, units, events, k):
+    """Refuse times that are none, or negative, and units that the sensor does not have."""
+    where = events.name(k)
+    if ticks.shape != units.shape or ticks.ndim != 1:
+        raise InputError(f"{where}: {ticks.size} times and {units.size} channels: must be equally many")
+    if ticks.size and not (ticks.min() >= 0 and ticks.max() <= LATEST):
+        bad = ticks[~((ticks >= 0) & (ticks <= LATEST))][0]
+        raise InputError(f"{where}: {bad} among the times: must be finite, not negative and below 2**53")
+    size = size_of(events.shape)
+    if units.size and not (units.min() >= 0 and units.max() < size):
+        bad = units.min() if units.min() < 0 else units.max()
+        raise InputError(f"{where}: channel {bad}: must lie in 0..{size - 1}; data.sensor names another number of channels")
