@@ -66,7 +66,7 @@ class Preparation:
         return (y * np.int32(new[2]) + x) * np.int32(new[0]) + (0 if self.merge_polarity else channel)
 
 
-def prepared(events, preparation, unit_ms, on_sample=None):
+def prepared(events, preparation, unit_ms):
     """Read all samples of a split.
 
     Parameters
@@ -75,8 +75,6 @@ def prepared(events, preparation, unit_ms, on_sample=None):
     preparation : Preparation
     unit_ms : float
         Milliseconds in a unit of the network's time.
-    on_sample : callable, optional
-        Called with the number of samples that were read.
 
     Returns
     -------
@@ -94,22 +92,19 @@ def prepared(events, preparation, unit_ms, on_sample=None):
     factor = (events.tick_ms or unit_ms) / unit_ms
     times, neurons, counts, precision = [], [], np.zeros(len(events) + 1, np.int64), 0.0
     for k, (ticks, units) in enumerate(events):
-        _check(ticks, units, events, k)
         precision = max(precision, rounding_of(ticks))
         t = ticks.astype(np.float64)
+        _check(t, units, events, k)
         t *= factor
         n = table[units]
         if preparation.start or preparation.duration:
             t -= preparation.start
-            end = preparation.duration or np.inf
-            kept = (t >= 0) & (t <= end)
+            kept = (t >= 0) & (t <= (preparation.duration or np.inf))
             t, n = t[kept], n[kept]
         counts[k + 1] = t.size
-        order = _order(t, n)
-        times.append(t if order is None else t[order])
-        neurons.append(n if order is None else n[order])
-        if on_sample is not None:
-            on_sample(k + 1)
+        t, n = _sorted(t, n, size_of(shape))
+        times.append(t)
+        neurons.append(n)
     all_times = np.concatenate(times)
     times.clear()
     if preparation.duration:
@@ -123,11 +118,23 @@ def prepared(events, preparation, unit_ms, on_sample=None):
     return spikes, shape
 
 
-def _order(times, neurons):
-    """Order by time, and by neuron among equal times; None if they have it."""
-    late = times[1:] < times[:-1]
-    same = (times[1:] == times[:-1]) & (neurons[1:] < neurons[:-1])
-    return np.lexsort((neurons, times)) if (late | same).any() else None
+def _sorted(times, neurons, size):
+    """Times and neurons, ordered by time, and by neuron among equal times."""
+    later = times[1:] > times[:-1]
+    if (times[1:] < times[:-1]).any():
+        order = np.argsort(times, kind="stable")
+        times, neurons = times[order], neurons[order]
+        later = times[1:] > times[:-1]
+    if (later | (neurons[1:] >= neurons[:-1])).all():
+        return times, neurons
+    # One number for the place of a time among all times and the neuron: sorting numbers is faster than lists of places.
+    key = np.zeros(times.size, np.int64)
+    np.cumsum(later, out=key[1:])
+    key *= size
+    key += neurons
+    key.sort()
+    key %= size
+    return times, key.astype(np.int32)
 
 
 def _check(ticks, units, events, k):
@@ -137,7 +144,7 @@ def _check(ticks, units, events, k):
         raise InputError(f"{where}: {ticks.size} times and {units.size} channels: must be equally many")
     if ticks.size and not (ticks.min() >= 0 and ticks.max() <= LATEST):
         bad = ticks[~((ticks >= 0) & (ticks <= LATEST))][0]
-        raise InputError(f"{where}: {bad} among the times: must be finite, not negative and below 2**53")
+        raise InputError(f"{where}: {bad:g} among the times: must be finite, not negative and below 2**53")
     size = size_of(events.shape)
     if units.size and not (units.min() >= 0 and units.max() < size):
         bad = units.min() if units.min() < 0 else units.max()
