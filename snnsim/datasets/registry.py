@@ -154,6 +154,8 @@ def idx_source(name, action):
     if name == YIN_YANG:
         raise InputError(f"dataset {name!r}: is generated, there is nothing to {action}; allowed: {', '.join(SOURCES)}")
     check_name(name)
+    if name in FOLDERS:
+        raise InputError(f"dataset {name!r}: has no files with sums to {action}; allowed: {', '.join(SOURCES)}")
     return SOURCES[name]
 
 

@@ -1,4 +1,4 @@
-"""Folders with one folder a class: files of events (N-MNIST, CIFAR10-DVS and the like) or images."""
+"""Folders with one folder a class: files of events (N-MNIST, CIFAR10-DVS and the like), sounds or images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from snnsim.connections.maps import described
-from snnsim.datasets.formats import aedat, aedat4, images, nmnist, structured
+from snnsim.datasets.formats import aedat, aedat4, images, nmnist, sound, structured
 from snnsim.datasets.formats.base import Events, Found, Part
 from snnsim.errors import InputError
 from snnsim.files.text import check_ordinary
 from snnsim.recording.events import milliseconds_of
 
 NAME = "class folders"
-DESCRIPTION = "FOLDER/[train|test/]CLASS/FILE: events (.bin of N-MNIST, .aedat, .aedat4, .npy) or images"
-DECODERS = (nmnist, aedat, aedat4, structured)
+DESCRIPTION = "FOLDER/[train|test/]CLASS/FILE: events (.bin of N-MNIST, .aedat, .aedat4, .npy), sounds (.wav) or images"
+DECODERS = (nmnist, aedat, aedat4, sound, structured)
 """Modules of files of events; one more is one file and an entry here."""
 SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "validation",
           "valid": "validation", "validation": "validation"}  # fmt: skip
@@ -83,7 +83,7 @@ def _events(files, decoder, options):
     sensor = options.sensor or decoder.SENSOR or _sensor(files, decoder)
     reader, tick = _Reader(tuple(files), decoder, sensor), decoder.TICK_MS
     if options.time_unit and decoder is not structured:
-        raise InputError(f"data.time_unit = {options.time_unit!r}: {files[0].name} and its like count microseconds")
+        raise InputError(f"data.time_unit = {options.time_unit!r}: {files[0].name} and its like say their unit")
     if options.time_unit:
         tick = milliseconds_of(options.time_unit, f"data.time_unit = {options.time_unit!r}")
     return Events(reader, reader.name, len(files), sensor, tick), sensor
@@ -146,7 +146,7 @@ def _listed(folder):
         here = sorted(f for f in class_.iterdir() if f.is_file() and not f.name.startswith("."))
         unknown = next((f for f in here if _kind(f) is None), None)
         if unknown is not None:
-            raise InputError(f"{unknown}: neither a file of events nor an image: must end in {', '.join(_suffixes())}")
+            raise InputError(f"{unknown}: neither a file of events, nor a sound or image: must end in {', '.join(_suffixes())}")
         if not here:
             raise InputError(f"{class_}: has no files, or only folders")
         files += here
