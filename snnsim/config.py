@@ -1,7 +1,6 @@
 """Configuration of a run: one frozen dataclass a TOML table, unknown keys refused with the nearest known one."""
 
 import dataclasses
-import difflib
 import json
 import tomllib
 import types
@@ -11,9 +10,10 @@ from importlib import resources
 from pathlib import Path
 
 from snnsim import blueprint, notation
-from snnsim.errors import InputError
+from snnsim.errors import InputError, nearest
 from snnsim.files.text import parse_toml, read_text
 from snnsim.parameters import LIFParameters, check_continuous
+from snnsim.registry import ENCODERS, ESTIMATORS, LOSSES, OPTIMIZERS, SCHEDULES, Registry
 
 
 @dataclass(frozen=True)
@@ -222,20 +222,16 @@ CHOICES = {
     "simulation.time_unit": ("auto", "ms", "s", "none"),
     "simulation.precision": ("auto", "float32", "float64"),
     "simulation.synapse": ("auto", "gather", "pattern", "dense"),
-    "gradient.method": ("exact", "literal", "tssl", "surrogate"),
+    "gradient.method": ESTIMATORS,
     "gradient.weight_gradient": ("discrete", "continuous"),
-    "encoder.name": ("poisson", "poisson-rate", "regular", "latency"),
-    "loss.name": (
-        "membrane-mean",
-        "membrane-max",
-        "count-cross-entropy",
-        "count-mse",
-        "first-spike",
-        "van-rossum",
-    ),
-    "optimizer.name": ("sgd", "adam", "adamw"),
-    "optimizer.schedule": ("constant", "step", "cosine"),
+    "encoder.name": ENCODERS,
+    "loss.name": LOSSES,
+    "optimizer.name": OPTIMIZERS,
+    "optimizer.schedule": SCHEDULES,
 }
+READ_MEMBRANES = ("membrane-mean", "membrane-max", "membrane-mse")
+"""Losses that read the membrane of a readout without spikes."""
+CLASSIFY_MEMBRANES = READ_MEMBRANES[:2]
 POSITIVE = (
     "simulation.dt",
     "simulation.n_steps",
@@ -335,6 +331,7 @@ def load(source=None, settings=()):
     elif source is not None:
         origin = str(source)
         tree = parse(_text(source), origin)
+        _allow(tree)
     tree = {table: dict(values) if isinstance(values, dict) else values for table, values in tree.items()}
     for setting in settings:
         key, sign, value = setting.partition("=")
@@ -344,7 +341,17 @@ def load(source=None, settings=()):
         values = tree.setdefault(table, {})
         if isinstance(values, dict):  # else from_tree says that it must be a table
             values[name] = setting_value(value.strip(), f"--set {key.strip()}")
+            _allow({table: {name: values[name]}})
     return from_tree(tree, origin)
+
+
+def _allow(tree):
+    """Let parts of one's own that the user named be imported."""
+    for key, registry in CHOICES.items():
+        table, name = key.split(".")
+        values = tree.get(table)
+        if isinstance(registry, Registry) and isinstance(values, dict) and isinstance(values.get(name), str):
+            registry.allow(values[name])
 
 
 def known_keys():
@@ -435,9 +442,8 @@ def check(config, origin="configuration"):
         found = value(key)
         for one in found if isinstance(found, list) else [found]:
             if one not in allowed:
-                raise InputError(
-                    f"{origin}: {key} = {found!r}: must be one of {', '.join(allowed)}{nearest(str(one), allowed)}"
-                )
+                names = getattr(allowed, "help", ", ".join(allowed))
+                raise InputError(f"{origin}: {key} = {found!r}: must be one of {names}{nearest(str(one), allowed)}")
     for key in POSITIVE:
         if not 0 < value(key) < float("inf"):
             raise InputError(f"{origin}: {key} = {value(key)}: must be a positive number")
@@ -468,18 +474,18 @@ def check(config, origin="configuration"):
     if not isinstance(layers, str) and (len(layers) < 2 or min(layers) < 1):
         raise InputError(f"{origin}: network.layers = {list(layers)}: must be two or more sizes of at least 1")
     engine, loss = config.simulation.engine, config.loss.name
-    if readout(config) == "leaky" and not loss.startswith("membrane"):
+    if readout(config) == "leaky" and not reads_membranes(loss, leaky=True):
         raise InputError(f"{origin}: loss.name = {loss!r}: needs network.readout = spiking")
-    if readout(config) == "spiking" and loss.startswith("membrane"):
+    if readout(config) == "spiking" and reads_membranes(loss, leaky=False):
         raise InputError(f"{origin}: loss.name = {loss!r}: needs network.readout = leaky")
-    if config.loss.label_smoothing and not loss.startswith("membrane"):
+    if config.loss.label_smoothing and loss not in CLASSIFY_MEMBRANES:
         raise InputError(f"{origin}: loss.label_smoothing = {config.loss.label_smoothing}: loss {loss} has none")
     if config.loss.activity_cost and config.gradient.method not in ("surrogate", "tssl"):
         raise InputError(
             f"{origin}: loss.activity_cost = {config.loss.activity_cost}: needs gradient.method = surrogate or tssl, "
             "since a spike that moves does not change how many there are"
         )
-    if config.data.mixup and not loss.startswith("membrane"):
+    if config.data.mixup and loss not in CLASSIFY_MEMBRANES:
         raise InputError(f"{origin}: data.mixup = {config.data.mixup}: loss {loss} has none")
     if engine != "clock" and config.gradient.method != "exact":
         raise InputError(
@@ -502,7 +508,20 @@ def readout(config):
     """``leaky`` or ``spiking``, with ``auto`` decided by the loss."""
     if config.network.readout != "auto":
         return config.network.readout
-    return "leaky" if config.loss.name.startswith("membrane") else "spiking"
+    return "leaky" if reads_membranes(config.loss.name) else "spiking"
+
+
+def reads_membranes(loss, leaky=None):
+    """Whether a loss reads membranes; ``leaky`` is what one of one's own is taken to do where the readout is given."""
+    if not LOSSES.is_own(loss):
+        return loss in READ_MEMBRANES
+    return leaky if leaky is not None else getattr(LOSSES.find(loss), "reads", None) == "membrane"
+
+
+def parts(config):
+    """Names of the parts of a configuration that may be one's own, by their registry."""
+    o = config.optimizer
+    return {LOSSES: config.loss.name, ENCODERS: config.encoder.name, OPTIMIZERS: o.name, SCHEDULES: o.schedule}
 
 
 def precision(config):
@@ -552,12 +571,6 @@ def setting_value(text, origin):
         if isinstance(error.__cause__, tomllib.TOMLDecodeError):
             return text  # a bare word
         raise
-
-
-def nearest(name, known):
-    """End of a message that suggests the nearest of the known names; empty if none is near."""
-    close = difflib.get_close_matches(name, list(known), 1, 0.5)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _list(factory, table, entries, origin):

@@ -1,6 +1,9 @@
 """The one exception for bad input: the command line prints its message as one line and exits with code 2."""
 
 
+import difflib
+
+
 class InputError(ValueError):
     """Bad input: the message names the file or option, the value, and what is allowed, in one line."""
 
@@ -10,3 +13,9 @@ def check_names(option, names, allowed):
     for name in (names,) if isinstance(names, str) else names:
         if not isinstance(name, str) or name not in allowed:
             raise InputError(f"{option} = {name!r}: must be one of {', '.join(allowed)}")
+
+
+def nearest(name, known):
+    """End of a message that suggests the nearest of the known names; empty if none is near."""
+    close = difflib.get_close_matches(name, list(known), 1, 0.5)
+    return f"; did you mean {close[0]}?" if close else ""
