@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from snnsim.errors import InputError
 from snnsim.spikes import Spikes
 
 _STREAM = 0x65766E74
@@ -104,3 +105,30 @@ def _moved(neurons, shape, moves, mirrored):
     y, x = y + np.int32(moves[0]), x + np.int32(moves[1])
     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
     return (y * np.int32(width) + x) * np.int32(channels) + channel, inside
+
+
+def perturbation_of(data, samples):
+    """Perturbation that a configuration asks for.
+
+    Parameters
+    ----------
+    data : snnsim.config.DataConfig
+    samples : Samples
+        Of spikes.
+
+    Raises
+    ------
+    InputError
+        If something of it does not apply to these samples.
+    """
+    for key in ("rotation", "elastic_alpha", "mixup"):
+        if getattr(data, key):
+            raise InputError(f"data.{key} = {getattr(data, key):g}: belongs to images; {samples.name} has events")
+    channels = len(samples.shape) == 1
+    for key in ("shift", "flip") if channels else ("shift_channels",):
+        if getattr(data, key):
+            what = "has channels, and no map of pixels" if channels else "has a map of pixels; data.shift moves them"
+            raise InputError(f"data.{key} = {getattr(data, key):g}: {samples.name} {what}")
+    if data.shift != int(data.shift):
+        raise InputError(f"data.shift = {data.shift:g}: events are shifted by whole pixels")
+    return Perturbation(data.stretch, data.jitter, data.drop, data.shift_channels, int(data.shift), data.flip)

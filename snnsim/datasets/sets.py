@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from snnsim.datasets import formats
-from snnsim.datasets.deskew import deskewed
 from snnsim.datasets.loading import load
 from snnsim.datasets.location import locate_folder
 from snnsim.datasets.prepare import Preparation, prepared
@@ -39,25 +38,28 @@ def sample_sets(config):
     InputError
         If the data cannot be read, or there is not what the configuration asks for.
     """
-    data, s = config.data, config.simulation
-    sets = _named(data) if data.dataset in names() and data.dataset not in FOLDERS else _from_files(data, s)
-    sets = _divided(sets, data)
-    return replace(sets, **{split: _fits(samples, s) for split, samples in _parts(sets).items()})
+    if config.data.dataset in names() and config.data.dataset not in FOLDERS:
+        return divided(_named(config.data), config.data)
+    sets = _from_files(config.data, config.simulation)
+    # Files may be sorted by their classes, so that those that are held out are drawn.
+    sets = divided(sets, config.data, draws=True, tests=True)
+    return replace(sets, **{split: _fits(samples, config.simulation) for split, samples in parts_of(sets).items()})
 
 
 def _named(data):
     """A set that comes with its own reader, as published."""
-    for key in ("time_unit", "sensor", "start", "duration", "bin_channels", "downsample", "merge_polarity"):
-        if getattr(data, key) != type(data).__dataclass_fields__[key].default:
-            raise InputError(f"data.{key} = {getattr(data, key)!r}: belongs to events; {data.dataset} has intensities")
-    found = load(data.dataset, data.data_dir or None)
-    found = deskewed(found) if data.deskew else found
-    shape = (1, *found.image_shape) if found.image_shape else ()
-    given = {"train": (found.train_images, found.train_labels), "test": (found.test_images, found.test_labels)}
-    if found.validation_images is not None:
-        given["validation"] = found.validation_images, found.validation_labels
-    parts = {split: Samples(x, y, shape, found.class_names, found.name) for split, (x, y) in given.items()}
-    return SampleSets(found.name, **parts)
+    for f in fields(Preparation):
+        _refuse_other(data, f.name, f"belongs to events; {data.dataset} has intensities")
+    for key in ("time_unit", "sensor", "population"):
+        _refuse_other(data, key, f"belongs to files of one's own; {data.dataset} has a name")
+    return load(data.dataset, data.data_dir or None).sets()
+
+
+def _refuse_other(data, key, reason):
+    """Refuse a key that is not as by default."""
+    value = getattr(data, key)
+    if value != type(data).__dataclass_fields__[key].default:
+        raise InputError(f"data.{key} = {value!r}: {reason}")
 
 
 def _from_files(data, simulation):
@@ -69,21 +71,17 @@ def _from_files(data, simulation):
         raise InputError(f"dataset {data.dataset!r}: must be one of {', '.join(names())}, or a file or folder")
     elif data.data_dir:
         raise InputError(f"data.data_dir = {data.data_dir!r}: belongs to a set with a name, not to {path}")
-    if data.deskew:
-        raise InputError(f"data.deskew: {path} is no set of images that is deskewed; mnist and fashion-mnist are")
-    options = formats.Options(data.time_unit, sensor_of(data.sensor), data.population)
-    found = formats.read(path, options)
+    found = formats.read(path, formats.Options(data.time_unit, sensor_of(data.sensor), data.population))
     classes, labels = _classes(found)
     preparation = Preparation(**{f.name: getattr(data, f.name) for f in fields(Preparation)})
     parts = {}
     for split, part in found.parts.items():
         x, shape = part.values, found.shape
         if isinstance(x, formats.Events):
-            unit = unit_ms(simulation, x, found.name)
-            x, shape = prepared(x, preparation, unit)
-        elif preparation != Preparation():
-            key = next(f.name for f in fields(Preparation) if getattr(preparation, f.name) != f.default)
-            raise InputError(f"data.{key} = {getattr(preparation, key)!r}: belongs to events; {found.name} has intensities")
+            x, shape = prepared(x, preparation, unit_ms(simulation, x, found.name))
+        else:
+            for f in fields(Preparation):
+                _refuse_other(data, f.name, f"belongs to events; {found.name} has intensities")
         parts[split] = Samples(x, labels[split], shape, classes, found.name, groups=part.groups)
     return SampleSets(found.name, **parts)
 
@@ -122,61 +120,76 @@ def _classes(found):
     return tuple(known.tolist()), numbers
 
 
-def _parts(sets):
+def parts_of(sets):
+    """Splits that there are, by name."""
     named = {"train": sets.train, "validation": sets.validation, "test": sets.test}
     return {split: samples for split, samples in named.items() if samples is not None}
 
 
-def _divided(sets, data):
-    """Test and validation samples, as published, left out, in a fold, or a share; and no more than a limit."""
-    published = data.dataset in names() and data.dataset not in FOLDERS
+def divided(sets, data, draws=False, tests=False):
+    """Training, validation and test samples: as given, a group left out, a fold, or a share; at most a limit of each.
+
+    Parameters
+    ----------
+    sets : SampleSets
+    data : snnsim.config.DataConfig
+    draws : bool
+        Whether samples that are held out are drawn, the same for every seed; else they are the last ones.
+    tests : bool
+        Whether there must be samples to test on.
+
+    Returns
+    -------
+    SampleSets
+        With three splits, which may be empty.
+    """
     train, test, validation = sets.train, sets.test, sets.validation
     if data.leave_out and data.fold:
-        raise InputError(f"data.leave_out = {data.leave_out}, data.fold = {data.fold}: one of them")
+        raise InputError(f"data.leave_out = {data.leave_out}, data.fold = {data.fold}: must be one of them")
     if data.leave_out:
-        train = joined([s for s in (train, validation, test) if s is not None])
+        train = joined(list(parts_of(sets).values()))
         mask = LeaveOut.parsed(data.leave_out).chosen(train.groups, sets.name)
         train, test, validation = train.take(~mask), train.take(mask), None
     elif data.fold:
         mask = Fold.parsed(data.fold).chosen(len(train), sets.name)
         train, test = train.take(~mask), train.take(mask)
     elif test is None:
-        rest, mask = drawn(len(train), share(data.test, len(train), "data.test", sets.name))
+        count = share(data.test, len(train), "data.test", sets.name) if tests else 0
+        rest, mask = drawn(len(train), count)
         train, test = train.take(rest), train.take(mask)
-    as_published = published and not (data.leave_out or data.fold)
-    test = test if not data.limit else _limited(test, data.limit, as_published)
+    draws = draws or bool(data.leave_out or data.fold)
+    train, test = _limited(train, data.limit, draws), _limited(test, data.limit, draws)
     if validation is None:
-        train, validation = _held_out(train, data, as_published)
+        train, validation = _held_out(train, data, draws)
     else:
         if data.validation not in ("auto", 0):
-            validation = validation.first(min(share(data.validation, 2**31, "data.validation", sets.name), len(validation)))
+            count = share(data.validation, 2**31, "data.validation", sets.name)
+            validation = validation.first(min(count, len(validation)))
         validation = validation.numbered(VALIDATION_IDS)
-        train = train if not data.limit else _limited(train, data.limit, as_published)
+    # Test samples have numbers of their own: no random number is shared with a training sample.
     return SampleSets(sets.name, train, test.numbered(TEST_IDS), validation)
 
 
-def _held_out(train, data, last):
-    """Training samples without the held-out ones, and those: the last ones, or drawn ones."""
-    n = min(data.limit or len(train), len(train))
-    if data.limit:
-        train = _limited(train, data.limit, last)
+def _held_out(train, data, draws):
+    """Training samples without those that are held out, and those."""
+    n = len(train)
     if data.validation == "auto":
         count = min(USUAL_VALIDATION, int(n * USUAL_SHARE))
     else:
-        count = share(data.validation, n, "data.validation", train.name)
-        count = min(count, n // 10) if data.limit else count
-    if last:
-        # The last ones, whatever the seed: runs with other seeds are chosen on the same samples.
-        return train.take(slice(0, n - count)), train.take(slice(n - count, n))
-    rest, mask = drawn(n, count)
-    return train.take(rest), train.take(mask)
+        wanted = min(data.validation, n // 10) if data.limit else data.validation
+        count = share(wanted, n, "data.validation", train.name)
+    if draws:
+        rest, mask = drawn(n, count)
+        return train.take(rest), train.take(mask)
+    # The last ones, whatever the seed: runs with other seeds are chosen on the same samples.
+    return train.first(n - count), train.take(slice(n - count, n))
 
 
-def _limited(samples, limit, first):
-    """At most ``limit`` samples: the first, or drawn ones where files may be sorted by their classes."""
-    if first or limit >= len(samples):
-        return samples.first(limit)
-    return samples.take(drawn(len(samples), limit)[1])
+def _limited(samples, limit, draws):
+    """At most ``limit`` samples, 0 for all."""
+    if not limit or limit >= len(samples):
+        return samples
+    return samples.take(drawn(len(samples), limit)[1]) if draws else samples.first(limit)
 
 
 def joined(parts):
