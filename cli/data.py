@@ -19,7 +19,6 @@ DataDir = Annotated[
 def list_data(data_dir: DataDir = None):
     """Show the data sets, where their files were found, and how large they are."""
     from snnsim.datasets.location import locate
-    from snnsim.datasets.archives import missing
     from snnsim.datasets.registry import FOLDERS, SOURCES, YIN_YANG
     from snnsim.datasets.verify import other_set
     from snnsim.errors import InputError
@@ -46,12 +45,13 @@ def list_data(data_dir: DataDir = None):
             status = "complete"
         table.add_row(source.name, place.origin, str(place.folder), f"{size / 1e6:.1f} MB", status)
     for name in FOLDERS:
-        _list_folder(table, name, data_dir, missing)
+        _list_folder(table, name, data_dir)
     table.add_row(YIN_YANG, "-", "-", "-", "generated when it is used")
     _print(table)
 
 
-def _list_folder(table, name, data_dir, missing):
+def _list_folder(table, name, data_dir):
+    from snnsim.datasets.archives import missing
     from snnsim.datasets.location import search_places
 
     for place in search_places(name, data_dir):

@@ -154,16 +154,16 @@ class DataConfig:
 
     dataset: str = "mnist"  # a name (snnsim data list), or a file or folder
     data_dir: str = ""
-    validation: int | float | str = "auto"  # training samples held out to choose the best epoch: a number, a share, or auto
-    test: int | float = 0.2  # samples to test on where the data has no test set of its own: a number, or a share
+    validation: int | float | str = "auto"  # training samples held out to choose the best epoch: number, share or auto
+    test: int | float = 0.2  # samples to test on where the data has no test set of its own: number or share
     leave_out: str = ""  # test on a group alone, and learn from all others, such as "speaker=3"
     fold: str = ""  # test on this part of the training samples alone, such as "3/10"
     limit: int = 0  # use at most so many training (and test) samples; 0: all
     population: str = "input"  # of a recording, whose spikes are the samples
     time_unit: str = ""  # of the files' times: s, ms, us, ns, or the milliseconds in it; empty: as files or formats say
     sensor: str = ""  # geometry of events, such as 700 or 2x34x34; empty: as files or formats say
-    start: float = 0.0  # events: leave out what comes before, and count time from there
-    duration: float = 0.0  # events: leave out what comes after so much time; 0: nothing
+    crop_start: float = 0.0  # events: leave out what comes before, and count time from there
+    crop: float = 0.0  # events: leave out what comes after so much time; 0: nothing
     bin_channels: int = 1  # events: so many neighbouring channels become one
     downsample: int = 1  # events: so many rows, and columns, of pixels become one
     merge_polarity: bool = False  # events: both polarities become one
@@ -266,8 +266,8 @@ NOT_NEGATIVE = (
     "optimizer.weight_decay",
     "optimizer.clip_norm",
     "data.limit",
-    "data.start",
-    "data.duration",
+    "data.crop_start",
+    "data.crop",
     "data.jitter",
     "data.shift_channels",
     "training.epochs",

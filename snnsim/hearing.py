@@ -1,8 +1,8 @@
 """Sound as spikes: a gammatone filter bank, rectification, compression, and integrate-and-fire neurons.
 
 The filters are those of Patterson et al. 1987 with the bandwidths of Glasberg and Moore 1990 (Hear. Res. 47, 103): the
-impulse response of a channel is ``t^3 exp(-2 pi b t) cos(2 pi f t)`` with ``b = 1.019 ERB(f)``, sampled (which makes it a
-cascade of four equal complex poles and one short sum: exact, and stable at any sampling rate), of gain 1 at ``f``.
+impulse response of a channel is ``t^3 exp(-2 pi b t) cos(2 pi f t)`` with ``b = 1.019 ERB(f)``, sampled (which makes it
+a cascade of four equal complex poles and one short sum: exact, and stable at any sampling rate), of gain 1 at ``f``.
 """
 
 import io
@@ -22,7 +22,9 @@ LONGEST = 2**30
 """Bytes of the longest sound file."""
 
 
-def cochlea(sounds, sample_rate=None, *, channels=128, low=100.0, high=None, max_rate=400.0, compression=0.3, floor=0.01):
+def cochlea(
+    sounds, sample_rate=None, *, channels=128, low=100.0, high=None, max_rate=400.0, compression=0.3, floor=0.01
+):
     """Turn sounds into spike trains.
 
     Every channel's output is rectified (its positive half, of peak 1 for a sine of amplitude 1 at its frequency) and
@@ -169,7 +171,7 @@ def _spikes(sound, rate, channels, low, high, max_rate, compression, floor):
 
 
 def read_wav(source, where):
-    """Samples in -1..1 and sampling rate of a WAV file.
+    """Read samples in -1..1 and the sampling rate of a WAV file.
 
     Parameters
     ----------

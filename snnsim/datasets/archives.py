@@ -1,8 +1,8 @@
 """Archives of data sets, downloaded with resume, checked, and unpacked into a data set's folder.
 
-Addresses and MD5 sums of SHD and SSC are those that the loaders of the field have (Tonic, ``tonic/datasets/hsd.py``, and
-SpikingJelly); so are those of N-MNIST (Tonic, ``tonic/datasets/nmnist.py``). The archive of the Free Spoken Digit
-Dataset is made by GitHub from a tag, and has no published sum: what is in it is counted instead.
+Addresses and MD5 sums of SHD, SSC and N-MNIST are those that a loader of the field has (Tonic,
+github.com/neuromorphs/tonic, ``tonic/datasets/hsd.py`` and ``nmnist.py``). The archive of the Free Spoken Digit Dataset
+is made by GitHub from a tag, and has no published sum: what is in it is counted instead.
 """
 
 import hashlib
@@ -46,6 +46,7 @@ class Archive:
 
 
 _ZENKE = "https://zenkelab.org/datasets/"
+_DIGITS = "https://github.com/Jakobovski/free-spoken-digit-dataset/"
 _MENDELEY = "https://data.mendeley.com/public-files/datasets/468j46mzdv/files/"
 
 
@@ -75,8 +76,7 @@ ARCHIVES = {
     ),
     "spoken-digits": (
         Archive(
-            "v1.0.10.zip", ("https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip",), "",
-            "recordings",
+            "v1.0.10.zip", (f"{_DIGITS}archive/refs/tags/v1.0.10.zip",), "", "recordings",
         ),
     ),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Augmentation of spike trains: shift, mirror, stretch, jitter and loss of spikes; a function of (seed, epoch, sample)."""
+"""Augmentation of spike trains: shift, mirror, stretch, jitter, loss of spikes; a function of (seed, epoch, sample)."""
 
 from dataclasses import dataclass, fields
 

@@ -21,9 +21,9 @@ class Preparation:
 
     Parameters
     ----------
-    start, duration : float
-        Only events from ``start`` on are kept, whose time then is 0, and only for ``duration``; in units of the
-        network's time. A duration of 0 keeps all.
+    crop_start, crop : float
+        Only events from ``crop_start`` on are kept, whose time then is 0, and only for the time ``crop``; in units of
+        the network's time. A crop of 0 keeps all.
     bin_channels : int
         So many neighbouring channels of a line (N,) become one.
     downsample : int
@@ -32,8 +32,8 @@ class Preparation:
         Channels of a map become one.
     """
 
-    start: float = 0.0
-    duration: float = 0.0
+    crop_start: float = 0.0
+    crop: float = 0.0
     bin_channels: int = 1
     downsample: int = 1
     merge_polarity: bool = False
@@ -97,9 +97,9 @@ def prepared(events, preparation, unit_ms):
         _check(t, units, events, k)
         t *= factor
         n = table[units]
-        if preparation.start or preparation.duration:
-            t -= preparation.start
-            kept = (t >= 0) & (t <= (preparation.duration or np.inf))
+        if preparation.crop_start or preparation.crop:
+            t -= preparation.crop_start
+            kept = (t >= 0) & (t <= (preparation.crop or np.inf))
             t, n = t[kept], n[kept]
         counts[k + 1] = t.size
         t, n = _sorted(t, n, size_of(shape))
@@ -107,10 +107,10 @@ def prepared(events, preparation, unit_ms):
         neurons.append(n)
     all_times = np.concatenate(times)
     times.clear()
-    if preparation.duration:
-        duration = preparation.duration
+    if preparation.crop:
+        duration = preparation.crop
     else:
-        stated = -np.inf if events.length is None else events.length * factor - preparation.start
+        stated = -np.inf if events.length is None else events.length * factor - preparation.crop_start
         duration = float(max(all_times.max(initial=0.0), stated))
     spikes = Spikes.trusted(
         np.cumsum(counts), all_times, np.concatenate(neurons), size_of(shape), duration, precision or 2.0**-52
@@ -119,7 +119,7 @@ def prepared(events, preparation, unit_ms):
 
 
 def _sorted(times, neurons, size):
-    """Times and neurons, ordered by time, and by neuron among equal times."""
+    """Order times and neurons by time, and by neuron among equal times."""
     later = times[1:] > times[:-1]
     if (times[1:] < times[:-1]).any():
         order = np.argsort(times, kind="stable")
@@ -148,4 +148,4 @@ def _check(ticks, units, events, k):
     size = size_of(events.shape)
     if units.size and not (units.min() >= 0 and units.max() < size):
         bad = units.min() if units.min() < 0 else units.max()
-        raise InputError(f"{where}: channel {bad}: must lie in 0..{size - 1}; data.sensor names another number of channels")
+        raise InputError(f"{where}: channel {bad}: must lie in 0..{size - 1}; data.sensor names another number")

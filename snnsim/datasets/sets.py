@@ -22,7 +22,7 @@ MILLISECONDS = {"ms": 1.0, "s": 1000.0}
 
 
 def sample_sets(config):
-    """Samples of a configuration: read, prepared and divided.
+    """Read the samples of a configuration, prepare and divide them.
 
     Parameters
     ----------
@@ -39,15 +39,15 @@ def sample_sets(config):
         If the data cannot be read, or there is not what the configuration asks for.
     """
     if config.data.dataset in names() and config.data.dataset not in FOLDERS:
-        return divided(_named(config.data), config.data)
+        return split_up(_named(config.data), config.data)
     sets = _from_files(config.data, config.simulation)
     # Files may be sorted by their classes, so that those that are held out are drawn.
-    sets = divided(sets, config.data, draws=True, tests=True)
+    sets = split_up(sets, config.data, draws=True, tests=True)
     return replace(sets, **{split: _fits(samples, config.simulation) for split, samples in parts_of(sets).items()})
 
 
 def _named(data):
-    """A set that comes with its own reader, as published."""
+    """Load a set that comes with its own reader, as published."""
     for f in fields(Preparation):
         _refuse_other(data, f.name, f"belongs to events; {data.dataset} has intensities")
     for key in ("time_unit", "sensor", "population"):
@@ -63,7 +63,7 @@ def _refuse_other(data, key, reason):
 
 
 def _from_files(data, simulation):
-    """A set in files or a folder."""
+    """Read a set in files or a folder."""
     path = Path(data.dataset)
     if data.dataset in FOLDERS:
         path = locate_folder(data.dataset, data.data_dir or None)
@@ -99,7 +99,7 @@ def sensor_of(text):
         return ()
     parts = text.split("x")
     if len(parts) not in (1, 3) or not all(p.isdecimal() and p.isascii() and 0 < int(p) < 2**24 for p in parts):
-        raise InputError(f"data.sensor = {text!r}: must be channels, such as 700, or channels x height x width, 2x34x34")
+        raise InputError(f"data.sensor = {text!r}: must be channels, such as 700, or channels, height, width: 2x34x34")
     return tuple(map(int, parts))
 
 
@@ -121,12 +121,12 @@ def _classes(found):
 
 
 def parts_of(sets):
-    """Splits that there are, by name."""
+    """Give the splits that there are, by name."""
     named = {"train": sets.train, "validation": sets.validation, "test": sets.test}
     return {split: samples for split, samples in named.items() if samples is not None}
 
 
-def divided(sets, data, draws=False, tests=False):
+def split_up(sets, data, draws=False, tests=False):
     """Training, validation and test samples: as given, a group left out, a fold, or a share; at most a limit of each.
 
     Parameters
@@ -193,7 +193,7 @@ def _limited(samples, limit, draws):
 
 
 def joined(parts):
-    """Samples of several splits as one, numbered anew; groups that not all of them have are lost."""
+    """Join samples of several splits, numbered anew; groups that not all of them have are lost."""
     first = parts[0]
     if len(parts) == 1:
         return first
@@ -216,7 +216,7 @@ def _joined_values(values):
 
 
 def _fits(samples, simulation):
-    """Samples whose trains are as long as a trial; refuses spikes that come later."""
+    """Give samples whose trains are as long as a trial; refuses spikes that come later."""
     if not samples.spiking:
         return samples
     x, trial = samples.x, simulation.dt * simulation.n_steps
@@ -226,7 +226,7 @@ def _fits(samples, simulation):
         late = np.count_nonzero(x.times > end) / x.times.size
         raise InputError(
             f"{samples.name}: spikes up to {latest:g}, {100 * late:.2g} % of them beyond the trial's end at {trial:g}: "
-            f"simulation.n_steps = {int(np.ceil(latest / simulation.dt))} takes them all, data.duration = {trial:g} "
+            f"simulation.n_steps = {int(np.ceil(latest / simulation.dt))} takes them all, data.crop = {trial:g} "
             "leaves out what is later"
         )
     times = np.minimum(x.times, trial) if latest > trial else x.times

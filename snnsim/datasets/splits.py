@@ -60,7 +60,7 @@ class LeaveOut:
         for value in self.values:
             if value not in present:
                 shown = ", ".join(sorted(present, key=lambda v: (len(v), v))[:20])
-                raise InputError(f"data.leave_out = {self}: {self.group} {value} does not occur in {where}; there are {shown}")
+                raise InputError(f"data.leave_out = {self}: {value} does not occur in {where}; it has {shown}")
         mask = np.isin(found, self.values)
         if mask.all():
             raise InputError(f"data.leave_out = {self}: leaves nothing of {where} to learn from")

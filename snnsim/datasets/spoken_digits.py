@@ -49,7 +49,9 @@ def write_spoken_digits(recordings, folder, on_sound=None):
             raise InputError(f"{path}: must be named DIGIT_SPEAKER_NUMBER.wav, such as 7_jackson_32.wav")
         found.append((int(known[1]), known[2], int(known[3]), path))
     speakers = sorted({speaker for _, speaker, _, _ in found})
-    halves = {"test": [f for f in found if f[2] in TEST_NUMBERS], "train": [f for f in found if f[2] not in TEST_NUMBERS]}
+    halves = {"test": [], "train": []}
+    for one in found:
+        halves["test" if one[2] in TEST_NUMBERS else "train"].append(one)
     counts, done = {}, 0
     for half, chosen in halves.items():
         if not chosen:

@@ -8,7 +8,7 @@ from snnsim import config as configuration
 from snnsim.blueprint import network_of
 from snnsim.datasets.deskew import deskewed
 from snnsim.datasets.perturb import perturbation_of
-from snnsim.datasets.sets import divided, parts_of, sample_sets
+from snnsim.datasets.sets import parts_of, sample_sets, split_up
 from snnsim.engines.dropout import Dropout
 from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError
@@ -114,7 +114,7 @@ class Session(Passes):
         squared_norm(np.zeros(1, np.float32))
         release_compiler_pages()
         self._loading, self._compiling = True, compiling
-        sets = sample_sets(config) if sets is None else divided(sets, config.data)
+        sets = sample_sets(config) if sets is None else split_up(sets, config.data)
         super().__init__(config, network if network is not None else network_of(config), group=group)
         self._split(sets)
         given = network is not None and not set(network.tensor_shapes()) - set(network.tensors)
@@ -334,7 +334,8 @@ class Session(Passes):
         shape, d = self.train.shape, self.config.data
         for key in ("stretch", "jitter", "drop", "shift_channels"):
             if getattr(d, key):
-                raise InputError(f"data.{key} = {getattr(d, key):g}: belongs to events; {self.train.name} has intensities")
+                value = getattr(d, key)
+                raise InputError(f"data.{key} = {value:g}: belongs to events; {self.train.name} has intensities")
         if len(shape) != 3 or shape[0] != 1:
             keys = "data.flip, data.shift, data.rotation, data.elastic_alpha"
             raise InputError(f"{keys}: {self.train.name} has no images of one channel to distort")

@@ -1,7 +1,7 @@
 """Readers of files and folders, one module a format; a new one is one file and an entry in :data:`FORMATS`.
 
-A format has ``NAME``, ``DESCRIPTION``, ``matches(path)`` and ``read(path, options)``. A format of single files of events
-in class folders (N-MNIST, AEDAT) is a decoder of bytes, and stands in ``folders.DECODERS``.
+A format has ``NAME``, ``DESCRIPTION``, ``matches(path)`` and ``read(path, options)``. A format of single files of
+events in class folders (N-MNIST, AEDAT) is a decoder of bytes, in ``folders.DECODERS``.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ FORMATS = (dvs_gesture, recording, shd, folders, arrays)
 
 
 def read(path, options=None):
-    """Samples of a file or folder in any of :data:`FORMATS`.
+    """Read the samples of a file or folder in any of :data:`FORMATS`.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ def decode(path, sensor, where):
     try:
         import aedat
     except ImportError:
-        raise InputError(f"{where}: AEDAT 4 needs the library aedat; install it with pip install 'snnsim[aedat]'") from None
+        raise InputError(f"{where}: AEDAT 4 needs the library aedat; pip install 'snnsim[aedat]'") from None
     try:
         decoder = aedat.Decoder(path)
         streams = decoder.id_to_stream()
@@ -37,7 +37,7 @@ def decode(path, sensor, where):
     if not packets:
         return np.empty(0, np.int64), np.empty(0, np.int32), shape
     events = np.concatenate(packets)
-    ticks = events["t"].astype(np.int64)
-    units = units_of(events["x"].astype(np.int32), events["y"].astype(np.int32), events["on"].astype(np.uint8), shape, where)
+    ticks, p = events["t"].astype(np.int64), events["on"].astype(np.uint8)
+    units = units_of(events["x"].astype(np.int32), events["y"].astype(np.int32), p, shape, where)
     order = np.argsort(ticks, kind="stable")
     return ticks[order] - (ticks.min() if ticks.size else 0), units[order], shape

@@ -3,8 +3,8 @@
 ``x`` and ``y``, or ``x_train``, ``y_train`` and perhaps ``x_test``, ``y_test``, ``x_validation``, ``y_validation``:
 
 - images or features: (n, D), (n, H, W) or (n, C, H, W), uint8 for 0..255, or booleans, or floats in 0..1;
-- frames that count spikes: (n, T, C, H, W), or (n, T, N) where ``data.sensor = "N"`` tells them from images; a frame lasts
-  ``data.time_unit``;
+- frames that count spikes: (n, T, C, H, W), or (n, T, N) where ``data.sensor = "N"`` tells them from images; a frame
+  lasts ``data.time_unit``;
 - events as Tonic gives them: a structured array (E,) with fields t, x (and y, p), of all samples one after another, and
   ``offsets`` (n + 1,): sample k has the entries ``offsets[k]:offsets[k + 1]``.
 
@@ -204,7 +204,7 @@ def _npz(path):
     except ValueError as error:
         if "allow_pickle" in str(error):
             raise InputError(
-                f"{path}: holds arrays of Python objects, which are not read: save numbers, or structured events with offsets"
+                f"{path}: holds arrays of Python objects, which are not read: save numbers, or events with offsets"
             ) from error
         raise InputError(f"{path}: not a file .npz of NumPy ({' '.join(str(error).split())})") from error
     except (OSError, EOFError, zipfile.BadZipFile, NotImplementedError, AttributeError) as error:

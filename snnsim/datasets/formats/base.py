@@ -95,7 +95,7 @@ class Found:
             raise InputError(f"{self.name}: has no samples to learn from")
         for part in self.parts.values():
             if len(part.values) != len(part):
-                raise InputError(f"{self.name}: {len(part.values)} samples and {len(part)} labels: must be equally many")
+                raise InputError(f"{self.name}: {len(part.values)} samples, {len(part)} labels: must be equally many")
 
     @cached_property
     def parts(self) -> dict[str, Part]:

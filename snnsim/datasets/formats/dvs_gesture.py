@@ -1,8 +1,8 @@
 """DVS128-Gesture: recordings in AEDAT 3.1, each with a csv of its gestures (Amir et al. 2017, CVPR).
 
-A line ``class,startTime_usec,endTime_usec`` of ``NAME_labels.csv`` cuts one sample out of ``NAME.aedat``; its times begin
-at 0. ``trials_to_train.txt`` and ``trials_to_test.txt`` name the recordings of the published split: users 1 to 23, and 24
-to 29. The user and the light are groups.
+A line ``class,startTime_usec,endTime_usec`` of ``NAME_labels.csv`` cuts one sample out of ``NAME.aedat``; its times
+begin at 0. ``trials_to_train.txt`` and ``trials_to_test.txt`` name the recordings of the published split: users 1 to
+23, and 24 to 29. The user and the light are groups.
 """
 
 import re

@@ -105,7 +105,7 @@ def _images(files, _, options):
         pixels = images.decode(file_bytes(path), str(path))
         if pixels.shape != first.shape:
             raise InputError(
-                f"{path}: {_times(pixels.shape)} pixels and channels, {files[0].name} has {_times(first.shape)}: must be equal"
+                f"{path}: {_times(pixels.shape)} pixels, channels: must be {_times(first.shape)} as {files[0].name}"
             )
         values[k] = pixels.reshape(-1)
     height, width, channels = first.shape
@@ -130,7 +130,8 @@ def _splits(path):
     if not named:
         return {"train": path}
     if others:
-        raise InputError(f"{path}: {others[0]} stands beside {', '.join(f.name for f in named.values())}, and is none of them")
+        beside = ", ".join(f.name for f in named.values())
+        raise InputError(f"{path}: {others[0]} stands beside {beside}, and is no such split")
     if "train" not in named:
         raise InputError(f"{path}: has {', '.join(f.name for f in named.values())}, but no folder train")
     return named
@@ -146,7 +147,7 @@ def _listed(folder):
         here = sorted(f for f in class_.iterdir() if f.is_file() and not f.name.startswith("."))
         unknown = next((f for f in here if _kind(f) is None), None)
         if unknown is not None:
-            raise InputError(f"{unknown}: neither a file of events, nor a sound or image: must end in {', '.join(_suffixes())}")
+            raise InputError(f"{unknown}: no file of events, sound or image: must end in {', '.join(_suffixes())}")
         if not here:
             raise InputError(f"{class_}: has no files, or only folders")
         files += here

@@ -36,7 +36,7 @@ def decode(data, where):
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > MOST_PIXELS:
-                raise InputError(f"{where}: {image.width} x {image.height} pixels: must be at most {MOST_PIXELS} in all")
+                raise InputError(f"{where}: {image.width} x {image.height} pixels: must be at most {MOST_PIXELS}")
             grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
             if image.mode in ("I", "I;16", "F"):
                 raise InputError(f"{where}: pixels of more than 8 bits: must be 8 bits a channel")

@@ -42,7 +42,8 @@ def read(path, options):
         raise InputError(f"{path}: files of {', '.join(map(str, sorted(stated)))} channels: must have equally many")
     if options.sensor and len(options.sensor) != 1:
         raise InputError(f"data.sensor = {'x'.join(map(str, options.sensor))}: {path} has channels, one number")
-    size = options.sensor[0] if options.sensor else stated.pop() if stated else max(f.highest() for f in opened.values()) + 1
+    size = options.sensor[0] if options.sensor else stated.pop() if stated else 0
+    size = size or max(f.highest() for f in opened.values()) + 1
     names = next((f.keys for f in opened.values() if f.keys), None)
     parts = {}
     for split, f in opened.items():
@@ -57,7 +58,8 @@ def _files(folder):
         here = sorted(f for f in folder.glob("*.h5") if f.stem.endswith(ends))
         if len(here) > 1:
             raise InputError(f"{folder}: {here[0].name} and {here[1].name} both hold {split} samples; name one file")
-        found |= {split: f for f in here}
+        if here:
+            found[split] = here[0]
     return found
 
 

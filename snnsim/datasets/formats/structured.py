@@ -32,7 +32,7 @@ def is_structured(array):
 
 
 def sensor_of(arrays, where):
-    """Smallest sensor that holds the events of all arrays (an iterable): ``(C, H, W)``, or ``(N,)`` for events without y."""
+    """Smallest sensor that holds the events of all arrays: ``(C, H, W)``, or ``(N,)`` for events without y."""
     size = {}
     for array in arrays:
         _check(array, where)
@@ -87,7 +87,7 @@ def events_of(array, sensor, where):
 
 def _check(array, where):
     if not is_structured(array):
-        raise InputError(f"{where}: {array.dtype} of shape {array.shape}: must be events, with fields t and x, or t, x, y, p")
+        raise InputError(f"{where}: {array.dtype} of shape {array.shape}: must be events, fields t, x or t, x, y, p")
     fields = array.dtype.fields
     missing = {"t", "x"} - fields.keys()
     if missing or array.ndim != 1:
