@@ -125,6 +125,7 @@ def simulate(
     } | data
     from snnsim.recording.stream import batch_size, open_writer
     from snnsim.recording.stream import record as record_batches
+    from snnsim.recording.units import writer_units
 
     from .progress import print_json
     from .selection import names, parse_selection
@@ -145,6 +146,7 @@ def simulate(
 
     start = time.perf_counter()
     options = {"config": configuration.to_tree(trials.config), "seed": trials.config.training.seed, "overwrite": force}
+    options |= writer_units(trials.config)
     with open_writer(output, simulator, **options) as writer, _Bar(len(trials)) as bar:
         batches = trials.batches(batch_size(simulator), simulator)
         count, known, correct = record_batches(simulator, writer, batches, trials.predict, bar.advance)

@@ -26,6 +26,8 @@ class NetworkConfig:
     recurrent_scale: float = 1.0  # factor of the initial weights inside a cycle
     learn_bias: bool = False  # whether every neuron of a layer learns a constant current
     readout: str = "auto"  # auto (leaky for membrane losses, else spiking) | leaky | spiking
+    voltage_unit: str = ""  # of the membrane and its thresholds, such as mV, for files and axes; empty: none
+    current_unit: str = ""  # of synaptic currents, such as nA
     tau_mem: float | tuple[float, ...] = 0.8
     tau_syn: float | tuple[float, ...] = 0.6
     r: float | tuple[float, ...] = 1.2

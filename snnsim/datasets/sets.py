@@ -30,8 +30,10 @@ def sample_sets(config):
 
     Returns
     -------
-    SampleSets
+    sets : SampleSets
         ``validation`` and ``test`` may have no samples.
+    config : snnsim.config.Config
+        With ``simulation.time_unit`` as it was used, where it was ``auto``.
 
     Raises
     ------
@@ -39,11 +41,14 @@ def sample_sets(config):
         If the data cannot be read, or there is not what the configuration asks for.
     """
     if config.data.dataset in names() and config.data.dataset not in FOLDERS:
-        return split_up(_named(config.data), config.data)
+        return split_up(_named(config.data), config.data), config
     sets = _from_files(config.data, config.simulation)
+    if sets.train.spiking and config.simulation.time_unit == "auto":
+        config = replace(config, simulation=replace(config.simulation, time_unit="ms"))
     # Files may be sorted by their classes, so that those that are held out are drawn.
     sets = split_up(sets, config.data, draws=True, tests=True)
-    return replace(sets, **{split: _fits(samples, config.simulation) for split, samples in parts_of(sets).items()})
+    fitted = {split: _fits(samples, config.simulation) for split, samples in parts_of(sets).items()}
+    return replace(sets, **fitted), config
 
 
 def _named(data):
@@ -225,7 +230,7 @@ def _fits(samples, simulation):
     if latest > end:
         late = np.count_nonzero(x.times > end) / x.times.size
         raise InputError(
-            f"{samples.name}: spikes up to {latest:g}, {100 * late:.2g} % of them beyond the trial's end at {trial:g}: "
+            f"{samples.name}: spikes up to {latest:g}, {100 * late:.3g} % of them beyond the trial's end at {trial:g}: "
             f"simulation.n_steps = {int(np.ceil(latest / simulation.dt))} takes them all, data.crop = {trial:g} "
             "leaves out what is later"
         )

@@ -6,6 +6,7 @@ import numpy as np
 from snnsim import config as configuration
 from snnsim.errors import InputError
 from snnsim.recording.stream import Feed, open_writer
+from snnsim.recording.units import writer_units
 from snnsim.recording.writer import check_place
 from snnsim.simulator import Simulator
 
@@ -85,7 +86,7 @@ class BatchRecorder:
     def _open(self, session):
         self._writer = open_writer(
             self.directory, self._simulator, config=configuration.to_tree(session.config),
-            seed=session.config.training.seed, overwrite=self.overwrite,
+            seed=session.config.training.seed, overwrite=self.overwrite, **writer_units(session.config),
         )  # fmt: skip
         self._writer.__enter__()
         self._feed = Feed(self._simulator, self._writer, lambda output, labels: session.loss(output, labels).prediction)
