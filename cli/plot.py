@@ -14,7 +14,7 @@ Output = Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="Pict
 Force = Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")]
 Dpi = Annotated[int, typer.Option(metavar="N", min=30, max=1200, help="Dots per inch.")]
 Trial = Annotated[int, typer.Option(metavar="N", help="Trial, from 0.")]
-Window = Annotated[str | None, typer.Option(metavar="A:B", help="Part of the trial, in its unit of time; all of it without.")]
+Window = Annotated[str | None, typer.Option(metavar="A:B", help="Part of the trial, in its own unit; all without.")]
 Layers = Annotated[str | None, typer.Option(metavar="A,B", help="Layers; all that were recorded without it.")]
 
 

@@ -195,21 +195,12 @@ class _Samples:
         return self.session.loss(output, labels).prediction
 
     def batches(self, size, simulator):
-        from snnsim.samples import taken
-        from snnsim.training.session import EVALUATION_EPOCH
-
-        encoder = self.session.encoder
         for start in range(0, len(self.ids), size):
             rows = self.ids[start : start + size]
-            x = taken(self.split.x, rows)
-            samples = x, self.split.ids[rows], EVALUATION_EPOCH
-            if self.split.spiking:
-                inputs = x
-            elif simulator.engine.name == "clock":
-                inputs = encoder.on_grid(*samples, simulator.input_group)
-            else:
-                inputs = encoder.in_time(*samples)
-            yield inputs, {"label": self.split.labels[rows], "sample_index": rows, "split": self.split_name}
+            samples = self.split.take(rows)
+            label = samples.labels if samples.labelled else -1
+            inputs = self.session.given.to(simulator, samples.x, samples.ids)
+            yield inputs, {"label": label, "sample_index": rows, "split": self.split_name}
 
 
 class _Trains:

@@ -20,7 +20,8 @@ from snnsim.registry import ENCODERS, ESTIMATORS, LOSSES, OPTIMIZERS, SCHEDULES,
 class NetworkConfig:
     """``[network]``: layers, neurons, initial weights. Neuron parameters are one value, or a list with one a layer."""
 
-    layers: tuple[int, ...] | str = (784, 400, 10)  # sizes, or a notation such as "28x28-15c5-p2-300r-10"
+    # Sizes, or a notation such as "28x28-15c5-p2-300r-10"; "" where the network is a model's own.
+    layers: tuple[int, ...] | str = (784, 400, 10)
     input: str = "spikes"  # spikes | current: what the encoder's intensities become
     recurrent_delay: float = 0.0  # of layers to themselves; 0 becomes one step of simulation.dt, and stays that time
     recurrent_scale: float = 1.0  # factor of the initial weights inside a cycle
@@ -169,6 +170,8 @@ class DataConfig:
     bin_channels: int = 1  # events: so many neighbouring channels become one
     downsample: int = 1  # events: so many rows, and columns, of pixels become one
     merge_polarity: bool = False  # events: both polarities become one
+    range: tuple[float, ...] = ()  # lowest and highest intensity of own data; else 0..1, or 0..255 of whole numbers
+    time_scale: float = 1.0  # units of dt in a unit of the times of own events
     deskew: bool = False  # shear images upright, those of the test set, too
     mixup: float = 0.0  # augmentation: blend with another sample, its share from Beta(mixup, mixup) (membrane losses)
     flip: float = 0.0  # augmentation: probability of a mirror image, left to right
@@ -242,6 +245,7 @@ POSITIVE = (
     "gradient.tssl_max_inverse",
     "gradient.tssl_width",
     "loss.tau",
+    "data.time_scale",
     "optimizer.lr",
     "optimizer.interval",
     "network.init_scale",
@@ -408,10 +412,12 @@ def from_tree(tree, origin="configuration"):
         tables[table] = _table(TABLES[table], table, values, origin)
     config = Config(**tables)
     check(config, origin)
-    if config.network.recurrent_delay == 0 and not config.population and blueprint.is_recurrent(config):
+    layers, delay = config.network.layers, config.network.recurrent_delay
+    if layers and delay == 0 and not config.population and blueprint.is_recurrent(config):
         # A time from here on, which another step size does not change.
         config = replace(config, network=replace(config.network, recurrent_delay=config.simulation.dt))
-    blueprint.network_of(config, origin)
+    if config.network.layers:  # else it comes with the model
+        blueprint.network_of(config, origin)
     return config
 
 
@@ -472,6 +478,8 @@ def check(config, origin="configuration"):
         )
     if value("training.seed") >= 2**32:
         raise InputError(f"{origin}: training.seed = {value('training.seed')}: must be below 2**32")
+    if config.data.range and not (len(config.data.range) == 2 and config.data.range[0] < config.data.range[1]):
+        raise InputError(f"{origin}: data.range = {list(config.data.range)}: must be two numbers in ascending order")
     layers = config.network.layers
     if not isinstance(layers, str) and (len(layers) < 2 or min(layers) < 1):
         raise InputError(f"{origin}: network.layers = {list(layers)}: must be two or more sizes of at least 1")
@@ -498,7 +506,7 @@ def check(config, origin="configuration"):
         raise InputError(f"{origin}: training.dropout = {config.training.dropout}: engine {engine} has none")
     if engine != "clock":
         try:
-            for layer in neurons(config):
+            for layer in neurons(config) if layers else ():
                 check_continuous(layer)
         except InputError as error:
             raise InputError(f"{origin}: {error}") from error
@@ -594,6 +602,8 @@ def _table(factory, table, values, origin):
             hint = f"; did you mean {elsewhere[0]}?" if elsewhere else nearest(key, known)
             raise InputError(f"{origin}: unknown key {table}.{key}{hint}")
         converted[key] = _convert(value, known[key], f"{origin}: {table}.{key}")
+    if converted.get("layers") == "":
+        return factory(**converted)
     if isinstance(converted.get("layers"), str):
         layers = layers_of(converted["layers"], f"{origin}: {table}.layers =")
         converted["layers"] = tuple(layers) if isinstance(layers, list) else layers

@@ -55,7 +55,7 @@ def _named(data):
     """Load a set that comes with its own reader, as published."""
     for f in fields(Preparation):
         _refuse_other(data, f.name, f"belongs to events; {data.dataset} has intensities")
-    for key in ("time_unit", "sensor", "population"):
+    for key in ("time_unit", "sensor", "population", "range"):
         _refuse_other(data, key, f"belongs to files of one's own; {data.dataset} has a name")
     return load(data.dataset, data.data_dir or None).sets()
 
@@ -76,7 +76,7 @@ def _from_files(data, simulation):
         raise InputError(f"dataset {data.dataset!r}: must be one of {', '.join(names())}, or a file or folder")
     elif data.data_dir:
         raise InputError(f"data.data_dir = {data.data_dir!r}: belongs to a set with a name, not to {path}")
-    found = formats.read(path, formats.Options(data.time_unit, sensor_of(data.sensor), data.population))
+    found = formats.read(path, formats.Options(data.time_unit, sensor_of(data.sensor), data.population, data.range))
     classes, labels = _classes(found)
     preparation = Preparation(**{f.name: getattr(data, f.name) for f in fields(Preparation)})
     parts = {}

@@ -43,6 +43,16 @@ class Given:
             return self.encoder.in_time(x, ids, epoch)
         return self.encoder.on_grid(x, ids, epoch, 4 if self.engine.takes_patterns else 1)
 
+    def to(self, simulator, x, ids):
+        """Give a batch that is not learnt from in the form that a :class:`~snnsim.simulator.Simulator` takes."""
+        if isinstance(x, Spikes):
+            return x
+        if self._kind == "current":
+            return self(x, ids, EVALUATION_EPOCH)
+        if simulator.engine.name != "clock":
+            return self.encoder.in_time(x, ids, EVALUATION_EPOCH)
+        return self.encoder.on_grid(x, ids, EVALUATION_EPOCH, simulator.input_group)
+
     def check(self, samples):
         """Raise InputError unless samples fit the input: their size, their kind, and where their spikes lie."""
         inputs, name = self.engine.network.inputs, samples.name

@@ -2,7 +2,8 @@
 
 ``x`` and ``y``, or ``x_train``, ``y_train`` and perhaps ``x_test``, ``y_test``, ``x_validation``, ``y_validation``:
 
-- images or features: (n, D), (n, H, W) or (n, C, H, W), uint8 for 0..255, or booleans, or floats in 0..1;
+- images or features: (n, D), (n, H, W) or (n, C, H, W), whole numbers in 0..255, booleans, or floats in 0..1, or what
+  ``data.range`` says;
 - frames that count spikes: (n, T, C, H, W), or (n, T, N) where ``data.sensor = "N"`` tells them from images; a frame
   lasts ``data.time_unit``;
 - events as Tonic gives them: a structured array (E,) with fields t, x (and y, p), of all samples one after another, and
@@ -101,27 +102,37 @@ def _values(x, offsets, sensor, options, where):
         raise InputError(f"{where}: holds objects: must be numbers, or a structured array of events with offsets")
     if x.ndim == 5 or (x.ndim == 3 and len(sensor) == 1):
         return _frames(x, options, where)
-    return _intensities(x, where)
+    return _intensities(x, options.range, where)
 
 
-def _intensities(x, where):
+def _intensities(x, limits, where):
     """Intensities (n, D), neurons of maps channels last."""
     if x.ndim not in (2, 3, 4):
         raise InputError(f"{where}: {x.ndim}-d; must be (n, D), (n, H, W) or (n, C, H, W), or frames (n, T, C, H, W)")
-    if x.dtype.kind not in "ufb" or (x.dtype.kind == "u" and x.dtype != np.uint8):
-        raise InputError(f"{where}: {x.dtype}: must be uint8 (0..255), booleans, or floats in 0..1")
+    if x.dtype.kind not in "iufb":
+        raise InputError(f"{where}: {x.dtype}: must be whole numbers in 0..255, booleans, or floats in 0..1")
     if x.size == 0:
         raise InputError(f"{where}: shape {x.shape}: must hold at least one number")
-    if x.dtype.kind == "f":
-        if not (np.isfinite(x).all() and x.min() >= 0 and x.max() <= 1):
-            raise InputError(f"{where}: {np.nanmin(x):g}..{np.nanmax(x):g}: floats must be finite and lie in 0..1")
-        x = x.astype(np.float64 if x.dtype.itemsize > 4 else np.float32, copy=False)
-    if x.dtype.kind == "b":
-        x = x.astype(np.uint8) * np.uint8(255)
+    x = _scaled(x, limits, where)
     shape = x.shape[1:] if x.ndim != 3 else (1, *x.shape[1:])
     if x.ndim == 4:
         x = x.transpose(0, 2, 3, 1)
     return np.ascontiguousarray(x.reshape(len(x), -1)), tuple(map(int, shape))
+
+
+def _scaled(x, limits, where):
+    """Intensities as uint8 for 0..255, or floats in 0..1."""
+    if x.dtype.kind == "b":
+        return x.astype(np.uint8) * np.uint8(255)
+    whole = x.dtype.kind in "iu"
+    low, high = limits or ((0, 255) if whole else (0, 1))
+    if not (np.isfinite(x).all() and x.min() >= low and x.max() <= high):
+        bad = x[~((x >= low) & (x <= high))][0]
+        raise InputError(f"{where}: {bad:g} among them: must lie in {low:g}..{high:g}; data.range says another range")
+    if whole and not limits:
+        return x.astype(np.uint8)
+    kind = np.float32 if x.dtype.kind == "f" and x.dtype.itemsize <= 4 else np.float64
+    return x.astype(kind) if not limits else ((x.astype(kind) - low) / (high - low)).astype(kind)
 
 
 def _frames(x, options, where):

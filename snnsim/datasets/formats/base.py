@@ -121,11 +121,14 @@ class Options:
         ``(N,)`` or ``(C, H, W)`` of events; empty: as the files, or their format, say.
     population : str
         Of a recording, whose spikes are the samples.
+    range : tuple of float
+        Lowest and highest intensity of arrays; empty: 0..1 of floats, 0..255 of whole numbers.
     """
 
     time_unit: str = ""
     sensor: tuple[int, ...] = ()
     population: str = "input"
+    range: tuple[float, ...] = ()
 
 
 def units_of(x, y, p, shape, where):
