@@ -163,7 +163,7 @@ class DataConfig:
     fold: str = ""  # test on this part of the training samples alone, such as "3/10"
     limit: int = 0  # use at most so many training (and test) samples; 0: all
     population: str = "input"  # of a recording, whose spikes are the samples
-    time_unit: str = ""  # of the files' times: s, ms, us, ns, or the milliseconds in it; empty: as files or formats say
+    time_unit: str | float = ""  # of the files: s, ms, us, ns, or the milliseconds in it; empty: as they say
     sensor: str = ""  # geometry of events, such as 700 or 2x34x34; empty: as files or formats say
     crop_start: float = 0.0  # events: leave out what comes before, and count time from there
     crop: float = 0.0  # events: leave out what comes after so much time; 0: nothing

@@ -139,7 +139,7 @@ def _frames(x, options, where):
     """Events out of numbers of spikes (n, T, N) or (n, T, C, H, W); those of frame k lie at its end, k + 1."""
     if x.dtype.kind not in "iufb" or (x.dtype.kind == "f" and not (x == np.rint(x)).all()) or (x.size and x.min() < 0):
         raise InputError(f"{where}: {x.dtype} of shape {x.shape}: frames must hold whole numbers of spikes")
-    if not options.time_unit:
+    if options.time_unit == "":
         raise InputError(f"{where}: frames: data.time_unit must say how many milliseconds one lasts, such as \"5\"")
     shape = tuple(map(int, x.shape[2:]))
     flat = x.transpose(0, 1, 3, 4, 2) if x.ndim == 5 else x
@@ -170,7 +170,7 @@ def _events(x, offsets, sensor, options, where):
         return f"{where}: sample {k}"
 
     tick = structured.TICK_MS
-    if options.time_unit:
+    if options.time_unit != "":
         tick = milliseconds_of(options.time_unit, f"data.time_unit = {options.time_unit!r}")
     return Events(read, name, len(offsets) - 1, sensor, tick), sensor
 
@@ -204,6 +204,8 @@ def _groups(arrays, end, ends, n):
 
 def _npz(path):
     size = check_ordinary(path).st_size
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: not a file .npz of NumPy")
     try:
         with np.load(path, allow_pickle=False) as file:
             announced = sum(info.file_size for info in file.zip.infolist())

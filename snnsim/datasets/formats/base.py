@@ -115,7 +115,7 @@ class Options:
 
     Parameters
     ----------
-    time_unit : str
+    time_unit : str or float
         s, ms, us, ns, or the milliseconds of a tick; empty: as the files, or their format, say.
     sensor : tuple of int
         ``(N,)`` or ``(C, H, W)`` of events; empty: as the files, or their format, say.
@@ -125,7 +125,7 @@ class Options:
         Lowest and highest intensity of arrays; empty: 0..1 of floats, 0..255 of whole numbers.
     """
 
-    time_unit: str = ""
+    time_unit: str | float = ""
     sensor: tuple[int, ...] = ()
     population: str = "input"
     range: tuple[float, ...] = ()

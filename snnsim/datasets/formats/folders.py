@@ -82,9 +82,9 @@ class _Reader:
 def _events(files, decoder, options):
     sensor = options.sensor or decoder.SENSOR or _sensor(files, decoder)
     reader, tick = _Reader(tuple(files), decoder, sensor), decoder.TICK_MS
-    if options.time_unit and decoder is not structured:
+    if options.time_unit != "" and decoder is not structured:
         raise InputError(f"data.time_unit = {options.time_unit!r}: {files[0].name} and its like say their unit")
-    if options.time_unit:
+    if options.time_unit != "":
         tick = milliseconds_of(options.time_unit, f"data.time_unit = {options.time_unit!r}")
     return Events(reader, reader.name, len(files), sensor, tick), sensor
 

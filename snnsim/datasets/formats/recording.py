@@ -26,7 +26,7 @@ def matches(path):
 
 def read(path, options):
     """Read all trials as one part; see :func:`snnsim.datasets.formats.read`."""
-    if options.time_unit:
+    if options.time_unit != "":
         raise InputError(f"data.time_unit = {options.time_unit!r}: {path}: a recording of snnsim says its unit")
     with open_traces(path) as traces:
         if options.population not in traces.populations:

@@ -89,7 +89,7 @@ class _File:
                 raise InputError(
                     f"{path}: {len(times)} times, {len(units)} units and {len(labels)} labels: must be equally many"
                 )
-            tick_ms = milliseconds(times, options.time_unit or None)
+            tick_ms = milliseconds(times, None if options.time_unit == "" else options.time_unit)
             n_units = number(file, "n_units", 1, HIGHEST + 1, whole=True, default=0) or None
             length = number(file, "duration", 0, LATEST / tick_ms, default=-1)
             return cls(
