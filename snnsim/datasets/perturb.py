@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from snnsim.connections.maps import size_of
+from snnsim.datasets.prepare import ordered
 from snnsim.errors import InputError
 from snnsim.spikes import Spikes
 
@@ -90,9 +92,7 @@ class Perturbation:
         if self.shift or self.flip:
             neurons, inside = _moved(neurons, shape, moves, mirrored)
             kept &= inside
-        times, neurons = times[kept], neurons[kept]
-        order = np.lexsort((neurons, times))
-        return times[order], neurons[order]
+        return ordered(times[kept], neurons[kept], size_of(shape))
 
 
 def _moved(neurons, shape, moves, mirrored):

@@ -102,7 +102,7 @@ def prepared(events, preparation, unit_ms):
             kept = (t >= 0) & (t <= (preparation.crop or np.inf))
             t, n = t[kept], n[kept]
         counts[k + 1] = t.size
-        t, n = _sorted(t, n, size_of(shape))
+        t, n = ordered(t, n, size_of(shape))
         times.append(t)
         neurons.append(n)
     all_times = np.concatenate(times)
@@ -118,7 +118,7 @@ def prepared(events, preparation, unit_ms):
     return spikes, shape
 
 
-def _sorted(times, neurons, size):
+def ordered(times, neurons, size):
     """Order times and neurons by time, and by neuron among equal times."""
     later = times[1:] > times[:-1]
     if (times[1:] < times[:-1]).any():

@@ -6,6 +6,7 @@ import numpy as np
 
 from snnsim import config as configuration
 from snnsim.blueprint import network_of
+from snnsim.connections.maps import described
 from snnsim.datasets.deskew import deskewed
 from snnsim.datasets.perturb import perturbation_of
 from snnsim.datasets.sets import parts_of, sample_sets, split_up
@@ -305,14 +306,20 @@ class Session(Passes):
 
     def _split(self, sets):
         network, data, all_ = self.structure, self.config.data, sets.train
-        n_classes = len(all_.classes)
+        n_classes, layers = len(all_.classes), configuration.layers_text(self.config)
         if all_.labelled and ([p.size for p in network.inputs] != [all_.n_inputs] or self.n_classes != n_classes):
+            begin = described(all_.shape) if len(all_.shape) == 3 and all_.shape[0] > 1 else all_.n_inputs
             raise InputError(
-                f"network.layers = {configuration.layers_text(self.config)}: {sets.name} has {all_.n_inputs} "
-                f"inputs and {n_classes} classes, so it must read {all_.n_inputs}-...-{n_classes}"
+                f"network.layers = {layers}: {sets.name} has {all_.n_inputs} inputs and {n_classes} classes, so it "
+                f"must read {begin}-...-{n_classes}"
             )
+        for population in network.inputs:
+            if len(population.shape) == len(all_.shape) == 3 and population.shape != all_.shape:
+                raise InputError(f"network.layers = {layers}: {sets.name} has samples of {described(all_.shape)}")
         if all_.y is None:
             raise InputError(f"{sets.name}: has no y to learn from")
+        if all_.spiking:
+            perturbation_of(data, all_)
         for part in parts_of(sets).values():
             self.check(part)
         if data.deskew:
