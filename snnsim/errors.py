@@ -1,12 +1,10 @@
 """The one exception for bad input: the command line prints its message as one line and exits with code 2."""
 
+import difflib
 import re
 
 LONGEST = 1200
 """Letters of a message; of a longer one the middle is left out."""
-
-
-import difflib
 
 
 class InputError(ValueError):
