@@ -9,6 +9,7 @@ import typer
 from . import options as o
 
 
+@o.with_data_flags
 def train(
     source: o.Source = None,
     dataset: o.Dataset = None,
@@ -48,9 +49,10 @@ def train(
     record_layers: Annotated[str | None, typer.Option(metavar="A,B", help="Layers to record; all without it.")] = None,
     record_every: Annotated[int, typer.Option(metavar="K", min=1, help="Keep each K-th sample of v and i_syn.")] = 1,
     json_output: o.Json = False,
+    **data,
 ):
     """Train a network: by default 784-400-10 on the shipped MNIST, four epochs, in about a minute."""
-    flags = {k: v for k, v in locals().items() if k in o.KEYS}
+    flags = {k: v for k, v in locals().items() if k in o.KEYS} | data
     from snnsim.errors import InputError
     from snnsim.interrupts import exit_code
     from snnsim.processes import join

@@ -34,6 +34,7 @@ _PUBLIC = {
     **dict.fromkeys(("Clipped", "Lognormal", "Normal", "Uniform"), "snnsim.distributions"),
     **dict.fromkeys(("Current", "Noise", "Poisson", "PoissonTrains", "SpikeTrains"), "snnsim.longrun.stimuli"),
     **dict.fromkeys(("ALIF", "AdLIF", "DeltaLIF", "LI", "LIF", "RefractoryLIF", "TwoSynapseLIF"), "snnsim.parameters"),
+    "cochlea": "snnsim.hearing",
     "LongSimulation": "snnsim.longrun.simulation",
     "InputError": "snnsim.errors",
     "LI": "snnsim.parameters",

@@ -27,6 +27,8 @@ class NetworkConfig:
     recurrent_scale: float = 1.0  # factor of the initial weights inside a cycle
     learn_bias: bool = False  # whether every neuron of a layer learns a constant current
     readout: str = "auto"  # auto (leaky for membrane losses, else spiking) | leaky | spiking
+    voltage_unit: str = ""  # of the membrane and its thresholds, such as mV, for files and axes; empty: none
+    current_unit: str = ""  # of synaptic currents, such as nA
     tau_mem: float | tuple[float, ...] = 0.8
     tau_syn: float | tuple[float, ...] = 0.6
     r: float | tuple[float, ...] = 1.2
@@ -88,6 +90,7 @@ class SimulationConfig:
     scheme: str = "backward_euler"  # backward_euler | forward_euler | exact | bilinear
     dt: float = 0.1
     n_steps: int = 50
+    time_unit: str = "auto"  # of dt and all times: ms | s | none | auto (ms where the data has times, else none)
     impulse: str = "unit-area"  # unit-area | unit-height
     precision: str = "auto"  # auto (float32 on the clock unless dt is tiny, float64 otherwise) | float32 | float64
     synapse: str = "auto"  # auto | gather | pattern | dense
@@ -152,10 +155,21 @@ class OptimizerConfig:
 class DataConfig:
     """``[data]``: what is learnt."""
 
-    dataset: str = "mnist"
+    dataset: str = "mnist"  # a name (snnsim data list), or a file or folder
     data_dir: str = ""
-    validation: int = 5000  # training samples held out to choose the best epoch
+    validation: int | float | str = "auto"  # training samples held out to choose the best epoch: number, share or auto
+    test: int | float = 0.2  # samples to test on where the data has no test set of its own: number or share
+    leave_out: str = ""  # test on a group alone, and learn from all others, such as "speaker=3"
+    fold: str = ""  # test on this part of the training samples alone, such as "3/10"
     limit: int = 0  # use at most so many training (and test) samples; 0: all
+    population: str = "input"  # of a recording, whose spikes are the samples
+    time_unit: str | float = ""  # of the files: s, ms, us, ns, or the milliseconds in it; empty: as they say
+    sensor: str = ""  # geometry of events, such as 700 or 2x34x34; empty: as files or formats say
+    crop_start: float = 0.0  # events: leave out what comes before, and count time from there
+    crop: float = 0.0  # events: leave out what comes after so much time; 0: nothing
+    bin_channels: int = 1  # events: so many neighbouring channels become one
+    downsample: int = 1  # events: so many rows, and columns, of pixels become one
+    merge_polarity: bool = False  # events: both polarities become one
     range: tuple[float, ...] = ()  # lowest and highest intensity of own data; else 0..1, or 0..255 of whole numbers
     time_scale: float = 1.0  # units of dt in a unit of the times of own events
     deskew: bool = False  # shear images upright, those of the test set, too
@@ -165,6 +179,10 @@ class DataConfig:
     rotation: float = 0.0  # largest rotation, in degrees
     elastic_alpha: float = 0.0  # strength of the elastic distortion, in pixels
     elastic_sigma: float = 4.0
+    stretch: float = 0.0  # of events: largest share by which times are stretched or compressed
+    jitter: float = 0.0  # of events: standard deviation of a Gaussian change of every time
+    drop: float = 0.0  # of events: probability that one is lost
+    shift_channels: int = 0  # of events: largest shift of all channels together
 
 
 @dataclass(frozen=True)
@@ -206,6 +224,7 @@ CHOICES = {
     "simulation.engine": ("clock", "hybrid", "event"),
     "simulation.scheme": ("backward_euler", "forward_euler", "exact", "bilinear"),
     "simulation.impulse": ("unit-area", "unit-height"),
+    "simulation.time_unit": ("auto", "ms", "s", "none"),
     "simulation.precision": ("auto", "float32", "float64"),
     "simulation.synapse": ("auto", "gather", "pattern", "dense"),
     "gradient.method": ESTIMATORS,
@@ -232,6 +251,8 @@ POSITIVE = (
     "network.init_scale",
     "training.batch_size",
     "training.micro_batches",
+    "data.bin_channels",
+    "data.downsample",
 )
 NOT_NEGATIVE = (
     "network.target_rate",
@@ -250,8 +271,11 @@ NOT_NEGATIVE = (
     "loss.activity_cost",
     "optimizer.weight_decay",
     "optimizer.clip_norm",
-    "data.validation",
     "data.limit",
+    "data.crop_start",
+    "data.crop",
+    "data.jitter",
+    "data.shift_channels",
     "training.epochs",
     "training.seed",
 )
@@ -272,6 +296,8 @@ BELOW_ONE = (
     "optimizer.beta2",
     "training.dropout",
     "training.ema_decay",
+    "data.stretch",
+    "data.drop",
 )
 
 LONGEST = 2**20
@@ -435,6 +461,8 @@ def check(config, origin="configuration"):
     for key, (least, most) in BETWEEN.items():
         if not least <= value(key) <= most:
             raise InputError(f"{origin}: {key} = {value(key)}: must lie in {least:g}..{most:g}")
+    if isinstance(value("data.validation"), str) and value("data.validation") != "auto":
+        raise InputError(f"{origin}: data.validation = {value('data.validation')!r}: must be a number, a share or auto")
     for key in BELOW_ONE:
         if not 0 <= value(key) < 1:
             raise InputError(f"{origin}: {key} = {value(key)}: must lie in [0, 1)")

@@ -144,7 +144,7 @@ class AdamW(Adam):
     name, decoupled = "adamw", True
 
 
-BUILT_IN = SGD, Adam
+BUILT_IN = SGD | Adam
 
 
 class Optimizer:

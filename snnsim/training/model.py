@@ -499,7 +499,7 @@ def _precision(dtype):
 def _part(name, part):
     """Keys of the configuration that choose a part."""
     key, registry = PARTS[name]
-    if not isinstance(part, str) and not callable(part) and not hasattr(part, "update"):
+    if not isinstance(part, str | BUILT_IN) and not callable(part) and not hasattr(part, "update"):
         raise InputError(f"{name} = {part!r}: must be a name, a function or an object")
     if isinstance(part, BUILT_IN):
         fields = {f"optimizer.{f.name}": getattr(part, f.name) for f in dataclasses.fields(part)}

@@ -5,6 +5,7 @@ import numpy as np
 from snnsim import config as configuration
 from snnsim.errors import InputError
 from snnsim.recording.stream import Feed, open_writer
+from snnsim.recording.units import writer_units
 from snnsim.recording.writer import check_place
 from snnsim.simulator import Simulator
 from snnsim.training.callbacks import Callback
@@ -87,7 +88,7 @@ class Record(Callback):
     def _open(self, session):
         self._writer = open_writer(
             self.directory, self._simulator, config=configuration.to_tree(session.config),
-            seed=session.config.training.seed, overwrite=self.overwrite,
+            seed=session.config.training.seed, overwrite=self.overwrite, **writer_units(session.config),
         )  # fmt: skip
         self._writer.__enter__()
         labelled = session.train.labelled

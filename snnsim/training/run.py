@@ -140,7 +140,7 @@ def train(config, directory, force=False, callbacks=(), target="cpu", group=None
     with _holding(directory, group), _told(callbacks, session, History()):
         group.first(_clear_place, directory, force)
         run = Run(directory, session)
-        run.write("config.toml", configuration.to_toml(config))
+        run.write("config.toml", configuration.to_toml(session.config))
         run.save_checkpoint()
         return _continue(run, callbacks)
 

@@ -6,8 +6,10 @@ import numpy as np
 
 from snnsim import config as configuration
 from snnsim.blueprint import network_of
-from snnsim.datasets import load
+from snnsim.connections.maps import described
 from snnsim.datasets.deskew import deskewed
+from snnsim.datasets.perturb import perturbation_of
+from snnsim.datasets.sets import parts_of, sample_sets, split_up
 from snnsim.engines.dropout import Dropout
 from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError
@@ -16,7 +18,7 @@ from snnsim.kernels.cpu import squared_norm
 from snnsim.memory import release_compiler_pages
 from snnsim.optimizers import Optimizer, learning_rate
 from snnsim.processes import Group, Total, divided
-from snnsim.samples import TEST_IDS, VALIDATION_IDS, Samples, taken
+from snnsim.samples import taken
 from snnsim.training import compile_ahead
 from snnsim.training.mixup import Partners, blend
 from snnsim.training.parts import engine_of, tensors_of
@@ -113,7 +115,10 @@ class Session(Passes):
         squared_norm(np.zeros(1, np.float32))
         release_compiler_pages()
         self._loading, self._compiling = True, compiling
-        sets = load(config.data.dataset, config.data.data_dir or None).sets() if sets is None else sets
+        if sets is None:
+            sets, config = sample_sets(config)
+        else:
+            sets = split_up(sets, config.data)
         super().__init__(config, network if network is not None else network_of(config), group=group)
         self._split(sets)
         given = network is not None and not set(network.tensor_shapes()) - set(network.tensors)
@@ -301,51 +306,49 @@ class Session(Passes):
 
     def _split(self, sets):
         network, data, all_ = self.structure, self.config.data, sets.train
-        n_classes = len(all_.classes)
+        n_classes, layers = len(all_.classes), configuration.layers_text(self.config)
         if all_.labelled and ([p.size for p in network.inputs] != [all_.n_inputs] or self.n_classes != n_classes):
+            begin = described(all_.shape) if len(all_.shape) == 3 and all_.shape[0] > 1 else all_.n_inputs
             raise InputError(
-                f"network.layers = {configuration.layers_text(self.config)}: {sets.name} has {all_.n_inputs} "
-                f"inputs and {n_classes} classes, so it must read {all_.n_inputs}-...-{n_classes}"
+                f"network.layers = {layers}: {sets.name} has {all_.n_inputs} inputs and {n_classes} classes, so it "
+                f"must read {begin}-...-{n_classes}"
             )
+        for population in network.inputs:
+            if len(population.shape) == len(all_.shape) == 3 and population.shape != all_.shape:
+                raise InputError(f"network.layers = {layers}: {sets.name} has samples of {described(all_.shape)}")
         if all_.y is None:
             raise InputError(f"{sets.name}: has no y to learn from")
-        parts = [part for part in (all_, sets.test, sets.validation) if part is not None]
-        for part in parts:
+        if all_.spiking:
+            perturbation_of(data, all_)
+        for part in parts_of(sets).values():
             self.check(part)
         if data.deskew:
-            sets = replace(sets, **{
-                role: deskewed(part) for role, part in vars(sets).items() if isinstance(part, Samples)
-            })  # fmt: skip
-        train = sets.train.first(data.limit or None)
-        test = all_.first(0) if sets.test is None else sets.test.first(data.limit or None)
-        if sets.validation is not None:
-            # The data set has one of its own, such as that of a publication.
-            held = sets.validation.first(data.validation or None)
-            self.validation, self.train = held.numbered(VALIDATION_IDS), train
-        else:
-            n_validation = data.validation if not data.limit else min(data.validation, len(train) // 10)
-            if n_validation >= len(train):
-                raise InputError(f"data.validation = {n_validation}: must be below the {len(train)} training samples")
-            # Held-out samples are the last ones, whatever the seed: runs with other seeds are chosen on the same set.
-            cut = len(train) - n_validation
-            self.train, self.validation = train.first(cut), train.take(slice(cut, None))
-        self.test = test.numbered(TEST_IDS)
+            sets = replace(sets, **{role: deskewed(part) for role, part in parts_of(sets).items()})
+        self.train, self.validation, self.test = sets.train, sets.validation, sets.test
 
     @property
     def _augmenting(self):
         d = self.config.data
-        return bool(d.flip or d.shift or d.rotation or d.elastic_alpha)
+        images = d.flip or d.shift or d.rotation or d.elastic_alpha
+        return bool(images or d.stretch or d.jitter or d.drop or d.shift_channels)
 
     def _augmented(self, values, ids):
         if not self._augmenting:
             return values
+        if self.train.spiking:
+            return perturbation_of(self.config.data, self.train)(
+                values, self.train.shape, ids, self.config.training.seed, self.epoch
+            )
         from snnsim.datasets.augment import augment
 
-        shape = self.train.shape
-        if len(shape) != 3 or shape[0] != 1 or self.train.spiking:
+        shape, d = self.train.shape, self.config.data
+        for key in ("stretch", "jitter", "drop", "shift_channels"):
+            if getattr(d, key):
+                value = getattr(d, key)
+                raise InputError(f"data.{key} = {value:g}: belongs to events; {self.train.name} has intensities")
+        if len(shape) != 3 or shape[0] != 1:
             keys = "data.flip, data.shift, data.rotation, data.elastic_alpha"
-            raise InputError(f"{keys}: {self.config.data.dataset} has no images of one channel to distort")
-        d = self.config.data
+            raise InputError(f"{keys}: {self.train.name} has no images of one channel to distort")
         return augment(
             values, shape[1:], ids, self.config.training.seed, self.epoch, d.shift, d.rotation, d.elastic_alpha,
             d.elastic_sigma, d.flip,
