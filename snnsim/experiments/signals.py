@@ -144,8 +144,8 @@ def claims(results):
             "of the trained "
             f"network {100 * results['accuracy']:.1f} %): "
             + "; ".join(map(said, KEYS))
-            + ". Section 2.4 takes neurons under independent Poisson input of one rate. Real layers see other rates with "
-            "every image, which the CV and the Fano factor count, taken over all images; within an image their "
+            + ". Section 2.4 takes neurons under independent Poisson input of one rate. Real layers see other rates "
+            "with every image, which the CV and the Fano factor count, taken over all images; within an image their "
             "intervals are far more regular than a Poisson process, whose local variation is 1.",
             ANSWER,
             "F3",
