@@ -14,8 +14,9 @@ def run(config, context):
     Returns
     -------
     dict
-        ``arms``: names; ``dt`` (D,); by (arms, D, seeds), ``accuracy`` on test samples at the end and ``first`` on
-        those of the first epoch's training, in per cent, and ``rate``: spikes a neuron of the first hidden layer at the end.
+        ``arms``: names; ``dt`` (D,); by (arms, D, seeds), ``accuracy`` on test samples at the end and ``first`` on the
+        training samples of the first epoch, in per cent, and ``rate``: spikes a neuron of the first hidden layer at the
+        end.
     """
     arms, dts, seeds = config["arms"], config["dt"], config["seeds"]
     context.expect(len(arms) * len(dts) * len(seeds))
