@@ -171,7 +171,6 @@ class DataConfig:
     downsample: int = 1  # events: so many rows, and columns, of pixels become one
     merge_polarity: bool = False  # events: both polarities become one
     range: tuple[float, ...] = ()  # lowest and highest intensity of own data; else 0..1, or 0..255 of whole numbers
-    time_scale: float = 1.0  # units of dt in a unit of the times of own events
     deskew: bool = False  # shear images upright, those of the test set, too
     mixup: float = 0.0  # augmentation: blend with another sample, its share from Beta(mixup, mixup) (membrane losses)
     flip: float = 0.0  # augmentation: probability of a mirror image, left to right
@@ -245,7 +244,6 @@ POSITIVE = (
     "gradient.tssl_max_inverse",
     "gradient.tssl_width",
     "loss.tau",
-    "data.time_scale",
     "optimizer.lr",
     "optimizer.interval",
     "network.init_scale",

@@ -102,17 +102,18 @@ class Registry:
         if isinstance(part, str):
             self.find(part) if self.is_own(part) and part in self._given else self.allow(part)
             return part
-        made = part() if isinstance(part, type) else part
-        for name, known in self._given.items():
-            if known is made:
-                return name
         kind = part if isinstance(part, type) or hasattr(part, "__qualname__") else type(part)
         name = f"{kind.__module__}:{kind.__qualname__}".replace("<lambda>", "function")
-        if not (isinstance(part, type) or _is_at(part, name)) or name in self._given:
+        if kind is type(part) and not getattr(part, "__dict__", True):
+            part = kind  # one without settings is as good as another
+        for known, found in self._given.items():
+            if found is part or (found.__class__ is part and known == name):
+                return known
+        if not _is_at(part, name):
             # No other process finds this very object by a name.
             number = 1 + sum(known.startswith(f"{name}#") for known in self._given)
             name = f"{name}#{number}"
-        self._given[name] = made
+        self._given[name] = part() if isinstance(part, type) else part
         return name
 
 

@@ -164,7 +164,6 @@ class ClockEngine:
         self.continuous = weight_gradient == "continuous"
         self.fallback = gradient == "tssl"
         # What the kernels for one layer on a GPU take.
-        self.kept = cpu.GRADIENT_TSSL if self.takes_amplitude else GRADIENTS.index(gradient)
         self.width = self.dtype.type(tssl_width if self.fallback else surrogate_slope)
         self._bound = self.dtype.type(tssl_max_inverse if self.takes_amplitude else max_inverse_slope)
         estimator = tssl_fallback_estimator if self.fallback and tssl_fallback else ESTIMATORS.find(gradient)
