@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tests.command import COMMAND, Caller
 
-MNIST = Path(__file__).parents[1] / "data" / "mnist"
+MNIST = ROOT / "data" / "mnist"
 FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
