@@ -14,7 +14,7 @@ run on the copy without the compiler.
 | bias left out of the slopes | `refractory` |
 | tau_syn: jump term left out | `refractory` |
 | arrival time: lambda_v term left out | `refractory` |
-| clock: error of a delayed spike from X_{k+1} - X_k | gradients of graphs on the clock, `recurrent` |
+| clock: error of a delayed spike from X_{k+1} - X_k | a delayed spike errs by the change at its arrival |
 | largest membrane at a kink without the arrival's share | `max` |
 | a membrane that falls at first is taken never to cross | a membrane that falls at first crosses later |
 | flow of one neuron for all of a unit | `refractory` |
@@ -33,7 +33,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 GRAPH = "tests/test_event_graph.py::"
 REFERENCE = GRAPH + "test_spikes_readings_and_every_gradient_are_the_references"
-CLOCK = "tests/test_graph_engine.py::test_spikes_and_gradients_are_the_reference_s[exact-exact-recurrent]"
+CLOCK = "tests/test_kernels_synapse.py::test_a_delayed_spike_errs_by_the_change_at_its_arrival"
 BACKWARD, FORWARD = "kernels/events/graph_backward.py", "kernels/events/graph_forward.py"
 EQUATIONS = "dynamics/graph_events.py"
 
