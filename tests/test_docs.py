@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import ROOT
 from tests.command import Caller
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 IDS = [page.name for page in PAGES]
 SMALL = ("--limit", "100", "--epochs", "1", "--layers", "784-10-10", "--force")
