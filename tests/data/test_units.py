@@ -27,7 +27,7 @@ def said(request, tmp_path):
     """A recording of each kind, made as the command line makes it."""
     name, ms, volts, *_ = SAID[request.param]
     settings = [f"simulation.time_unit={request.param}", f"network.voltage_unit='{volts}'"]
-    units = writer_units(config.load(None, settings))
+    units = writer_units(config.load(None, settings), timed=True)
     assert units == {"time_unit": name, "time_unit_ms": ms, "voltage_unit": volts, "current_unit": ""}
     made = recording()
     options = {"duration": made.duration, "dt": made.dt, "scheme": made.scheme, "record": ("spikes", "v"), **units}
@@ -87,6 +87,11 @@ def test_rates_of_statistics(said):
     counts = made["input"].spikes.counts().sum(axis=0)
     assert found["populations"]["input"]["rate"]["mean"] == pytest.approx(counts.mean() / (3 * made.duration) * per)
     assert found["time_unit"] == name
+
+
+def test_auto_is_milliseconds_where_data_has_times():
+    default = config.load()
+    assert [writer_units(default, timed)["time_unit"] for timed in (False, True)] == ["", "ms"]
 
 
 def test_a_recording_of_an_earlier_version_has_milliseconds():
