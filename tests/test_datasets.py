@@ -138,9 +138,11 @@ def test_mnist_is_the_published_set():
 
 
 def test_names():
-    assert names() == ("mnist", "fashion-mnist", "yin-yang")
+    assert names() == ("mnist", "fashion-mnist", "yin-yang", "shd", "ssc", "nmnist", "spoken-digits")
     with pytest.raises(InputError, match="dataset 'minst': must be one of mnist, fashion-mnist, yin-yang"):
         load("minst")
+    with pytest.raises(InputError, match="dataset 'shd': holds events"):
+        load("shd")
 
 
 @pytest.mark.parametrize("compress", [False, True])

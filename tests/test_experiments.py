@@ -111,7 +111,7 @@ def test_progress_ends_at_one(tmp_path, monkeypatch):
 
 
 def test_bad_input(tmp_path):
-    with pytest.raises(InputError, match="experiment 'spectrum': must be one of all, frequency-response"):
+    with pytest.raises(InputError, match="experiment 'spectrum': must be one of all, closed-form, frequency-response"):
         reproduce.reproduce(["spectrum"], tmp_path)
     with pytest.raises(InputError, match="figure format 'bmp'"):
         reproduce.reproduce(["truncation"], tmp_path, figure_format="bmp")
