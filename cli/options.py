@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from snnsim.tables import KEYS as MEANINGS
+
 Source = Annotated[str | None, typer.Argument(help="TOML file, or name of a shipped configuration (config list).")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="table.key=value for anything else; may be repeated.")
@@ -15,30 +17,40 @@ Threads = Annotated[int, typer.Option(help="Threads; 0 for all cores. Results do
 Target = Annotated[
     str, typer.Option(help="cpu, cuda or auto (cuda where it can be used); cuda never falls back to the CPU.")
 ]
-DataDir = Annotated[Path | None, typer.Option(help="Folder with the data set's files.")]
-Dataset = Annotated[str | None, typer.Option(help="mnist, fashion-mnist or yin-yang.")]
-Layers = Annotated[
-    str | None, typer.Option(help="From input to output, such as 784-400-10, 128-256r-10 or 28x28-15c5-p2-300-10.")
-]
-Engine = Annotated[str | None, typer.Option(help="clock, hybrid or event.")]
-Dt = Annotated[float | None, typer.Option("--dt", help="Step size, in the unit of the time constants.")]
-Steps = Annotated[int | None, typer.Option(help="Steps of a trial.")]
-Scheme = Annotated[str | None, typer.Option(help="backward_euler, forward_euler, exact or bilinear.")]
-Gradient = Annotated[str | None, typer.Option(help="exact, literal, tssl or surrogate.")]
-LossName = Annotated[
-    str | None,
-    typer.Option(
-        "--loss", help="membrane-mean, membrane-max, count-cross-entropy, count-mse, first-spike or van-rossum."
-    ),
-]
-EncoderName = Annotated[str | None, typer.Option("--encoder", help="poisson, poisson-rate, regular or latency.")]
-OptimizerName = Annotated[str | None, typer.Option("--optimizer", help="adam, adamw or sgd.")]
-LearningRate = Annotated[float | None, typer.Option("--lr", help="Learning rate.")]
-BatchSize = Annotated[int | None, typer.Option(help="Samples of a batch.")]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the training samples.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
-Precision = Annotated[str | None, typer.Option(help="float32 or float64.")]
-Limit = Annotated[int | None, typer.Option(help="Use only so many samples.")]
+
+
+def of_key(key, *names):
+    """Option of a command for a key of the configuration, which says what it means."""
+    about = MEANINGS[key]
+    unit = ", in the unit of the time constants" if about.unit == "time" else ""
+    meaning = about.meaning[0].upper() + about.meaning[1:]
+    text = f"{meaning}{unit}{': ' + either(about.choices) if about.choices else ''}."
+    return typer.Option(*names, help=text)
+
+
+def either(names):
+    """Write names as "a, b or c"."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+DataDir = Annotated[Path | None, of_key("data.data_dir")]
+Dataset = Annotated[str | None, of_key("data.dataset")]
+Layers = Annotated[str | None, of_key("network.layers")]
+Engine = Annotated[str | None, of_key("simulation.engine")]
+Dt = Annotated[float | None, of_key("simulation.dt", "--dt")]
+Steps = Annotated[int | None, of_key("simulation.n_steps")]
+Scheme = Annotated[str | None, of_key("simulation.scheme")]
+Gradient = Annotated[str | None, of_key("gradient.method")]
+LossName = Annotated[str | None, of_key("loss.name", "--loss")]
+EncoderName = Annotated[str | None, of_key("encoder.name", "--encoder")]
+OptimizerName = Annotated[str | None, of_key("optimizer.name", "--optimizer")]
+LearningRate = Annotated[float | None, of_key("optimizer.lr", "--lr")]
+BatchSize = Annotated[int | None, of_key("training.batch_size")]
+Epochs = Annotated[int | None, of_key("training.epochs")]
+Seed = Annotated[int | None, of_key("training.seed")]
+Precision = Annotated[str | None, of_key("simulation.precision")]
+Limit = Annotated[int | None, of_key("data.limit")]
 
 KEYS = {
     "dataset": "data.dataset",
