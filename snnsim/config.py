@@ -118,7 +118,7 @@ def parse_value(key, text, origin):
 
 
 def layers_of(text, origin):
-    """Layers from text: sizes as a list where they are all, else the checked notation (:mod:`snnsim.notation`).
+    """Layers from text: sizes as a list where they are all, else the checked notation (``snnsim.notation``).
 
     Raises
     ------
@@ -348,10 +348,11 @@ def _convert(value, wanted, name):
             return float(value)
         elif isinstance(value, kind) and (kind is bool) == isinstance(value, bool):
             return value
-    raise InputError(f"{name} = {value!r}: must be {_describe(wanted)}")
+    raise InputError(f"{name} = {value!r}: must be {type_text(wanted)}")
 
 
-def _describe(wanted):
+def type_text(wanted):
+    """Describe a type of a value in words."""
     kinds = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
     kinds = [k for k in kinds if k is not types.NoneType]
     return " or ".join(
