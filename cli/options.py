@@ -1,5 +1,7 @@
 """Options that several commands share, and how a configuration is put together from them."""
 
+import functools
+import inspect
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,13 +21,13 @@ Target = Annotated[
 ]
 
 
-def of_key(key, *names):
+def of_key(key, *names, **look):
     """Option of a command for a key of the configuration, which says what it means."""
     about = MEANINGS[key]
     unit = ", in the unit of the time constants" if about.unit == "time" else ""
     meaning = about.meaning[0].upper() + about.meaning[1:]
-    text = f"{meaning}{unit}{': ' + either(about.choices) if about.choices else ''}."
-    return typer.Option(*names, help=text)
+    text = f"{meaning}{unit}{': ' + either(about.named()) if about.choices else ''}."
+    return typer.Option(*names, help=text, **look)
 
 
 def either(names):
@@ -35,7 +37,7 @@ def either(names):
 
 
 DataDir = Annotated[Path | None, of_key("data.data_dir")]
-Dataset = Annotated[str | None, of_key("data.dataset")]
+Dataset = Annotated[str | None, of_key("data.dataset", metavar="NAME|FILE|FOLDER")]
 Layers = Annotated[str | None, of_key("network.layers")]
 Engine = Annotated[str | None, of_key("simulation.engine")]
 Dt = Annotated[float | None, of_key("simulation.dt", "--dt")]
@@ -51,6 +53,42 @@ Epochs = Annotated[int | None, of_key("training.epochs")]
 Seed = Annotated[int | None, of_key("training.seed")]
 Precision = Annotated[str | None, of_key("simulation.precision")]
 Limit = Annotated[int | None, of_key("data.limit")]
+
+DATA_FLAGS = {
+    "validation": str,
+    "leave_out": str,
+    "fold": str,
+    "sensor": str,
+    "crop_start": float,
+    "crop": float,
+    "bin_channels": int,
+    "downsample": int,
+    "merge_polarity": bool,
+    "stretch": float,
+    "jitter": float,
+    "drop": float,
+    "shift_channels": int,
+}
+"""Type of the flags of ``[data]``, each named as its key, which :func:`with_data_flags` gives to a command."""
+
+
+def with_data_flags(command):
+    """Add the flags of :data:`DATA_FLAGS` to a command, which takes them as ``**data``, None where not given."""
+
+    @functools.wraps(command)
+    def wrapped(**given):
+        return command(**given)
+
+    own = [p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    added = []
+    for name, kind in DATA_FLAGS.items():
+        flag = f"--{name.replace('_', '-')}"
+        hint = Annotated[kind | None, of_key(f"data.{name}", *([flag] if kind is bool else []))]
+        added.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint))
+    wrapped.__signature__ = inspect.Signature([*own, *added])
+    wrapped.__annotations__ = {p.name: p.annotation for p in (*own, *added)}
+    return wrapped
+
 
 KEYS = {
     "dataset": "data.dataset",
@@ -70,8 +108,11 @@ KEYS = {
     "batch_size": "training.batch_size",
     "epochs": "training.epochs",
     "seed": "training.seed",
+    **{name: f"data.{name}" for name in DATA_FLAGS},
 }
 """Configuration key of each flag."""
+INTENSITIES = ("mnist", "fashion-mnist", "yin-yang")
+"""Sets with names that hold intensities."""
 PER_STEP = ("poisson", "regular")
 """Encoders whose spikes have a probability per step."""
 
@@ -98,12 +139,25 @@ def configuration(source, settings, flags, encodes=True):
             continue
         if flag == "layers":
             value = config.layers_of(value, "--layers")
+        if flag == "validation":
+            value = config.setting_value(value, "--validation")
+        if flag == "dataset" and Path(value).exists() and value not in datasets():
+            value = Path(value).resolve()  # the run will be evaluated from other folders
         chosen.append(f"{key}={config.toml_value(str(value) if isinstance(value, Path) else value)}")
     made = config.load(source, [*chosen, *(settings or [])])
-    note = per_step_note(config.load(source), made) if encodes and (chosen or settings) else None
+    # What is encoded are the sets of intensities that have names; files may hold spikes.
+    encodes = encodes and (chosen or settings) and made.data.dataset in INTENSITIES
+    note = per_step_note(config.load(source), made) if encodes else None
     if note:
         print(note, file=sys.stderr)
     return made
+
+
+def datasets():
+    """Names of the known data sets."""
+    from snnsim.datasets.registry import names
+
+    return names()
 
 
 def per_step_note(before, after):

@@ -1,4 +1,4 @@
-"""Directives that write reference pages from the code: ``configuration``, ``configurations``, ``commands``, ``public``."""
+"""Directives that write reference pages from the code: configuration, configurations, commands, public."""
 
 import importlib
 import inspect
@@ -38,14 +38,21 @@ class Configuration(FromCode):
             yield from ("", f"## `{head}`", "", about[0].upper() + about[1:], "")
             for name in hints:
                 key = tables.KEYS[f"{table}.{name}"]
-                default = getattr(defaults, name)
-                shown = f"that of network.{name}" if default is None else "empty" if default == "" else config.toml_value(list(default) if isinstance(default, tuple) else default)
+                default = default_text(getattr(defaults, name), name)
                 limits = f"; must {key.allowed}" if key.allowed else ""
-                yield from (f"```{{confval}} {table}.{name}", f":default: {shown}")
+                yield from (f"```{{confval}} {table}.{name}", f":default: {default}")
                 yield from (f":type: {config.type_text(hints[name])}{f', {key.unit}' if key.unit else ''}", "")
                 yield from (f"{key.meaning[0].upper()}{key.meaning[1:]}{limits}.", "")
-                yield from (f"- `{choice}`{f': {meaning}' if meaning else ''}" for choice, meaning in key.choices.items())
+                for choice, meaning in key.named().items():
+                    yield f"- `{choice}`{f': {meaning}' if meaning else ''}"
                 yield from ("```", "")
+
+
+def default_text(value, name):
+    """Write a default as TOML has it."""
+    if value is None:
+        return f"that of network.{name}"
+    return "empty" if value == "" else config.toml_value(list(value) if isinstance(value, tuple) else value)
 
 
 class Configurations(FromCode):
@@ -70,9 +77,10 @@ class Commands(FromCode):
         context = command.context_class(command, info_name=name, parent=parent)
         if parent is not None:
             level = "##" if parent.parent is None else "###"
-            yield from ("", f"{level} `{context.command_path}`", "", *inspect.cleandoc(command.help or "").splitlines(), "")
+            yield from ("", f"{level} `{context.command_path}`", "", inspect.cleandoc(command.help or ""), "")
         if parent is not None and not hasattr(command, "commands"):
-            yield from ("```text", f"{context.command_path} {' '.join(command.collect_usage_pieces(context))}", "```", "")
+            pieces = " ".join(command.collect_usage_pieces(context))
+            yield from ("```text", f"{context.command_path} {pieces}", "```", "")
         for p in command.get_params(context):
             if p.name != "help":
                 names, text = p.get_help_record(context)

@@ -1,7 +1,6 @@
 """Configuration of a run, as TOML and as an object: unknown keys are refused with the nearest known one."""
 
 import dataclasses
-import difflib
 import json
 import tomllib
 import types
@@ -11,10 +10,11 @@ from importlib import resources
 from pathlib import Path
 
 from snnsim import blueprint, notation
-from snnsim.errors import InputError
+from snnsim.errors import InputError, nearest
 from snnsim.files.text import parse_toml, read_text
 from snnsim.keys import comment
 from snnsim.parameters import LIFParameters, check_continuous
+from snnsim.registry import ENCODERS, ESTIMATORS, LOSSES, OPTIMIZERS, SCHEDULES, Registry
 from snnsim.tables import (
     KEYS,
     LISTS,
@@ -49,7 +49,11 @@ class Config:
 
 
 CHOICES = {name: tuple(key.choices) for name, key in KEYS.items() if key.choices}
-"""Allowed values of every key that is a choice."""
+CHOICES |= {registry.option: registry for registry in (ENCODERS, ESTIMATORS, LOSSES, OPTIMIZERS, SCHEDULES)}
+"""Allowed values of every key that is a choice; of a registry, parts of one's own, too."""
+READ_MEMBRANES = ("membrane-mean", "membrane-max", "membrane-mse")
+"""Losses that read the membrane of a readout without spikes."""
+CLASSIFY_MEMBRANES = READ_MEMBRANES[:2]
 
 LONGEST = 2**20
 """Bytes of the longest configuration that is read."""
@@ -88,6 +92,7 @@ def load(source=None, settings=()):
     elif source is not None:
         origin = str(source)
         tree = parse(_text(source), origin)
+        _allow(tree)
     tree = {table: dict(values) if isinstance(values, dict) else values for table, values in tree.items()}
     for setting in settings:
         key, sign, value = setting.partition("=")
@@ -97,7 +102,17 @@ def load(source=None, settings=()):
         values = tree.setdefault(table, {})
         if isinstance(values, dict):  # else from_tree says that it must be a table
             values[name] = setting_value(value.strip(), f"--set {key.strip()}")
+            _allow({table: {name: values[name]}})
     return from_tree(tree, origin)
+
+
+def _allow(tree):
+    """Let parts of one's own that the user named be imported."""
+    for key, registry in CHOICES.items():
+        table, name = key.split(".")
+        values = tree.get(table)
+        if isinstance(registry, Registry) and isinstance(values, dict) and isinstance(values.get(name), str):
+            registry.allow(values[name])
 
 
 def known_keys():
@@ -152,10 +167,12 @@ def from_tree(tree, origin="configuration"):
         tables[table] = _table(TABLES[table], table, values, origin)
     config = Config(**tables)
     check(config, origin)
-    if config.network.recurrent_delay == 0 and not config.population and blueprint.is_recurrent(config):
+    layers, delay = config.network.layers, config.network.recurrent_delay
+    if layers and delay == 0 and not config.population and blueprint.is_recurrent(config):
         # A time from here on, which another step size does not change.
         config = replace(config, network=replace(config.network, recurrent_delay=config.simulation.dt))
-    blueprint.network_of(config, origin)
+    if config.network.layers:  # else it comes with the model
+        blueprint.network_of(config, origin)
     return config
 
 
@@ -197,11 +214,12 @@ def check(config, origin="configuration"):
         found, allowed, limits = value(key), CHOICES.get(key), KEYS[key].allowed
         for one in (found if isinstance(found, list) else [found]) if allowed else ():
             if one not in allowed:
-                raise InputError(
-                    f"{origin}: {key} = {found!r}: must be one of {', '.join(allowed)}{nearest(str(one), allowed)}"
-                )
+                names = getattr(allowed, "help", ", ".join(allowed))
+                raise InputError(f"{origin}: {key} = {found!r}: must be one of {names}{nearest(str(one), allowed)}")
         if limits and found not in limits:
             raise InputError(f"{origin}: {key} = {found}: must {limits}")
+    if isinstance(value("data.validation"), str) and value("data.validation") != "auto":
+        raise InputError(f"{origin}: data.validation = {value('data.validation')!r}: must be a number, a share or auto")
     duration = config.simulation.dt * config.simulation.n_steps
     if not 0 <= config.encoder.t_latest <= duration * (1 + 1e-9):
         raise InputError(
@@ -214,22 +232,24 @@ def check(config, origin="configuration"):
         )
     if value("training.seed") >= 2**32:
         raise InputError(f"{origin}: training.seed = {value('training.seed')}: must be below 2**32")
+    if config.data.range and not (len(config.data.range) == 2 and config.data.range[0] < config.data.range[1]):
+        raise InputError(f"{origin}: data.range = {list(config.data.range)}: must be two numbers in ascending order")
     layers = config.network.layers
     if not isinstance(layers, str) and (len(layers) < 2 or min(layers) < 1):
         raise InputError(f"{origin}: network.layers = {list(layers)}: must be two or more sizes of at least 1")
     engine, loss = config.simulation.engine, config.loss.name
-    if readout(config) == "leaky" and not loss.startswith("membrane"):
+    if readout(config) == "leaky" and not reads_membranes(loss, leaky=True):
         raise InputError(f"{origin}: loss.name = {loss!r}: needs network.readout = spiking")
-    if readout(config) == "spiking" and loss.startswith("membrane"):
+    if readout(config) == "spiking" and reads_membranes(loss, leaky=False):
         raise InputError(f"{origin}: loss.name = {loss!r}: needs network.readout = leaky")
-    if config.loss.label_smoothing and not loss.startswith("membrane"):
+    if config.loss.label_smoothing and loss not in CLASSIFY_MEMBRANES:
         raise InputError(f"{origin}: loss.label_smoothing = {config.loss.label_smoothing}: loss {loss} has none")
     if config.loss.activity_cost and config.gradient.method not in ("surrogate", "tssl"):
         raise InputError(
             f"{origin}: loss.activity_cost = {config.loss.activity_cost}: needs gradient.method = surrogate or tssl, "
             "since a spike that moves does not change how many there are"
         )
-    if config.data.mixup and not loss.startswith("membrane"):
+    if config.data.mixup and loss not in CLASSIFY_MEMBRANES:
         raise InputError(f"{origin}: data.mixup = {config.data.mixup}: loss {loss} has none")
     if engine != "clock" and config.gradient.method != "exact":
         raise InputError(
@@ -240,7 +260,7 @@ def check(config, origin="configuration"):
         raise InputError(f"{origin}: training.dropout = {config.training.dropout}: engine {engine} has none")
     if engine != "clock":
         try:
-            for layer in neurons(config):
+            for layer in neurons(config) if layers else ():
                 check_continuous(layer)
         except InputError as error:
             raise InputError(f"{origin}: {error}") from error
@@ -252,7 +272,20 @@ def readout(config):
     """``leaky`` or ``spiking``, with ``auto`` decided by the loss."""
     if config.network.readout != "auto":
         return config.network.readout
-    return "leaky" if config.loss.name.startswith("membrane") else "spiking"
+    return "leaky" if reads_membranes(config.loss.name) else "spiking"
+
+
+def reads_membranes(loss, leaky=None):
+    """Whether a loss reads membranes; ``leaky`` is what one of one's own is taken to do where the readout is given."""
+    if not LOSSES.is_own(loss):
+        return loss in READ_MEMBRANES
+    return leaky if leaky is not None else getattr(LOSSES.find(loss), "reads", None) == "membrane"
+
+
+def parts(config):
+    """Names of the parts of a configuration that may be one's own, by their registry."""
+    o = config.optimizer
+    return {LOSSES: config.loss.name, ENCODERS: config.encoder.name, OPTIMIZERS: o.name, SCHEDULES: o.schedule}
 
 
 def precision(config):
@@ -304,12 +337,6 @@ def setting_value(text, origin):
         raise
 
 
-def nearest(name, known):
-    """End of a message that suggests the nearest of the known names; empty if none is near."""
-    close = difflib.get_close_matches(name, list(known), 1, 0.5)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
 def _list(factory, table, entries, origin):
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InputError(f"{origin}: {table} = {str(entries)[:60]}: must be tables, each below a line [[{table}]]")
@@ -329,6 +356,8 @@ def _table(factory, table, values, origin):
             hint = f"; did you mean {elsewhere[0]}?" if elsewhere else nearest(key, known)
             raise InputError(f"{origin}: unknown key {table}.{key}{hint}")
         converted[key] = _convert(value, known[key], f"{origin}: {table}.{key}")
+    if converted.get("layers") == "":
+        return factory(**converted)
     if isinstance(converted.get("layers"), str):
         layers = layers_of(converted["layers"], f"{origin}: {table}.layers =")
         converted["layers"] = tuple(layers) if isinstance(layers, list) else layers

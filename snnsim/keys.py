@@ -40,6 +40,7 @@ POSITIVE = Range(0, above=True)
 NOT_NEGATIVE = Range(0)
 BELOW_ONE = Range(0, 1, below=True)
 SHARE = Range(0, 1)
+OWN = "package.module:Name"
 
 
 @dataclass(frozen=True)
@@ -55,22 +56,29 @@ class Key:
     allowed : Range, optional
     choices : dict of str to str
         Allowed values and what each means; empty where it is not a choice.
+    own : bool
+        Whether it may also name a part of one's own.
     """
 
     meaning: str
     unit: str = ""
     allowed: Range | None = None
     choices: dict = dataclasses.field(default_factory=dict)
+    own: bool = False
 
     def said(self):
         """Meaning, unit and limits in one line."""
         unit = f" [{self.unit}]" if self.unit else ""
         return f"{self.meaning}{unit}{f'; must {self.allowed}' if self.allowed else ''}"
 
+    def named(self):
+        """Choices with their meanings, one's own among them where there may be some."""
+        return self.choices | ({OWN: "a part of one's own"} if self.own else {})
 
-def key(default, meaning, unit="", allowed=None, choices=None):
+
+def key(default, meaning, unit="", allowed=None, choices=None, own=False):
     """Make a dataclass field of a configuration; see :class:`Key`."""
-    return dataclasses.field(default=default, metadata={"key": Key(meaning, unit, allowed, choices or {})})
+    return dataclasses.field(default=default, metadata={"key": Key(meaning, unit, allowed, choices or {}, own)})
 
 
 def keys_of(table):
@@ -80,5 +88,5 @@ def keys_of(table):
 
 def comment(key, width=100):
     """Lines of a TOML comment with what a key says, its choices among it."""
-    lines = [key.said(), *(f"  {c}: {m}" if m else f"  {c}" for c, m in key.choices.items())]
+    lines = [key.said(), *(f"  {choice}: {meaning}".rstrip(" :") for choice, meaning in key.named().items())]
     return [f"# {part}" for line in lines for part in textwrap.wrap(line, width, subsequent_indent="    ")]

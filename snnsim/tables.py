@@ -16,7 +16,8 @@ class NetworkConfig:
 
     layers: tuple[int, ...] | str = key(
         (784, 400, 10), "layers from input to output: sizes, or a notation such as 784-400-10, 128-256r-10 "
-        "(r: connected to itself) or 28x28-15c5-p2-300-10 (15 channels of kernels 5 x 5, averages over 2 x 2)"
+        "(r: connected to itself) or 28x28-15c5-p2-300-10 (15 channels of kernels 5 x 5, averages over 2 x 2); "
+        "empty where the network is a model's own"
     )  # fmt: skip
     input: str = key(
         "spikes", "what intensities become",
@@ -36,6 +37,8 @@ class NetworkConfig:
             "spiking": "neurons as in the other layers",
         },
     )  # fmt: skip
+    voltage_unit: str = key("", "unit of the membrane and its thresholds, such as mV, for files and axes; empty: none")
+    current_unit: str = key("", "unit of synaptic currents, such as nA; empty: none")
     tau_mem: float | tuple[float, ...] = key(0.8, "time constant of the membrane; positive", "time")
     tau_syn: float | tuple[float, ...] = key(0.6, "time constant of the synaptic current; positive", "time")
     r: float | tuple[float, ...] = key(1.2, "resistance of the membrane; positive", "voltage/current")
@@ -150,6 +153,10 @@ class SimulationConfig:
     n_steps: int = key(
         50, "steps of a trial, whose duration is n_steps * dt in every engine", "steps", allowed=POSITIVE
     )
+    time_unit: str = key(
+        "auto", "unit of dt and of all times, for data, files and axes",
+        choices={"auto": "ms where the data has times, else none", "ms": "", "s": "", "none": ""},
+    )  # fmt: skip
     impulse: str = key(
         "unit-area", "what a spike on the clock stands for",
         choices={
@@ -208,6 +215,7 @@ class EncoderConfig:
             "regular": "evenly spaced, max_probability x a step",
             "latency": "one spike at t_latest (1 - x) where x exceeds latency_floor",
         },
+        own=True,
     )  # fmt: skip
     max_probability: float = key(1.0, "of poisson and regular: spikes a step at x = 1", allowed=SHARE)
     max_rate: float = key(1.0, "of poisson-rate: spikes per unit of time at x = 1; at most 100 a step", "1/time",
@@ -226,11 +234,13 @@ class LossConfig:
         choices={
             "membrane-mean": "cross-entropy of the softmax of the readout's membrane, its mean over time",
             "membrane-max": "the same of its maximum over time",
+            "membrane-mse": "squared distance of the readout's membrane from targets",
             "count-cross-entropy": "cross-entropy of the softmax of spike counts",
             "count-mse": "squared distance of spike counts from target_true and target_false",
             "first-spike": "cross-entropy of the softmax of minus the first spike's time over tau",
             "van-rossum": "distance from evenly spaced trains of target_true and target_false spikes",
         },
+        own=True,
     )  # fmt: skip
     target_true: float = key(15.0, "of count-mse and van-rossum: wanted spikes of the label", "spikes",
                              allowed=NOT_NEGATIVE)  # fmt: skip
@@ -253,6 +263,7 @@ class OptimizerConfig:
     name: str = key(
         "adam", "rule",
         choices={"sgd": "steepest descent with momentum", "adam": "Adam", "adamw": "Adam, weight decay apart from it"},
+        own=True,
     )  # fmt: skip
     lr: float = key(1e-3, "learning rate to begin with", allowed=POSITIVE)
     schedule: str = key(
@@ -262,6 +273,7 @@ class OptimizerConfig:
             "step": "times decay after each interval",
             "cosine": "half a cosine down to final * lr",
         },
+        own=True,
     )  # fmt: skip
     decay: float = key(0.1, "of schedule step: factor after each interval", allowed=NOT_NEGATIVE)
     interval: float = key(0.5, "of schedule step: share of the run", allowed=POSITIVE)
@@ -279,11 +291,33 @@ class OptimizerConfig:
 class DataConfig:
     """``[data]``: what is learnt."""
 
-    dataset: str = key("mnist", "data set: mnist, fashion-mnist or yin-yang")
+    dataset: str = key("mnist", "data set: a name (snnsim data list), or files of your own (docs/data.md)")
     data_dir: str = key("", "folder with the data set's files; where none is named, the usual places (data where)")
-    validation: int = key(5000, "training samples held out to choose the best epoch; 0: the last epoch is kept",
-                          "samples", allowed=NOT_NEGATIVE)  # fmt: skip
+    validation: int | float | str = key(
+        "auto", "training samples held out to choose the best epoch: a number (0: the last epoch is kept), a share "
+        "below 1, or auto, a tenth and at most 5000"
+    )  # fmt: skip
+    test: int | float = key(0.2, "samples to test on where the data has no test set of its own: a number, or a share")
+    leave_out: str = key("", "test on a group of samples alone, and learn from all others, such as speaker=3")
+    fold: str = key("", "test on one of several parts of the training samples, such as 3/10")
     limit: int = key(0, "use at most so many training (and test) samples; 0: all", "samples", allowed=NOT_NEGATIVE)
+    population: str = key("input", "of a recording, whose spikes are the samples")
+    time_unit: str | float = key(
+        "", "unit of the files' times: s, ms, us, ns, or the milliseconds in it; empty: as they say"
+    )
+    sensor: str = key("", "geometry of events, such as 700 or 2x34x34; empty: as files or formats say")
+    crop_start: float = key(0.0, "of events: leave out what comes before, and count time from there", "time",
+                            allowed=NOT_NEGATIVE)  # fmt: skip
+    crop: float = key(
+        0.0, "of events: leave out what comes after so much time; 0: nothing", "time", allowed=NOT_NEGATIVE
+    )
+    bin_channels: int = key(1, "of events: so many neighbouring channels become one", allowed=POSITIVE)
+    downsample: int = key(1, "of events: so many rows, and columns, of pixels become one", allowed=POSITIVE)
+    merge_polarity: bool = key(False, "of events: whether both polarities become one channel")
+    range: tuple[float, ...] = key(
+        (), "lowest and highest intensity of own data; empty: 0 and 1, or 0 and 255 of whole numbers"
+    )
+    time_scale: float = key(1.0, "units of dt in a unit of the times of own events", allowed=POSITIVE)
     deskew: bool = key(False, "whether images, those of the test set, too, are sheared upright")
     mixup: float = key(
         0.0, "augmentation: blend with another sample, its share from Beta(mixup, mixup) (membrane losses); 0: none",
@@ -296,6 +330,13 @@ class DataConfig:
                                allowed=NOT_NEGATIVE)  # fmt: skip
     elastic_sigma: float = key(4.0, "augmentation: smoothness of the elastic distortion", "pixels",
                                allowed=Range(0.5, 100))  # fmt: skip
+    stretch: float = key(0.0, "augmentation of events: largest share by which times are stretched or compressed",
+                         allowed=BELOW_ONE)  # fmt: skip
+    jitter: float = key(0.0, "augmentation of events: standard deviation of a Gaussian change of every time", "time",
+                        allowed=NOT_NEGATIVE)  # fmt: skip
+    drop: float = key(0.0, "augmentation of events: probability that one is lost", allowed=BELOW_ONE)
+    shift_channels: int = key(0, "augmentation of events: largest shift of all channels of a sample together",
+                              allowed=NOT_NEGATIVE)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """What keys of a configuration say of themselves, and where that is shown."""
 
 import dataclasses
+import re
 import tomllib
 from importlib import metadata
 
 import pytest
 
-from snnsim import config, encoders, extras, losses, optimizers, tables
+from snnsim import config, extras, registry, tables
 from snnsim.keys import POSITIVE, Range, comment
 from tests.command import Caller
 
@@ -26,10 +27,9 @@ def test_every_key_says_what_it_means():
 
 
 def test_choices_are_those_of_the_parts():
-    assert tables.choices("encoder.name") == encoders.ENCODERS
-    assert set(tables.choices("loss.name")) == set(losses.LOSSES)
-    assert tables.choices("optimizer.name") == optimizers.OPTIMIZERS
-    assert tables.choices("optimizer.schedule") == optimizers.SCHEDULES
+    for parts in (registry.ENCODERS, registry.ESTIMATORS, registry.LOSSES, registry.OPTIMIZERS, registry.SCHEDULES):
+        assert set(tables.choices(parts.option)) == set(parts)
+        assert tables.KEYS[parts.option].own == ("package.module:Name" in parts)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,14 @@ def test_completion(monkeypatch, capsys):
     monkeypatch.setenv("COMP_CWORD", "2")
     code, out, _ = Caller(monkeypatch, capsys)()
     assert (code, out.split()) == (0, ["raster", "rates"])
+
+
+def test_extras_that_are_named_exist():
+    root = extras.CHECKOUT
+    texts = [path.read_text() for path in (root / "snnsim").rglob("*.py")]
+    named = {extra for text in texts for extra in re.findall(r"""install_command\(['"]([\w-]+)""", text)}
+    assert named
+    assert named <= set(tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 
 
 def test_the_command_that_installs_an_extra(monkeypatch, tmp_path):

@@ -9,9 +9,9 @@ from snnsim.recording.runs import load_tree
 HEAD = """\
 # The study, reproduced
 
-This page lists every claim of the study with what was measured, made by `{command}`. Every row is computed from the results file named above its table; the figures are drawn from
-the same file. Verdicts: **holds**, **holds in part**, **does not hold**; **answered** marks a question that the study
-leaves open.
+This page lists every claim of the study with what was measured, made by `{command}`. Every row is computed from
+the results file named above its table; the figures are drawn from the same file. Verdicts: **holds**, **holds in part**,
+**does not hold**; **answered** marks a question that the study leaves open.
 """
 
 
