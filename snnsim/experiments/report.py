@@ -10,8 +10,8 @@ HEAD = """\
 # The study, reproduced
 
 This page lists every claim of the study with what was measured, made by `{command}`. Every row is computed from
-the results file named above its table; the figures are drawn from the same file. Verdicts: **holds**, **holds in part**,
-**does not hold**; **answered** marks a question that the study leaves open.
+the results file named above its table; the figures are drawn from the same file. Verdicts: **holds**,
+**holds in part**, **does not hold**; **answered** marks a question that the study leaves open.
 """
 
 

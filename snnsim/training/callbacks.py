@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from snnsim.arguments import number, whole
-from snnsim.errors import InputError
-from snnsim.extras import check_names, install_command
+from snnsim.errors import InputError, check_names
+from snnsim.extras import install_command
 from snnsim.models import save_model
 
 
