@@ -166,7 +166,7 @@ class SimulationConfig:
     )  # fmt: skip
     precision: str = key(
         "auto", "type of the numbers",
-        choices={"auto": "float32 on the clock, float64 otherwise", "float32": "", "float64": ""},
+        choices={"auto": "float32 on the clock unless dt is tiny, float64 otherwise", "float32": "", "float64": ""},
     )  # fmt: skip
     synapse: str = key(
         "auto", "how the clock sums the input of dense connections; changes speed and rounding",
@@ -317,7 +317,6 @@ class DataConfig:
     range: tuple[float, ...] = key(
         (), "lowest and highest intensity of own data; empty: 0 and 1, or 0 and 255 of whole numbers"
     )
-    time_scale: float = key(1.0, "units of dt in a unit of the times of own events", allowed=POSITIVE)
     deskew: bool = key(False, "whether images, those of the test set, too, are sheared upright")
     mixup: float = key(
         0.0, "augmentation: blend with another sample, its share from Beta(mixup, mixup) (membrane losses); 0: none",
