@@ -278,7 +278,7 @@ class Network:
         ----------
         source, target : str
         shape : Dense, Convolution, Sparse, Pairs, OneToOne or a rule (FixedInDegree, ...), optional
-            :class:`~snnsim.connections.Dense` if None. A matrix of ``scipy.sparse`` brings its weights with it.
+            :class:`~snnsim.Dense` if None. A matrix of ``scipy.sparse`` brings its weights with it.
         weight : float, Distribution or ndarray, optional
             An array in the shape that the connection's shape asks for; None: initial weights are to be drawn.
         delay : float, Distribution or ndarray
