@@ -130,6 +130,7 @@ if TYPE_CHECKING:  # what editors and type checkers read; the names below are th
     from snnsim.training.callbacks import (
         TensorBoardLog as TensorBoardLog,
     )
+    from snnsim.training.classifier import SpikingClassifier as SpikingClassifier
     from snnsim.training.model import Model as Model
     from snnsim.training.model import load_model as load_model
     from snnsim.training.progress import Progress as Progress
@@ -160,6 +161,7 @@ _PUBLIC = {
         ("CSVLog", "Callback", "Checkpoint", "EarlyStopping", "History", "TensorBoardLog"), "snnsim.training.callbacks"
     ),
     "Record": "snnsim.training.recorder",
+    "SpikingClassifier": "snnsim.training.classifier",
     "Progress": "snnsim.training.progress",
     **dict.fromkeys(("SGD", "Adam", "AdamW"), "snnsim.optimizers"),
     **dict.fromkeys(("SampleSets", "Samples"), "snnsim.samples"),

@@ -24,8 +24,8 @@ LONGEST = 2**30
 
 
 def cochlea(
-    sounds: Any, sample_rate: float = None, *, channels: int = 128, low: float = 100.0, high: Any = None, max_rate:
-    float = 400.0, compression: float = 0.3, floor: float = 0.01
+    sounds: Any, sample_rate: float | None = None, *, channels: int = 128, low: float = 100.0, high: Any = None,
+    max_rate: float = 400.0, compression: float = 0.3, floor: float = 0.01,
 ) -> Any:
     """Turn sounds into spike trains.
 

@@ -1,0 +1,41 @@
+"""The classifier in scikit-learn's hands: its own checks, cross-validation, a grid search, a pipeline."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import snnsim as sn
+from snnsim.errors import InputError
+from tests.use.data import blobs
+
+SMALL = {"hidden": "6", "n_steps": 5, "epochs": 1, "encoder": "regular", "options": {"target_rate": 0}}
+
+
+@parametrize_with_checks([sn.SpikingClassifier(**SMALL)])
+def test_checks_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+def test_cross_validation_and_a_grid():
+    x, y = blobs()
+    made = sn.SpikingClassifier("12", epochs=6)
+    assert cross_val_score(made, x, y, cv=2).mean() > 0.8
+    found = GridSearchCV(sn.SpikingClassifier("12", epochs=4), {"lr": [1e-6, 0.02]}, cv=2).fit(x, y)
+    assert found.best_params_ == {"lr": 0.02}
+
+
+def test_digits_in_a_pipeline():
+    digits = load_digits()
+    x, y = digits.data[:600], digits.target_names[digits.target[:600]]
+    pipeline = make_pipeline(MinMaxScaler(), sn.SpikingClassifier("40", epochs=8))
+    assert pipeline.fit(x[:500], y[:500]).score(x[500:], y[500:]) > 0.7
+
+
+def test_what_only_a_model_refuses():
+    x, _ = blobs()
+    with pytest.raises(InputError, match=r"y: has the one class 3; must have two or more"):
+        sn.SpikingClassifier().fit(x, np.full(len(x), 3))
