@@ -173,7 +173,7 @@ _PUBLIC = {
 __all__ = sorted(_PUBLIC)
 
 
-def __getattr__(name: str) -> Any:
+def _found(name: str) -> Any:
     """Import a public name from the module that defines it."""
     if name == "__version__":
         from importlib.metadata import version
@@ -184,6 +184,10 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(_PUBLIC[name]), name)
     globals()[name] = value
     return value
+
+
+if not TYPE_CHECKING:  # a checker shall know the names above alone
+    __getattr__ = _found
 
 
 def __dir__() -> list[str]:
