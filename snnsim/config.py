@@ -92,7 +92,7 @@ class SimulationConfig:
     n_steps: int = 50
     time_unit: str = "auto"  # of dt and all times: ms | s | none | auto (ms where the data has times, else none)
     impulse: str = "unit-area"  # unit-area | unit-height
-    precision: str = "auto"  # auto (float32 on the clock, float64 otherwise) | float32 | float64
+    precision: str = "auto"  # auto (float32 on the clock unless dt is tiny, float64 otherwise) | float32 | float64
     synapse: str = "auto"  # auto | gather | pattern | dense
 
 
@@ -532,11 +532,25 @@ def parts(config):
     return {LOSSES: config.loss.name, ENCODERS: config.encoder.name, OPTIMIZERS: o.name, SCHEDULES: o.schedule}
 
 
+FINEST_SINGLE = 1e-4
+"""Step, in shortest time constants, below which float32 does not tell a decay from none: ``1 - dv[k+1]/dv[k]`` is
+rounded by up to 3e-8/1e-4."""
+
+
 def precision(config):
-    """``float32`` or ``float64``, with ``auto`` decided by the engine."""
-    if config.simulation.precision != "auto":
-        return config.simulation.precision
-    return "float32" if config.simulation.engine == "clock" else "float64"
+    """``float32`` or ``float64``, with ``auto`` decided by the engine and by the step size."""
+    s = config.simulation
+    if s.precision != "auto":
+        return s.precision
+    return "float32" if s.engine == "clock" and s.dt >= FINEST_SINGLE * shortest_constant(config) else "float64"
+
+
+def shortest_constant(config):
+    """Shortest time constant that a configuration names, of membranes and synapses."""
+    tables = [config.network, *config.population]
+    found = [getattr(table, key, None) for table in tables for key in ("tau_mem", "tau_syn")]
+    values = [value if isinstance(value, tuple) else (value,) for value in found if value is not None]
+    return float(min(map(min, values)))
 
 
 def neurons(config):

@@ -24,9 +24,16 @@ LONGEST = 2**30
 
 
 def cochlea(
-    sounds: Any, sample_rate: float | None = None, *, channels: int = 128, low: float = 100.0, high: Any = None,
-    max_rate: float = 400.0, compression: float = 0.3, floor: float = 0.01,
-) -> Any:
+    sounds: Any,
+    sample_rate: float | None = None,
+    *,
+    channels: int = 128,
+    low: float = 100.0,
+    high: float | None = None,
+    max_rate: float = 400.0,
+    compression: float = 0.3,
+    floor: float = 0.01,
+) -> Spikes:
     """Turn sounds into spike trains.
 
     Every channel's output is rectified (its positive half, of peak 1 for a sine of amplitude 1 at its frequency) and

@@ -9,7 +9,6 @@ import numpy as np
 
 from snnsim.arguments import array, integers, number, whole
 from snnsim.errors import InputError
-from snnsim.kernels.cpu.unpack import grid_neurons
 
 EXACT = 2.0**-52
 ROUNDINGS, SLACK = 16, 1e-9
@@ -292,6 +291,8 @@ class RowSpikes(StepSpikes):
     @cached_property
     def neurons(self):
         """As in :class:`Spikes`."""
+        from snnsim.kernels.cpu.unpack import grid_neurons  # data is read without Numba
+
         neurons = np.empty(self.offsets[-1], np.int32)
         grid_neurons(self._rows, self.offsets, neurons)
         return neurons
