@@ -59,7 +59,7 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):
         loss: Any = "membrane-mean",
         encoder: Any = "poisson",
         optimizer: Any = "adam",
-        lr: float = 0.02,
+        lr: float = 0.05,
         engine: str = "clock",
         estimator: str = "exact",
         epochs: int = 20,
@@ -78,7 +78,7 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, numbers = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise InputError(f"y: has the one class {self.classes_[0]!r}; must have two or more")
+            raise InputError(f"y: has the one class {self.classes_[0]}; must have two or more")
         self.low_, self.high_ = X.min(axis=0), X.max(axis=0)
         layers = "-".join(filter(None, [str(X.shape[1]), self.hidden, str(len(self.classes_))]))
         neuron = self.neuron
