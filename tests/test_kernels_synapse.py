@@ -185,7 +185,7 @@ def test_lists_of_the_helper():
 
 
 def test_a_delayed_spike_errs_by_the_change_at_its_arrival():
-    """Each synapse passes ``(X_{k+D+1} - X_{k+D})/dt`` of its own delay D, what arrives after the end passes nothing."""
+    """Each synapse passes ``(X_{k+D+1} - X_{k+D})/dt`` of its own delay D; arrivals after the end pass nothing."""
     rng = np.random.default_rng(1)
     batch, n_steps, n_in, n_out = 2, 12, 3, 4
     weights, steps = rng.normal(size=(n_in, n_out)), rng.integers(0, 5, (n_in, n_out))
@@ -194,8 +194,8 @@ def test_a_delayed_spike_errs_by_the_change_at_its_arrival():
     passed, error = rng.normal(size=(batch, n_steps, n_out)), np.zeros((batch, n_steps))
     indptr, targets = np.arange(0, n_in * n_out + 1, n_out), np.tile(np.arange(n_out, dtype=np.int32), n_in)
     synapses.synapse_error(
-        indptr, targets, weights.ravel(), steps.ravel(), np.zeros(n_in * n_out), 5, False, neurons, spike_ptr, passed, 0,
-        n_steps, error,
+        indptr, targets, weights.ravel(), steps.ravel(), np.zeros(n_in * n_out), 5, False, neurons, spike_ptr, passed,
+        0, n_steps, error,
     )  # fmt: skip
     padded = np.concatenate([passed, np.zeros((batch, 5, n_out))], axis=1)
     for b, k in np.ndindex(batch, n_steps):
