@@ -269,8 +269,8 @@ class Network:
         return made
 
     def connect(
-        self, source: str, target: str, shape: Any = None, *, weight: Any = None, delay: Any = 0.0, learn:
-        Iterable[str] = ("weight",), name: str | None = None,
+        self, source: str, target: str, shape: Any = None, *, weight: Any = None, delay: Any = 0.0,
+        learn: Iterable[str] = ("weight",), name: str | None = None,
     ) -> Connection:
         """Connect two populations.
 
