@@ -19,6 +19,7 @@ from . import (
     simulate,
     sweep,
     train,
+    view,
 )
 from .app import App, Stopped
 from .terminal import streams
@@ -38,6 +39,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
 app.add_typer(analyze.app, name="analyze")
 app.add_typer(plot.app, name="plot")
+app.command("view")(view.view)
 app.command("inspect")(inspect.inspect_file)
 app.command("export")(export.export_file)
 app.command("import-nir")(import_nir.import_nir)

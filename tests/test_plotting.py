@@ -11,7 +11,7 @@ from snnsim_cli.main import main
 from snnsim.errors import InputError
 from snnsim.models import save_model
 from snnsim.plotting import plot_raster, plot_rates, plot_trace, plot_training, plot_weights, save_figure
-from snnsim.plotting.trace import _with_resets
+from snnsim.recording.membrane import with_resets
 from snnsim.recording.reader import open_traces
 from snnsim.recording.writer import TraceWriter
 from tests.recordings import SIZES, network, recording
@@ -110,7 +110,8 @@ def test_trace_lays_several_dt_over_each_other_and_names_them(traces, tmp_path):
 
 def test_reset_is_drawn_off_the_grid_from_threshold():
     parameters = network().parameters[0]
-    times, v, tops = _with_resets(np.array([1.0, 2.0, 3.0]), np.array([0.5, 1.2, 1.1]), np.array([1.5]), parameters)
+    samples = np.array([1.0, 2.0, 3.0]), np.array([0.5, 1.2, 1.1])
+    times, v, tops = with_resets(*samples, np.array([1.5]), np.array([1.5]), parameters)
     np.testing.assert_array_equal(times, [1.0, 1.5, 1.5, 2.0, 3.0])
     np.testing.assert_array_equal(v, [0.5, 1.5, 1.0, 1.2, 1.1])
     np.testing.assert_array_equal(tops, [1.5])
