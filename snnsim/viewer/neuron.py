@@ -111,9 +111,8 @@ def thinned(times, values, most=MOST_SAMPLES):
     if n <= most:
         return times, values
     width = -(-4 * n // most)
-    whole = n // width * width
-    block = values[:whole].reshape(-1, width)
-    base = np.arange(0, whole, width)
-    inside = [base, base + np.argmin(block, 1), base + np.argmax(block, 1), base + width - 1, np.arange(whole, n)]
-    kept = np.unique(np.concatenate(inside))
+    starts = np.arange(0, n, width)
+    padded = np.concatenate([values, np.full(len(starts) * width - n, values[-1])]).reshape(-1, width)
+    inside = [starts, starts + np.argmin(padded, 1), starts + np.argmax(padded, 1), starts + width - 1]
+    kept = np.unique(np.minimum(np.concatenate(inside), n - 1))
     return times[kept], values[kept]
