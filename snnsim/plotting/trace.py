@@ -61,7 +61,7 @@ def plot_trace(recordings, trial=0, layer=None, neurons=None, window=None, varia
     neurons = [_liveliest(last, layer, trial, variables[0], window)] if neurons is None else list(neurons)
     rows = [(neuron, variable) for neuron in neurons for variable in variables]
     figure, axes = new_figure(PAGE, 0.9 + 1.9 * len(rows), len(rows), 1, sharex=True)
-    labels = _labels(recordings)
+    labels = labels_of(recordings)
     for axis, (neuron, variable) in zip(axes[:, 0], rows, strict=True):
         for k, (traces, label) in enumerate(zip(recordings, labels, strict=True)):
             look = {"color": CYCLE[k % len(CYCLE)], "label": label, "linewidth": 1.3, "alpha": 0.9}
@@ -100,7 +100,7 @@ def _liveliest(traces, layer, trial, variable, window):
     return int(ids[np.nanmax(values, axis=0).argmax()]) if values.size else int(ids[0])
 
 
-def _labels(recordings):
+def labels_of(recordings):
     """Name what tells the recordings apart: dt, and scheme or engine where they differ."""
     schemes = {t.info["scheme"] for t in recordings}
     engines = {t.info["engine"] for t in recordings}

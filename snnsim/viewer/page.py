@@ -23,6 +23,7 @@ from bokeh.models import (
 
 from snnsim.errors import InputError
 from snnsim.plotting.style import layer_colours
+from snnsim.plotting.trace import labels_of
 from snnsim.recording.layout import UNKNOWN
 from snnsim.viewer.maps import mosaic_of
 from snnsim.viewer.neuron import close_look
@@ -61,7 +62,7 @@ class Page:
         for edge in ("start", "end"):
             on(self._x, edge, self._moved)
         self._make_controls()
-        self._close = Neuron([str(source.path) for source in self._sources])
+        self._close = Neuron(len(self._sources))
         self._curve = None if curves is None else Curve(curves)
         self._make_layout()
         document.title = "snnsim view"
@@ -257,6 +258,7 @@ class Page:
             for raster in rasters:
                 raster.choose(neuron if raster.name == name else None)
         self._draw_neuron()
+        self._say_chosen()
 
     # drawing
 
@@ -392,6 +394,10 @@ class Page:
                     self._rasters[k], self._columns[k].children = [], []
                     return
                 self._guarded(k, self._make_rasters, k)
+                opened = [s.traces for s in self._sources if s.traces is not None]
+                if len(opened) == len(self._sources):
+                    for j, label in enumerate(labels_of(opened)):
+                        self._close.call(j, label)
                 if k == 0:
                     self._frame()
         if source.traces is None:

@@ -1,15 +1,17 @@
 """The parts of the page: rasters, a neuron, maps and curves, each with its Bokeh figures and how to draw it anew."""
 
-import colorsys
 from html import escape
 
 import numpy as np
+from bokeh.core.properties import value
 from bokeh.core.property.descriptors import UnsetValueError
 from bokeh.events import Tap
 from bokeh.models import ColorBar, ColumnDataSource, LinearColorMapper, Range1d, Span
 from bokeh.plotting import figure
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 
-from snnsim.plotting.style import BLACK, CYCLE, GREY, RED
+from snnsim.plotting.style import BLACK, CYCLE, DIVERGING, GREY, RED
 from snnsim.viewer.cells import look, shades
 from snnsim.viewer.neuron import thinned
 
@@ -24,15 +26,11 @@ def plain(text):
 
 
 def ramp(colour):
-    """256 shades from clear white to a colour and on to its dark, of which the first means no spike."""
-    red, green, blue = (int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5))
-    hue, light, full = colorsys.rgb_to_hls(red, green, blue)
-    shaded = ["#ffffff00"]
-    for k in range(1, 256):
-        x = k / 255
-        r, g, b = colorsys.hls_to_rgb(hue, 0.97 + x * (min(light, 0.35) - 0.97), full)
-        shaded.append(f"#{round(255 * r):02x}{round(255 * g):02x}{round(255 * b):02x}ff")
-    return shaded
+    """256 shades from clear white over a colour to its dark, of which the first means no spike."""
+    middle = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)], float)
+    ends = np.array([[255, 255, 255], middle, 0.55 * middle])
+    shades = [np.interp(np.linspace(0, 1, 255), (0, 0.65, 1), ends[:, c]).round().astype(int) for c in range(3)]
+    return ["#ffffff00"] + [f"#{r:02x}{g:02x}{b:02x}ff" for r, g, b in zip(*shades, strict=True)]
 
 
 class Raster:
@@ -174,7 +172,7 @@ class Readout:
 class Neuron:
     """Membrane and current of the neuron that was clicked, of all sources."""
 
-    def __init__(self, labels):
+    def __init__(self, count):
         self.x_range = Range1d(0, 1)
         self.v, self.current = (
             figure(
@@ -186,19 +184,27 @@ class Neuron:
         quiet(self.v, "", "v")
         quiet(self.current, "time in the trial (ms)", "i_syn")
         self._parts = []
-        for k, label in enumerate(labels):
+        for k in range(count):
             colour = CYCLE[k % len(CYCLE)]
-            name = {"legend_label": plain(label)} if len(labels) > 1 else {}
             data = [ColumnDataSource(dict(NO_LINE)) for _ in range(4)]
-            self.v.line("x", "y", source=data[0], line_color=colour, line_width=1.4, **name)
+            self.v.line("x", "y", source=data[0], line_color=colour, line_width=1.4, legend_label=f"source {k}")
             self.v.line("x", "y", source=data[1], line_color=BLACK, line_dash="dashed", legend_label="threshold")
             self.v.scatter("x", "y", source=data[2], size=6, color=colour, line_color="white", legend_label="spike")
             self.current.line("x", "y", source=data[3], line_color=colour, line_width=1.4)
             self._parts.append(data)
         legend = self.v.legend[0]
+        for item in legend.items:
+            item.name = item.label["value"]
+            item.visible = count > 1 or not item.name.startswith("source")
         legend.orientation, legend.margin, legend.padding, legend.label_text_font_size = "horizontal", 0, 2, "11px"
         self.v.add_layout(legend, "above")
         self.v.visible = self.current.visible = False
+
+    def call(self, k, label):
+        """Name source ``k`` in the legend, where there are several."""
+        for item in self.v.legend[0].items:
+            if item.name == f"source {k}":
+                item.label = value(plain(label))
 
     def show(self, k, close):
         """Show a :class:`~snnsim.viewer.neuron.Close` of source ``k``; nothing for None."""
@@ -215,8 +221,9 @@ class Maps:
         rows, columns = mosaic.size
         scale = max(1.0, min(14.0, 620 / columns, 520 / rows))
         self.figure = shown = figure(
-            width=int(columns * scale) + 130, height=int(rows * scale) + 60, x_range=(0, columns), y_range=(rows, 0),
-            match_aspect=True, tools="pan,wheel_zoom,box_zoom,reset,save", name=f"map-{name}",
+            frame_width=int(columns * scale), frame_height=int(rows * scale), width=int(columns * scale) + 170,
+            x_range=(0, columns), y_range=(rows, 0),
+            tools="pan,wheel_zoom,box_zoom,reset,save", name=f"map-{name}",
         )  # fmt: skip
         quiet(shown, "", "")
         shown.xgrid.visible = shown.ygrid.visible = shown.axis.visible = False
@@ -249,8 +256,8 @@ class Maps:
         at = times[k] / traces.info["time_unit_ms"]
         values = traces.v(self.name, trial, window=(at, at))[0].astype(float)
         top = float(np.abs(values).max()) or 1.0
-        low, high = ramp("#0072B2"), ramp(RED)
-        self._put(values, -top, top, low[:0:-2] + ["#ffffff"] + high[1::2], f"v ({traces.info['voltage_unit']})")
+        palette = [to_hex(colour) for colour in colormaps[DIVERGING](np.linspace(0, 1, 255))]
+        self._put(values, -top, top, palette, f"v ({traces.info['voltage_unit']})")
         self.figure.title.text = plain(f"{self.name}: membranes at {times[k]:.4g} ms")
 
     def _put(self, values, low, high, palette, title):

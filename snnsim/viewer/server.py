@@ -55,7 +55,7 @@ def serve(sources, curves=None, port=0, ready=None, browser=False):
         server = Server(
             {"/": application}, port=port, address=ADDRESS, prefix=token, allow_websocket_origin=[f"{ADDRESS}:0"],
             sign_sessions=True, secret_key=secrets.token_bytes(32), generate_session_ids=True,
-            unused_session_lifetime_milliseconds=60_000, check_unused_sessions_milliseconds=5_000,
+            ico_path="none", unused_session_lifetime_milliseconds=60_000, check_unused_sessions_milliseconds=5_000,
         )  # fmt: skip
     except OSError as error:
         raise InputError(f"--port {port}: {error.strerror or error}") from None

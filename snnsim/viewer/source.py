@@ -229,7 +229,11 @@ class Source:
         if self.traces is None:
             return f"{self.path}: being opened"
         shown, total = self.loaded - self._first, len(self.trials) - self._first
-        text = f"{total:,} trial{'s' if total != 1 else ''}, {self.spikes:,} spikes"
+        info = self.traces.info
+        text = f"{info['engine']} engine, "
+        if info["dt"] == info["dt"]:
+            text += f"dt = {info['dt'] * info['time_unit_ms']:g} ms, {info['scheme'].replace('_', ' ')}, "
+        text += f"{total:,} trial{'s' if total != 1 else ''}, {self.spikes:,} spikes"
         if self.full:
             text += f"; only trials {self._first}..{self.loaded - 1} are in memory (--trials A:B chooses others)"
         elif shown < total:

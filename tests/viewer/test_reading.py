@@ -119,7 +119,7 @@ def test_a_source_holds_what_the_reader_gives(source, folder):
                 own_times, own_neurons = spikes.trial(trial)
                 np.testing.assert_allclose(times - traces.trials.start_time[trial], own_times * UNIT, atol=1e-9)
                 np.testing.assert_array_equal(rows, own_neurons)
-        assert source.note() == f"{TRIALS} trials, {source.spikes:,} spikes"
+        assert source.note() == f"clock engine, dt = 0.02 ms, exact, {TRIALS} trials, {source.spikes:,} spikes"
 
 
 def test_trials_can_be_chosen_and_memory_ends(folder, monkeypatch):
