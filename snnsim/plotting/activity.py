@@ -3,7 +3,13 @@
 import numpy as np
 
 from snnsim.errors import InputError
-from snnsim.plotting.style import CYCLE, PAGE, TITLE, new_figure
+from snnsim.plotting.style import (
+    CYCLE,
+    DOT,
+    PAGE,
+    headed,
+    new_figure,
+)
 
 SHOWN = 400
 """Most neurons in the raster; populations share them by their sizes."""
@@ -57,7 +63,7 @@ def plot_activity(traces, window=None, layers=None, bin_width=1.0):
         row[shown] = np.arange(shown.size)
         some = row[neurons] >= 0
         raster.scatter(
-            times[some] * factor, base + row[neurons[some]], s=1.6, color=colour, linewidths=0, rasterized=True
+            times[some] * factor, base + row[neurons[some]], s=DOT, color=colour, linewidths=0, rasterized=True
         )
         ticks.append((base + shown.size / 2, name))
         base += shown.size
@@ -74,7 +80,5 @@ def plot_activity(traces, window=None, layers=None, bin_width=1.0):
     rates.set_ylim(bottom=0)
     rates.set_xlabel("time (ms)")
     rates.set_ylabel("spikes a second")
-    figure.suptitle(
-        f"{traces.info['engine']} engine, dt = {traces.info['dt'] * factor:g} ms", fontsize=TITLE, x=0.01, ha="left"
-    )
+    headed(figure, f"{traces.info['engine']} engine, dt = {traces.info['dt'] * factor:g} ms")
     return figure

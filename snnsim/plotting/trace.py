@@ -9,12 +9,13 @@ from snnsim.plotting.style import (
     BLACK,
     CYCLE,
     GREY,
+    LINE,
     PAGE,
     SCHEME_NAMES,
     TEXT,
-    TITLE,
     legend_below,
     new_figure,
+    titled,
 )
 from snnsim.recording.membrane import course, from_start, one_of
 
@@ -64,7 +65,7 @@ def plot_trace(recordings, trial=0, layer=None, neurons=None, window=None, varia
     labels = labels_of(recordings)
     for axis, (neuron, variable) in zip(axes[:, 0], rows, strict=True):
         for k, (traces, label) in enumerate(zip(recordings, labels, strict=True)):
-            look = {"color": CYCLE[k % len(CYCLE)], "label": label, "linewidth": 1.3, "alpha": 0.9}
+            look = {"color": CYCLE[k % len(CYCLE)], "label": label, "linewidth": LINE, "alpha": 0.9}
             if variable == "v":
                 found = _membrane(axis, traces, layer, trial, neuron, window, look, k)
             else:
@@ -78,15 +79,17 @@ def plot_trace(recordings, trial=0, layer=None, neurons=None, window=None, varia
             axis.set_ylabel(f"$i_{{\\mathrm{{syn}}}}$ ({last.info['current_unit']})")
         if variable == variables[0]:
             pad = 6 + (_TICK_SPACING * len(recordings) if variable == "v" else 0)
-            axis.set_title(f"{layer}, neuron {neuron}", fontsize=TITLE, loc="left", pad=pad)
+            titled(axis, f"{layer}, neuron {neuron}", pad=pad)
         axis.grid(False, axis="x")
     factor = last.info["time_unit_ms"]
     if window is None:
-        axes[-1, 0].set_xlim(0, max(t.info["duration"] * t.info["time_unit_ms"] for t in recordings))
+        low, high = 0.0, max(t.info["duration"] * t.info["time_unit_ms"] for t in recordings)
     else:
-        axes[-1, 0].set_xlim(window[0] * factor, window[1] * factor)
+        low, high = window[0] * factor, window[1] * factor
+    margin = 0.01 * (high - low)  # a spike at the very end is whole
+    axes[-1, 0].set_xlim(low - margin, high + margin)
     axes[-1, 0].set_xlabel("time (ms)", fontsize=TEXT)
-    legend_below(figure, axes[0, 0], 6)
+    legend_below(figure, axes[0, 0])
     return figure
 
 

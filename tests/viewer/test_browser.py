@@ -267,7 +267,7 @@ def test_what_grows_appears_within_two_seconds(tmp_path, shown):
                 begin = time.monotonic()
                 page.get_by_text(f"{2 * k + 2} of {2 * k + 2} trials").wait_for(timeout=30_000)
                 slowest["trials"] = max(slowest["trials"], time.monotonic() - begin)
-        page.get_by_text("Training").click()
+        page.get_by_text("Training", exact=True).click()
         for k in range(3):
             lines = [json.dumps({"epoch": j, "train_loss": 1.0, "val_accuracy": 0.5}) + "\n" for j in range(k + 1)]
             (run / "metrics.jsonl").write_text("".join(lines))

@@ -1,10 +1,18 @@
 """Accuracy and loss over batches and epochs, and against the step size."""
 
 import numpy as np
-from matplotlib import colormaps
 
 from snnsim.plotting.experiments.convergence import step_axis
-from snnsim.plotting.style import BLACK, CYCLE, TITLE, legend_below, new_figure
+from snnsim.plotting.style import (
+    BLACK,
+    CYCLE,
+    WIDE,
+    headed,
+    legend_below,
+    new_figure,
+    step_colours,
+    titled,
+)
 
 MODES = (("steps", "50 steps"), ("time", "fixed simulated time"))
 
@@ -14,20 +22,16 @@ def figures(results):
     return {"curves": _curves(results), "estimators": _estimators(results), "summary": _summary(results)}
 
 
-def _colours(n):
-    return [colormaps["viridis"](x) for x in np.linspace(0, 0.92, n)]
-
-
 def _smooth(values, window):
     """Average over complete windows, (T - window + 1,)."""
     return np.convolve(values, np.ones(window) / window, mode="valid")
 
 
 def _curves(results):
-    figure, axes = new_figure(12, 6.4, 2, 4)
+    figure, axes = new_figure(WIDE, 6.4, 2, 4)
     for row, (mode, title) in zip(axes, MODES, strict=True):
         table = results[mode]
-        for dt, colour, curve in zip(table["dt"], _colours(len(table["dt"])), table["curves"]["exact"], strict=True):
+        for dt, colour, curve in zip(table["dt"], step_colours(table["dt"]), table["curves"]["exact"], strict=True):
             _draw(row, curve, {"color": colour, "label": f"dt = {dt:g}"})
         if mode == "steps":
             _draw(row, results["ann"], {"color": BLACK, "label": "ANN", "ls": "--"})
@@ -35,7 +39,7 @@ def _curves(results):
         for axis, name in zip(
             row, ("training loss", "training accuracy (%)", "test loss", "test accuracy (%)"), strict=True
         ):
-            axis.set_title(name, fontsize=TITLE)
+            titled(axis, name)
         for axis in row[:2]:
             axis.set_xlabel("batch")
         for axis in row[2:]:
@@ -43,8 +47,8 @@ def _curves(results):
             axis.xaxis.get_major_locator().set_params(integer=True)
         for axis in (row[0], row[2]):
             axis.set_yscale("log")
-    figure.suptitle("Exact gradient; lines: mean over seeds, bands: standard deviation", fontsize=TITLE)
-    legend_below(figure, axes[0, 0], 8)
+    headed(figure, "Exact gradient; lines: mean over seeds, bands: standard deviation")
+    legend_below(figure, axes[0, 0])
     return figure
 
 
@@ -67,7 +71,7 @@ def _final(curve):
 
 
 def _summary(results):
-    figure, axes = new_figure(10, 4.4, 1, 2, sharey=True)
+    figure, axes = new_figure(WIDE, 4.4, 1, 2, sharey=True)
     ann = _final(results["ann"])
     for axis, (mode, title) in zip(axes[0], MODES, strict=True):
         table = results[mode]
@@ -91,30 +95,27 @@ def _summary(results):
         axis.axhline(10, color=BLACK, ls=":", lw=0.8, label="chance")
         step_axis(axis, table["dt"])
         axis.set_ylim(0, 100)
-        axis.set_title(f"{title}, {results['samples'][mode]} training samples", fontsize=TITLE)
+        titled(axis, f"{title}, {results['samples'][mode]} training samples")
     axes[0, 0].set_ylabel("test accuracy at the end (%)")
-    handles = {}
-    for axis in axes[0]:
-        handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=7, fontsize=8, frameon=False)
+    legend_below(figure, *axes[0])
     return figure
 
 
 def _estimators(results):
     methods = results["steps"]["estimators"]
-    figure, axes = new_figure(3.0 * len(methods), 6.0, 2, len(methods), sharex=True, sharey="row")
+    figure, axes = new_figure(min(WIDE, 3.0 * len(methods)), 6.0, 2, len(methods), sharex=True, sharey="row")
     table = results["steps"]
     for k, method in enumerate(methods):
         loss_axis, accuracy_axis = axes[:, k]
-        for dt, colour, curve in zip(table["dt"], _colours(len(table["dt"])), table["curves"][method], strict=True):
+        for dt, colour, curve in zip(table["dt"], step_colours(table["dt"]), table["curves"][method], strict=True):
             window = max(curve["loss"].shape[1] // 40, 1)
             for axis, key, factor in ((loss_axis, "loss", 1), (accuracy_axis, "accuracy", 100)):
                 mean = factor * np.array([_smooth(x, window) for x in curve[key].astype(float)]).mean(axis=0)
                 axis.plot(np.arange(mean.size) + window, mean, color=colour, lw=1.2, label=f"dt = {dt:g}")
         loss_axis.set_yscale("log")
-        loss_axis.set_title(method, fontsize=TITLE)
+        titled(loss_axis, method)
         accuracy_axis.set_xlabel("batch")
     axes[0, 0].set_ylabel("training loss, 50 steps")
     axes[1, 0].set_ylabel("training accuracy (%)")
-    legend_below(figure, axes[0, 0], 7)
+    legend_below(figure, axes[0, 0])
     return figure

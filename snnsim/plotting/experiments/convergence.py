@@ -10,9 +10,11 @@ from snnsim.plotting.style import (
     SCHEME_COLOURS,
     SCHEME_MARKERS,
     SCHEME_NAMES,
-    TITLE,
+    WIDE,
+    headed,
     legend_below,
     new_figure,
+    titled,
 )
 
 COLOURS = SCHEME_COLOURS | {"hybrid": PURPLE}
@@ -44,7 +46,7 @@ def errors_figure(networks):
     """
     first = networks[0]
     dt = first["dt"]
-    figure, axes = new_figure(11, 6.8, 2, 3)
+    figure, axes = new_figure(WIDE, 6.8, 2, 3)
 
     def median(key, s):
         values = np.stack([n[key][s] for n in networks])
@@ -84,11 +86,11 @@ def errors_figure(networks):
     )
     for axis, (title, label) in zip(axes.flat, titles, strict=True):
         step_axis(axis, dt)
-        axis.set_title(title, fontsize=TITLE)
+        titled(axis, title)
         axis.set_ylabel(label)
     if np.isfinite(limit):
-        figure.suptitle(f"Against the event engine; forward Euler is stable below dt = {limit:g}", fontsize=TITLE)
-    legend_below(figure, axes[0, 0], 7)
+        headed(figure, f"Against the event engine; forward Euler is stable below dt = {limit:g}")
+    legend_below(figure, axes[0, 0])
     return figure
 
 
@@ -107,7 +109,7 @@ def gradients_figure(networks):
     first = networks[0]
     dt = first["dt"]
     schemes = [run for run in first["runs"] if run != "hybrid"]
-    figure, axes = new_figure(2.8 * len(schemes), 3.6, 1, len(schemes), sharey=True)
+    figure, axes = new_figure(min(WIDE, 2.8 * len(schemes)), 3.6, 1, len(schemes), sharey=True)
     for s, scheme in enumerate(schemes):
         axis = axes[0, s]
         rows = {"exact": np.stack([n["gradient_cosine"][s] for n in networks])}
@@ -121,10 +123,10 @@ def gradients_figure(networks):
         axis.axhline(0, color=BLACK, lw=0.8)
         step_axis(axis, dt)
         axis.set_ylim(-1.05, 1.05)
-        axis.set_title(NAMES[scheme], fontsize=TITLE)
+        titled(axis, NAMES[scheme])
     axes[0, 0].set_ylabel("cosine with the gradient of continuous time")
-    figure.suptitle("Lines: median; dots: every layer of every network; below 0 an estimator ascends", fontsize=TITLE)
-    legend_below(figure, axes[0, 0], 4)
+    headed(figure, "Lines: median; dots: every layer of every network; below 0 an estimator ascends")
+    legend_below(figure, axes[0, 0])
     return figure
 
 

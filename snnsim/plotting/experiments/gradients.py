@@ -3,10 +3,19 @@
 import numpy as np
 from matplotlib.colors import SymLogNorm
 
-from snnsim.plotting.style import BLACK, BLUE, CYCLE, DIVERGING, GREEN, ORANGE, RED, TITLE, new_figure
+from snnsim.plotting.style import (
+    BLACK,
+    CYCLE,
+    DIVERGING,
+    WIDE,
+    headed,
+    legend_in,
+    new_figure,
+    step_colours,
+    titled,
+)
 
 LAYERS = ("hidden layer", "output layer")
-STEP_COLOURS = (GREEN, BLUE, ORANGE, RED)
 
 
 def figures(results):
@@ -20,7 +29,7 @@ def figures(results):
 
 def _maps(results):
     dts = results["dt"]
-    figure, axes = new_figure(3.3 * len(dts), 6.2, 2, len(dts), height_ratios=(2, 1))
+    figure, axes = new_figure(min(WIDE, 3.3 * len(dts)), 6.2, 2, len(dts), height_ratios=(2, 1))
     for d, dt in enumerate(dts):
         for layer, g in enumerate(results["maps"][d]):
             axis = axes[layer, d]
@@ -30,19 +39,20 @@ def _maps(results):
             image = axis.imshow(g.T, aspect="auto", cmap=DIVERGING, norm=norm, interpolation="nearest", origin="lower")
             axis.grid(False)
             axis.set_xlabel("input" if layer == 0 else "hidden neuron")
-            axis.set_title(f"{LAYERS[layer]}, dt = {dt:g}", fontsize=TITLE)
+            titled(axis, f"{LAYERS[layer]}, dt = {dt:g}")
             tick = 10.0 ** np.floor(np.log10(top))
             bar = figure.colorbar(image, ax=axis, ticks=[-tick, 0, tick])
             bar.ax.set_yticklabels([f"{-tick:.0e}", "0", f"{tick:.0e}"], fontsize=7)
             bar.ax.minorticks_off()
     axes[0, 0].set_ylabel("hidden neuron")
     axes[1, 0].set_ylabel("output neuron")
-    figure.suptitle("dL/dw of the first batch", fontsize=TITLE)
+    headed(figure, "dL/dw of the first batch")
     return figure
 
 
 def _distributions(results):
-    figure, axes = new_figure(11, 7.0, 2, 2)
+    figure, axes = new_figure(WIDE, 7.0, 2, 2)
+    colours = step_colours(results["dt"])
     for layer in (0, 1):
         axis = axes[0, layer]
         for d, dt in enumerate(results["dt"]):
@@ -50,37 +60,37 @@ def _distributions(results):
             g = g[g > 0]
             edges = np.geomspace(max(g.min(), g.max() * 1e-9), g.max(), 90)
             axis.stairs(
-                np.histogram(g, edges)[0] / g.size / np.diff(np.log10(edges)), edges, color=STEP_COLOURS[d],
+                np.histogram(g, edges)[0] / g.size / np.diff(np.log10(edges)), edges, color=colours[d],
                 label=f"dt = {dt:g}",
             )  # fmt: skip
-            axis.axvline(results["statistics"][d][layer]["outlier_limit"], color=STEP_COLOURS[d], lw=0.8, ls=":")
+            axis.axvline(results["statistics"][d][layer]["outlier_limit"], color=colours[d], lw=0.8, ls=":")
         axis.set_xscale("log")
         axis.set_xlabel("|dL/dw|, entries that are not zero")
         axis.set_ylabel("share per decade")
-        axis.set_title(f"{LAYERS[layer]} (dotted: outliers begin)", fontsize=TITLE)
-        axis.legend(fontsize=8, frameon=False)
+        titled(axis, f"{LAYERS[layer]} (dotted: outliers begin)")
+        legend_in(axis)
     slopes, clamp = axes[1]
     for d, dt in enumerate(results["dt"]):
         row = results["slopes"][d]
-        slopes.loglog(row["sorted"], row["share"], color=STEP_COLOURS[d], label=f"dt = {dt:g}")
+        slopes.loglog(row["sorted"], row["share"], color=colours[d], label=f"dt = {dt:g}")
         sweep = results["clamp"][d]
-        clamp.loglog(sweep["limits"], sweep["norm"][:, 0], "o-", ms=3.5, color=STEP_COLOURS[d], label=f"dt = {dt:g}")
+        clamp.loglog(sweep["limits"], sweep["norm"][:, 0], "o-", ms=3.5, color=colours[d], label=f"dt = {dt:g}")
     for axis in (slopes, clamp):
         axis.axvline(1e4, color=BLACK, lw=0.8, ls=":")
         axis.text(1e4, 0.98, "the study's ", rotation=90, ha="right", va="top", fontsize=7,
                   transform=axis.get_xaxis_transform())  # fmt: skip
-        axis.legend(fontsize=8, frameon=False)
+        legend_in(axis)
     slopes.set_xlabel("1/slope at a spike")
     slopes.set_ylabel("share of hidden spikes above")
-    slopes.set_title("1/slope of the hidden layer's spikes", fontsize=TITLE)
+    titled(slopes, "1/slope of the hidden layer's spikes")
     clamp.set_xlabel("max_inverse_slope")
     clamp.set_ylabel("norm of the hidden layer's gradient")
-    clamp.set_title("What the bound on 1/slope does", fontsize=TITLE)
+    titled(clamp, "What the bound on 1/slope does")
     return figure
 
 
 def _estimators(results):
-    figure, axes = new_figure(10, 7.4, 2, 2)
+    figure, axes = new_figure(WIDE, 7.4, 2, 2)
     norm, timed, cosine, kernel = axes.flat
     for k, name in enumerate(results["estimators"]):
         style = {"marker": "o", "ms": 4, "color": CYCLE[k], "label": name}
@@ -92,17 +102,18 @@ def _estimators(results):
         )
     for axis, name in ((norm, "50 steps whatever dt is"), (timed, "fixed simulated time and input rate")):
         axis.set_ylabel("norm of the hidden layer's gradient")
-        axis.set_title(f"Size: {name}", fontsize=TITLE)
+        titled(axis, f"Size: {name}")
         axis.set_xlabel("dt")
-    norm.legend(fontsize=8, frameon=False)
+    legend_in(norm)
     cosine.axhline(0, color=BLACK, lw=0.8)
     cosine.set_ylim(-1.05, 1.05)
     cosine.set_ylabel("cosine with the exact gradient")
-    cosine.set_title("Direction (dashed: fixed time); below 0 it climbs the loss", fontsize=TITLE)
+    titled(cosine, "Direction (dashed: fixed time); below 0 it climbs the loss")
     cosine.set_xlabel("dt")
+    colours = step_colours(results["dt"])
     for d, dt in reversed(list(enumerate(results["dt"]))):
         row = results["kernel"][d]
-        kernel.plot(row["distance"], row["discrete"], color=STEP_COLOURS[d], label=f"backward Euler, dt = {dt:g}")
+        kernel.plot(row["distance"], row["discrete"], color=colours[d], label=f"backward Euler, dt = {dt:g}")
     row = results["kernel"][0]
     kernel.plot(row["distance"], row["continuous"], color=BLACK, lw=1, ls="--", label="continuous")
     kernel.axhline(0, color=BLACK, lw=0.8)
@@ -111,6 +122,6 @@ def _estimators(results):
     kernel.set_xlim(0, 6)
     kernel.set_xlabel("time from the input spike")
     kernel.set_ylabel("dv/dt of the input spike, per weight")
-    kernel.set_title("Influence of a spike's time: not monotone", fontsize=TITLE)
-    kernel.legend(fontsize=8, frameon=False)
+    titled(kernel, "Influence of a spike's time: not monotone")
+    legend_in(kernel)
     return figure

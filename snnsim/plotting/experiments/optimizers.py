@@ -1,6 +1,15 @@
 """Loss and accuracy per iteration of two optimisers, and the loss along a line."""
 
-from snnsim.plotting.style import BLACK, BLUE, RED, TITLE, legend_below, new_figure
+from snnsim.plotting.style import (
+    BLACK,
+    BLUE,
+    RED,
+    TITLE,
+    WIDE,
+    legend_below,
+    new_figure,
+    titled,
+)
 
 COLOURS = {"adam": BLUE, "l-bfgs": RED}
 NAMES = {"adam": "Adam", "l-bfgs": "L-BFGS"}
@@ -13,7 +22,7 @@ def figures(results):
 
 def _fits(results):
     n = len(results["names"])
-    figure, axes = new_figure(2.5 * n, 5.2, 2, n, sharex="col")
+    figure, axes = new_figure(min(WIDE, 2.5 * n), 5.2, 2, n, sharex="col")
     for k, name in enumerate(results["names"]):
         loss, accuracy = axes[:, k]
         for optimizer, run in zip(results["optimizers"], results["runs"][k], strict=True):
@@ -28,14 +37,14 @@ def _fits(results):
         accuracy.set_xlabel("iteration")
     axes[0, 0].set_ylabel("loss of the batch")
     axes[1, 0].set_ylabel("accuracy on the batch (%)")
-    legend_below(figure, axes[0, 0], 2)
+    legend_below(figure, axes[0, 0])
     return figure
 
 
 def _lines(results):
     n = len(results["names"])
     rows = (n + 2) // 3
-    figure, axes = new_figure(11, 3.2 * rows, rows, 3)
+    figure, axes = new_figure(WIDE, 3.2 * rows, rows, 3)
     for axis in axes.flat[n:]:
         axis.set_visible(False)
     for k, (axis, name) in enumerate(zip(axes.flat, results["names"], strict=False)):
@@ -43,10 +52,10 @@ def _lines(results):
         axis.plot(line["fine_alpha"], line["fine_loss"], ".-", color=RED, ms=2, lw=0.8, label="loss")
         tangent = line["fine_loss"][0] + line["slope"][0] * line["fine_alpha"]
         axis.plot(line["fine_alpha"], tangent, color=BLACK, lw=1, ls="--", label="what the gradient says")
-        axis.set_title(name, fontsize=TITLE)
+        titled(axis, name)
         axis.set_xlabel("step along the negative gradient")
         axis.ticklabel_format(useOffset=False, axis="y")
     for axis in axes[:, 0]:
         axis.set_ylabel("loss of the batch")
-    legend_below(figure, axes[0, 0], 2)
+    legend_below(figure, axes[0, 0])
     return figure

@@ -4,18 +4,17 @@ import numpy as np
 
 from snnsim.plotting.style import (
     BLACK,
-    BLUE,
     DIVERGING,
-    GREEN,
-    ORANGE,
     SEQUENTIAL,
-    TITLE,
+    WIDE,
+    headed,
     legend_below,
+    legend_in,
     new_figure,
     scheme_line,
+    step_colours,
+    titled,
 )
-
-STEP_COLOURS = (GREEN, BLUE, ORANGE)
 
 
 def figures(results):
@@ -25,7 +24,7 @@ def figures(results):
 
 def _wavelets(results):
     dts = results["dt"]
-    figure, axes = new_figure(3.5 * len(dts), 6.4, 2, len(dts))
+    figure, axes = new_figure(min(WIDE, 3.5 * len(dts)), 6.4, 2, len(dts))
     # The outermost coefficients see the extension of the trace, not the trace.
     top = max(np.quantile(np.abs(b["wavelet"]["details"][0][1:-1]), 0.999) for b in results["batch"])
     for d, dt in enumerate(dts):
@@ -37,24 +36,25 @@ def _wavelets(results):
             image = axis.imshow(values, aspect="auto", origin="lower", extent=span, interpolation="nearest", **scale)
             axis.grid(False)
             axis.set_xlabel("hidden neuron")
-            axis.set_title(f"{name}, dt = {dt:g}", fontsize=TITLE)
+            titled(axis, f"{name}, dt = {dt:g}")
             figure.colorbar(image, ax=axis)
     for axis in axes[:, 0]:
         axis.set_ylabel("time")
-    figure.suptitle("Wavelet coefficients of the batch-averaged hidden voltage (details on one scale)", fontsize=TITLE)
+    headed(figure, "Wavelet coefficients of the batch-averaged hidden voltage (details on one scale)")
     return figure
 
 
 def _scalograms(results):
-    figure, axes = new_figure(3.7 * len(results["time"]), 5.0, 2, len(results["time"]), height_ratios=(1, 2))
+    figure, axes = new_figure(min(WIDE, 3.7 * len(results["time"])), 5.0, 2, len(results["time"]), height_ratios=(1, 2))
     low = min(t["scalogram"]["frequencies"].min() for t in results["time"])
     high = max(t["scalogram"]["frequencies"].max() for t in results["time"])
     top = max(t["scalogram"]["power"].max() for t in results["time"])
+    colours = step_colours(results["time_dt"])
     for d, (dt, t) in enumerate(zip(results["time_dt"], results["time"], strict=True)):
         trace, picture = axes[:, d]
         s = t["scalogram"]
-        trace.plot(s["times"], t["trace"], color=STEP_COLOURS[d], lw=0.6)
-        trace.set_title(f"one hidden neuron, dt = {dt:g}", fontsize=TITLE)
+        trace.plot(s["times"], t["trace"], color=colours[d], lw=0.6)
+        titled(trace, f"one hidden neuron, dt = {dt:g}")
         image = picture.pcolormesh(
             s["times"], s["frequencies"], np.log10(np.maximum(s["power"], 1e-12 * top)), cmap=SEQUENTIAL,
             vmin=np.log10(top) - 6, vmax=np.log10(top), rasterized=True,
@@ -73,13 +73,14 @@ def _scalograms(results):
 
 def _spectra(results):
     n = len(results["free_dt"])
-    figure, axes = new_figure(4.0 * (n + 1), 4.2, 1, n + 1)
+    figure, axes = new_figure(min(WIDE, 4.0 * (n + 1)), 4.2, 1, n + 1)
     spiking = axes[0, 0]
-    for d, (dt, t) in enumerate(zip(results["time_dt"], results["time"], strict=True)):
-        spiking.loglog(t["frequency"], t["power"], color=STEP_COLOURS[d], lw=1.2, label=f"dt = {dt:g}")
-    spiking.axvline(results["cut"], color=BLACK, lw=0.8, ls=":")
-    spiking.set_title("Hidden neurons that spike, same input rate", fontsize=TITLE)
-    spiking.legend(fontsize=8, frameon=False)
+    colours = step_colours(results["time_dt"])
+    for dt, t, colour in zip(results["time_dt"], results["time"], colours, strict=True):
+        spiking.loglog(t["frequency"], t["power"], color=colour, lw=1.2, label=f"dt = {dt:g}")
+    spiking.axvline(results["cut"], color=BLACK, lw=0.8, ls=":", label=f"{results['cut']:g} cycles")
+    titled(spiking, "Hidden neurons that spike, same input rate")
+    legend_in(spiking)
     for k, dt in enumerate(results["free_dt"]):
         axis = axes[0, k + 1]
         for scheme, f in zip(results["schemes"], results["free"][k], strict=True):
@@ -90,9 +91,9 @@ def _spectra(results):
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.set_ylim(bottom=0.3 * f["continuous"].min())
-        axis.set_title(f"Free neurons, dt = {dt:g}: theory, and measured", fontsize=TITLE)
+        titled(axis, f"Free neurons, dt = {dt:g}: theory, and measured")
     for axis in axes[0]:
         axis.set_xlabel("cycles per unit of time")
     spiking.set_ylabel("power density of v")
-    legend_below(figure, axes[0, 1], 5)
+    legend_below(figure, axes[0, 1])
     return figure

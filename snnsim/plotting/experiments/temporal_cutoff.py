@@ -2,30 +2,39 @@
 
 import numpy as np
 
-from snnsim.plotting.style import BLACK, BLUE, GREEN, ORANGE, RED, TITLE, new_figure
-
-STEP_COLOURS = (GREEN, BLUE, ORANGE, RED)
+from snnsim.plotting.style import (
+    BLACK,
+    BLUE,
+    ORANGE,
+    RED,
+    WIDE,
+    legend_in,
+    new_figure,
+    step_colours,
+    titled,
+)
 
 
 def figures(results):
     """Draw ``horizon`` from the results of ``temporal-cutoff``."""
     horizons = results["horizons"]
-    figure, axes = new_figure(10, 7.2, 2, 2)
+    figure, axes = new_figure(WIDE, 7.2, 2, 2)
     cosine, error, seconds, accuracy = axes.flat
+    colours = step_colours(results["dt"])
     for d, dt in enumerate(results["dt"]):
-        style = {"color": STEP_COLOURS[d], "marker": "o", "ms": 4}
+        style = {"color": colours[d], "marker": "o", "ms": 4}
         cosine.plot(horizons + 1, results["cosine"][d, :, :, 0].mean(axis=0), label=f"hidden, dt = {dt:g}", **style)
         cosine.plot(horizons + 1, results["cosine"][d, :, :, 1].mean(axis=0), ls="--", **style)
         shown = np.maximum(results["relative_error"][d, :, :, 0].mean(axis=0), 1e-8)
         error.plot(horizons + 1, shown, label=f"dt = {dt:g}", **style)
     cosine.axhline(0, color=BLACK, lw=0.8)
     cosine.set_ylabel("cosine with the complete gradient")
-    cosine.set_title("Direction (dashed: output layer)", fontsize=TITLE)
-    cosine.legend(fontsize=8, frameon=False)
+    titled(cosine, "Direction (dashed: output layer)")
+    legend_in(cosine)
     error.set_yscale("log")
     error.set_ylabel("relative error")
-    error.set_title("Error of the hidden layer's gradient", fontsize=TITLE)
-    error.legend(fontsize=8, frameon=False)
+    titled(error, "Error of the hidden layer's gradient")
+    legend_in(error)
     for colour, n, row, whole in zip(
         (RED, ORANGE), results["steps"], results["seconds"], results["folded_seconds"], strict=False
     ):
@@ -35,15 +44,15 @@ def figures(results):
         seconds.axhline(1e3 * whole, color=colour, ls="--", label=f"folded recursion, {n} steps")
     seconds.set_yscale("log")
     seconds.set_ylabel("adjoint of one layer (ms)")
-    seconds.set_title("Time (dashed: nothing is dropped)", fontsize=TITLE)
-    seconds.legend(fontsize=8, frameon=False)
+    titled(seconds, "Time (dashed: nothing is dropped)")
+    legend_in(seconds)
     final = 100 * results["test_accuracy"][:, :, -1]
     accuracy.errorbar(horizons + 1, final.mean(axis=1), final.std(axis=1), marker="o", ms=4, color=RED, capsize=2)
     whole = 100 * results["folded_test_accuracy"][:, -1]
     accuracy.axhline(whole.mean(), color=BLUE)
     accuracy.axhspan(whole.mean() - whole.std(), whole.mean() + whole.std(), color=BLUE, alpha=0.15, lw=0)
     accuracy.set_ylabel("test accuracy (%)")
-    accuracy.set_title(f"After training at dt = {results['train_dt']:g} (blue: complete)", fontsize=TITLE)
+    titled(accuracy, f"After training at dt = {results['train_dt']:g} (blue: complete)")
     for axis in axes.flat:
         axis.set_xscale("log", base=2)
         if axis is not seconds:
