@@ -34,6 +34,7 @@ _PUBLIC = {
     **dict.fromkeys(("Clipped", "Lognormal", "Normal", "Uniform"), "snnsim.distributions"),
     **dict.fromkeys(("Current", "Noise", "Poisson", "PoissonTrains", "SpikeTrains"), "snnsim.longrun.stimuli"),
     **dict.fromkeys(("ALIF", "AdLIF", "DeltaLIF", "LI", "LIF", "RefractoryLIF", "TwoSynapseLIF"), "snnsim.parameters"),
+    "cochlea": "snnsim.hearing",
     "LongSimulation": "snnsim.longrun.simulation",
     "InputError": "snnsim.errors",
     "LI": "snnsim.parameters",
@@ -42,7 +43,15 @@ _PUBLIC = {
     "Network": "snnsim.network",
     "Spikes": "snnsim.spikes",
     "open_traces": "snnsim.recording.reader",
-    "load_model": "snnsim.models",
+    **dict.fromkeys(("Model", "load_model"), "snnsim.training.model"),
+    **dict.fromkeys(
+        ("CSVLog", "Callback", "Checkpoint", "EarlyStopping", "History", "TensorBoardLog"), "snnsim.training.callbacks"
+    ),
+    "Record": "snnsim.training.recorder",
+    "Progress": "snnsim.training.progress",
+    **dict.fromkeys(("SGD", "Adam", "AdamW"), "snnsim.optimizers"),
+    **dict.fromkeys(("SampleSets", "Samples"), "snnsim.samples"),
+    "check_gradient": "snnsim.own_parts",
     "read_spikes": "snnsim.interchange.shd",
     "simulate": "snnsim.simulation",
 }

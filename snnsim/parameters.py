@@ -450,8 +450,8 @@ def scheme_coefficients(parameters, dt, scheme="backward_euler", impulse="unit-a
     dt = number("dt", dt, above=0)
     if not parameters.plain:
         raise InputError(
-            f"{parameters!r}: a clock runs LIF and LI with one number each, at rest at first, without refractory "
-            "period and adaptation; use the event or the hybrid engine"
+            f"{type(parameters).__name__}: a clock runs LIF and LI with one number each, at rest at first, without "
+            "refractory period and adaptation; use the event or the hybrid engine"
         )
     bound = 2 * min(parameters.tau_mem, parameters.tau_syn)
     if scheme == "forward_euler" and dt >= bound:

@@ -130,7 +130,15 @@ def test_rates_count_every_neuron_that_fires(traces, trials):
     figure = plot_rates(opened, trials=trials)
     for axis, layer in zip(figure.axes, made.layers, strict=False):
         counts = layer.spikes.counts()[slice(None) if trials is None else trials].mean(axis=0)
-        assert sum(bar.get_height() for bar in axis.patches) == (counts > 0).sum()
+        bars = axis.patches[0].get_data()
+        assert bars.values.sum() == (counts > 0).sum()
+        # Each bin holds as many whole numbers of spikes, and none lies on an edge.
+        edges = bars.edges * (len(layer.spikes) if trials is None else len(trials))
+        np.testing.assert_allclose(np.diff(edges), round(np.diff(edges)[0]), atol=1e-9)
+        np.testing.assert_allclose(edges % 1, 0.5, atol=1e-9)
+        told = [text.get_text().strip() for text in axis.texts]
+        silent = int((counts == 0).sum())
+        assert (f"{silent} silent" in told) == (silent > 0)
         dashed = next(line for line in axis.lines if line.get_linestyle() == "--")
         assert dashed.get_xdata()[0] == pytest.approx(counts.mean())
         assert axis.get_xlabel() == "spikes per trial"

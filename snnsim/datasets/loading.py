@@ -10,6 +10,7 @@ from snnsim.datasets.location import locate, search_places
 from snnsim.datasets.registry import SOURCES, YIN_YANG, check_name
 from snnsim.datasets.verify import other_set
 from snnsim.errors import InputError
+from snnsim.samples import Samples, SampleSets
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,18 @@ class Dataset:
     def n_inputs(self):
         """D, the number of values of one sample."""
         return self.train_images.shape[1]
+
+    def sets(self):
+        """Give it in the form that a training takes, :class:`~snnsim.samples.SampleSets`."""
+
+        def samples(images, labels):
+            shape = (1, *self.image_shape) if self.image_shape else ()
+            return None if images is None else Samples(images, labels, shape, self.class_names, self.name)
+
+        return SampleSets(
+            self.name, samples(self.train_images, self.train_labels), samples(self.test_images, self.test_labels),
+            samples(self.validation_images, self.validation_labels),
+        )  # fmt: skip
 
 
 def load(name, data_dir=None, seed=yin_yang.DEFAULT_SEED):

@@ -8,7 +8,6 @@ from snnsim import config as configuration
 from snnsim.errors import InputError
 from snnsim.training import Session, evaluate
 from snnsim.training.parts import engine_of, loss_of
-from snnsim.training.session import Split
 
 
 def run_config(table, **changes):
@@ -74,7 +73,7 @@ def train_curve(session, test_samples, on_batch=lambda: None):
         ``failure``: what stopped it, or "".
     """
     epochs, batches = session.config.training.epochs, session.batches
-    test = Split(*(x[:test_samples] for x in (session.test.values, session.test.labels, session.test.ids)))
+    test = session.test.first(test_samples)
     curve = {"loss": np.full(epochs * batches, np.nan), "accuracy": np.full(epochs * batches, np.nan)}
     curve |= {key: np.full(epochs + 1, np.nan) for key in ("test_loss", "test_accuracy", "hidden_rate")}
     failure = ""

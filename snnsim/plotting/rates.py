@@ -3,18 +3,8 @@
 import numpy as np
 
 from snnsim.errors import InputError
-from snnsim.plotting.style import (
-    BLACK,
-    GREY,
-    NOTE,
-    PAGE,
-    TEXT,
-    TICK,
-    headed,
-    layer_colours,
-    new_figure,
-    titled,
-)
+from snnsim.plotting.style import BLACK, GREY, NOTE, PAGE, TEXT, TICK, headed, layer_colours, new_figure, titled
+from snnsim.recording.units import units_of
 
 
 def plot_rates(traces, layers=None, trials=None):
@@ -47,7 +37,7 @@ def plot_rates(traces, layers=None, trials=None):
     count = len(traces.chosen(trials))
     if count == 0:
         raise InputError(f"{traces.directory}: no trials to draw")
-    seconds = traces.info["duration"] * traces.info["time_unit_ms"] / 1000
+    units = units_of(traces.info)
     columns = 2 if len(names) in (2, 4) else min(len(names), 3)
     rows = -(-len(names) // columns)
     width = PAGE if columns == 3 else 0.5 * PAGE * columns
@@ -57,7 +47,8 @@ def plot_rates(traces, layers=None, trials=None):
     for axis, name in zip(axes.flat, names, strict=False):
         population = traces.populations[name]
         per_trial = _counts(traces, name, trials)[population.neuron_ids] / count
-        _histogram(axis, per_trial, colours[name], seconds, count)
+        _histogram(axis, per_trial, colours[name], count)
+        _rate_axis(axis, traces.info["duration"] / units.per, units.rate)
         titled(axis, name, color=colours[name], pad=17)
         # Under the title and above the axis of rates, out of the way of the bars.
         axis.annotate(
@@ -68,7 +59,8 @@ def plot_rates(traces, layers=None, trials=None):
         axis.set_ylabel("neurons")
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
-    headed(figure, f"mean of {count:,} trial{'s' if count > 1 else ''} of {seconds * 1000:g} ms")
+    title = f"mean of {count:,} trial{'s' if count > 1 else ''} of {units.text(traces.info['duration'])}"
+    headed(figure, title)
     return figure
 
 
@@ -83,7 +75,7 @@ def _counts(traces, name, trials):
     return total
 
 
-def _histogram(axis, per_trial, colour, seconds, trials):
+def _histogram(axis, per_trial, colour, trials):
     """Draw a histogram whose bins hold equally many numbers of spikes, and the silent neurons by themselves at 0."""
     total = np.rint(per_trial * trials).astype(np.int64)
     top = int(total.max(initial=0))
@@ -108,8 +100,12 @@ def _histogram(axis, per_trial, colour, seconds, trials):
         axis.text(0.5, 0.5, "no spikes", ha="center", transform=axis.transAxes, fontsize=TEXT, color=GREY)
     else:
         axis.yaxis.get_major_locator().set_params(integer=True)
+
+
+def _rate_axis(axis, length, unit):
+    """Say the same numbers as rates, above; ``length`` is that of a trial."""
     axis.set_xlabel("spikes per trial")
-    unit, scale = ("kHz", 1e-3) if edges[-1] / seconds >= 2000 else ("Hz", 1.0)
-    rate = axis.secondary_xaxis("top", functions=(lambda n: n / seconds * scale, lambda f: f * seconds / scale))
+    unit, scale = ("kHz", 1e-3) if unit == "Hz" and axis.get_xlim()[1] / length >= 2000 else (unit, 1.0)
+    rate = axis.secondary_xaxis("top", functions=(lambda n: n / length * scale, lambda f: f * length / scale))
     rate.tick_params(labelsize=TICK)
     rate.set_xlabel(f"firing rate ({unit})", fontsize=TEXT)

@@ -5,19 +5,9 @@ from matplotlib.transforms import offset_copy
 
 from snnsim.errors import InputError
 from snnsim.parameters import neuron_from
-from snnsim.plotting.style import (
-    BLACK,
-    CYCLE,
-    GREY,
-    LINE,
-    PAGE,
-    SCHEME_NAMES,
-    TEXT,
-    legend_below,
-    new_figure,
-    titled,
-)
+from snnsim.plotting.style import BLACK, CYCLE, GREY, LINE, PAGE, SCHEME_NAMES, TEXT, legend_below, new_figure, titled
 from snnsim.recording.membrane import course, from_start, one_of
+from snnsim.recording.units import labelled, units_of
 
 _TICK_SPACING = 6
 """Points between the lines of spike ticks above a panel."""
@@ -73,22 +63,22 @@ def plot_trace(recordings, trial=0, layer=None, neurons=None, window=None, varia
         if variable == "v":
             if any(line.get_marker() == "|" for line in axis.lines):
                 axis.plot([], [], "|", ms=5, color=GREY, label="spike")
-            _levels(axis, found, last.info["time_unit_ms"])
-            axis.set_ylabel(f"v ({last.info['voltage_unit']})")
+            _levels(axis, found, units_of(last.info).factor)
+            axis.set_ylabel(labelled("v", last.info["voltage_unit"]))
         else:
-            axis.set_ylabel(f"$i_{{\\mathrm{{syn}}}}$ ({last.info['current_unit']})")
+            axis.set_ylabel(labelled("$i_{\\mathrm{syn}}$", last.info["current_unit"]))
         if variable == variables[0]:
             pad = 6 + (_TICK_SPACING * len(recordings) if variable == "v" else 0)
             titled(axis, f"{layer}, neuron {neuron}", pad=pad)
         axis.grid(False, axis="x")
-    factor = last.info["time_unit_ms"]
+    units = units_of(last.info)
     if window is None:
-        low, high = 0.0, max(t.info["duration"] * t.info["time_unit_ms"] for t in recordings)
+        low, high = 0.0, max(t.info["duration"] * units_of(t.info).factor for t in recordings)
     else:
-        low, high = window[0] * factor, window[1] * factor
+        low, high = window[0] * units.factor, window[1] * units.factor
     margin = 0.01 * (high - low)  # a spike at the very end is whole
     axes[-1, 0].set_xlim(low - margin, high + margin)
-    axes[-1, 0].set_xlabel("time (ms)", fontsize=TEXT)
+    axes[-1, 0].set_xlabel(units.axis, fontsize=TEXT)
     legend_below(figure, axes[0, 0])
     return figure
 
@@ -111,7 +101,7 @@ def labels_of(recordings):
     for traces in recordings:
         info, parts = traces.info, []
         if info["dt"] == info["dt"]:
-            parts.append(f"dt = {info['dt'] * info['time_unit_ms']:g} ms")
+            parts.append(f"dt = {units_of(info).text(info['dt'])}")
         if len(engines) > 1 or not parts:
             parts.append(f"{info['engine']} engine")
         if len(schemes) > 1 and info["scheme"]:
@@ -123,7 +113,7 @@ def labels_of(recordings):
 
 
 def _membrane(axis, traces, layer, trial, neuron, window, look, k):
-    factor = traces.info["time_unit_ms"]
+    factor = units_of(traces.info).factor
     found = course(traces, layer, trial, neuron, window)
     axis.plot(found.times * factor, found.v, **look)
     if found.spikes.size:
@@ -141,7 +131,7 @@ def _current(axis, traces, layer, trial, neuron, window, look):
     values = traces.i_syn(layer, int(trial), neurons=[neuron], window=window)[:, 0].astype(float)
     start = one_of(neuron_from(traces.populations[layer].parameters), neuron).i0
     times, values = from_start(traces, trial, traces.sample_times(window, "i_syn", layer), values, start, window)
-    axis.plot(times * traces.info["time_unit_ms"], values, **look)
+    axis.plot(times * units_of(traces.info).factor, values, **look)
 
 
 def _levels(axis, found, factor):

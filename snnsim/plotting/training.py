@@ -4,15 +4,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from snnsim.errors import InputError
-from snnsim.plotting.style import (
-    CYCLE,
-    LINE,
-    PAGE,
-    layer_colours,
-    legend_below,
-    legend_in,
-    new_figure,
-)
+from snnsim.plotting.style import CYCLE, LINE, PAGE, layer_colours, legend_below, legend_in, new_figure
 
 
 def plot_training(runs, layers=None):

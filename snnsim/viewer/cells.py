@@ -18,13 +18,13 @@ class View:
     total : int
         Spikes in it.
     times, rows : ndarray, (E,)
-        The spikes, ms and rows, where they are few; else None.
+        Times and rows of the spikes, where they are few; else None.
     counts : ndarray, (R, C) uint32
         Spikes in each cell, where they are many; else None.
     place : (float, float, float, float)
-        Left edge (ms), lower row edge, width and height of all cells.
+        Left edge in time, lower row edge, width and height of all cells.
     cell : (float, int)
-        Width (ms) and rows of a cell.
+        Width in time and rows of a cell.
     """
 
     total: int
@@ -44,16 +44,16 @@ def look(times, rows, window, span, pixels, step=None, most=MOST_POINTS):
     Parameters
     ----------
     times : ndarray, (E,) float64
-        Ascending, ms.
+        Ascending.
     rows : ndarray, (E,) int32
     window : (float, float)
-        ms, both ends included.
+        Times, both ends included.
     span : (int, int)
         First row, and the one after the last.
     pixels : (int, int)
         Most cells along time and along rows.
     step : float, optional
-        Of the clock that the times lie on, ms.
+        Of the clock that the times lie on.
     most : int
         Spikes that are given one by one.
 
@@ -87,7 +87,7 @@ def _columns(low, high, most, step):
 
 
 @njit(cache=True, nogil=True)
-def count_spikes(times, rows, begin, end, left, per_ms, first, last, tall, counts):
+def count_spikes(times, rows, begin, end, left, per_time, first, last, tall, counts):
     """Count spikes ``begin..end`` in cells.
 
     Parameters
@@ -95,8 +95,8 @@ def count_spikes(times, rows, begin, end, left, per_ms, first, last, tall, count
     times : (E,) float64
     rows : (E,) int32
     begin, end : int
-    left, per_ms : float
-        Left edge of the first column, and columns a ms.
+    left, per_time : float
+        Left edge of the first column, and columns a unit of time.
     first, last, tall : int
         First row, the one after the last, and rows of a cell.
     counts : (R, C) uint32
@@ -111,7 +111,7 @@ def count_spikes(times, rows, begin, end, left, per_ms, first, last, tall, count
     for e in range(begin, end):
         row = rows[e]
         if first <= row < last:
-            column = min(max(int((times[e] - left) * per_ms), 0), counts.shape[1] - 1)
+            column = min(max(int((times[e] - left) * per_time), 0), counts.shape[1] - 1)
             counts[(row - first) // tall, column] += 1
             total += 1
     return total

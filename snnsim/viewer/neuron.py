@@ -7,6 +7,7 @@ import numpy as np
 from snnsim.errors import InputError
 from snnsim.parameters import neuron_from
 from snnsim.recording.membrane import course, from_start, one_of
+from snnsim.recording.units import units_of
 
 MOST_SAMPLES = 4000
 """Points of a line that are sent to a browser."""
@@ -16,7 +17,7 @@ MOST_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class Close:
-    """One neuron in one trial; times in ms from its start.
+    """One neuron in one trial; times in the shown unit, from its start.
 
     Parameters
     ----------
@@ -47,14 +48,14 @@ def close_look(traces, layer, trial, neuron, window=None):
     layer : str
     trial, neuron : int
     window : (float, float), optional
-        Part of the trial, in ms from its start.
+        Part of the trial, in the shown unit.
 
     Returns
     -------
     Close
     """
     population, info = traces.populations[layer], traces.info
-    factor, recorded = info["time_unit_ms"], info["record"]
+    factor, recorded = units_of(info).factor, info["record"]
     span = None
     if window is not None:
         span = max(0.0, window[0] / factor), min(info["duration"], window[1] / factor)

@@ -25,6 +25,7 @@ from snnsim.errors import InputError
 from snnsim.plotting.style import layer_colours
 from snnsim.plotting.trace import labels_of
 from snnsim.recording.layout import UNKNOWN
+from snnsim.recording.units import labelled
 from snnsim.viewer.maps import mosaic_of
 from snnsim.viewer.neuron import close_look
 from snnsim.viewer.panels import Curve, Maps, Neuron, Raster, Readout, line
@@ -87,12 +88,13 @@ class Page:
         self._listed = ColumnDataSource({key: [] for key in ("trial", "label", "prediction", "first_spike")})
         self._listed.selected.on_change("indices", self._picked)
         whole = NumberFormatter(format="0", nan_format="-")
+        decimals = NumberFormatter(format="0.00", nan_format="-")
+        self._first = TableColumn(field="first_spike", title="first spike", width=95, formatter=decimals)
         columns = [
             TableColumn(field="trial", title="trial", width=55, formatter=whole),
             TableColumn(field="label", title="label", width=45, formatter=whole),
             TableColumn(field="prediction", title="predicted", width=70, formatter=whole),
-            TableColumn(field="first_spike", title="first spike (ms)", width=95,
-                        formatter=NumberFormatter(format="0.00", nan_format="-")),
+            self._first,
         ]  # fmt: skip
         self._table = DataTable(
             source=self._listed, columns=columns, width=280, height=380, index_position=None, name="table",
@@ -108,8 +110,8 @@ class Page:
     def _make_layout(self):
         self._map_of = Select(title="population", options=[], width=150, name="map-population")
         self._map_what = Select(title="what", options=["spikes"], value="spikes", width=110, name="map-what")
-        self._until = Slider(title="until (ms)", start=0, end=1, value=1, step=0.1, width=320, name="map-time")
-        self._window = Slider(title="window (ms)", start=0.1, end=1, value=1, step=0.1, width=220, name="map-window")
+        self._until = Slider(title="until", start=0, end=1, value=1, step=0.1, width=320, name="map-time")
+        self._window = Slider(title="window", start=0.1, end=1, value=1, step=0.1, width=220, name="map-window")
         play = Toggle(label="play", width=70, name="map-play")
         on(play, "active", lambda: self._set_playing(play.active))
         self._playing = None
@@ -154,16 +156,18 @@ class Page:
             elif population.recorded and not population.spiking and "v" in traces.info["record"]:
                 rasters.append(Readout(source, name, colours[name], self._x))
         if rasters:
-            rasters[-1].figure.xaxis.axis_label = "time (ms)"
+            rasters[-1].figure.xaxis.axis_label = source.units.axis
         self._rasters[k] = rasters
         self._columns[k].children = [raster.figure for raster in rasters]
         names = [n for n in source.trains if mosaic_of(traces, n) is not None]
         self._maps[k] = {name: Maps(source, name, mosaic_of(traces, name)) for name in names}
         if k == 0:
             self._silent = True
-            factor = traces.info["time_unit_ms"]
-            duration = traces.info["duration"] * factor
-            step = traces.info["dt"] * factor if traces.info["dt"] == traces.info["dt"] else duration / 100
+            duration, unit = source.duration, source.units.time
+            step = source.step or duration / 100
+            self._until.title, self._window.title = labelled("until", unit), labelled("window", unit)
+            self._first.title = labelled("first spike", unit)
+            self._close.current.xaxis.axis_label = labelled("time in the trial", unit)
             self._map_of.options = names
             self._map_of.value = names[0] if names else ""
             self._map_what.options = ["spikes", "v"] if "v" in traces.info["record"] else ["spikes"]
@@ -220,7 +224,7 @@ class Page:
         source = self._sources[0]
         if source.traces is None:
             return
-        end = source.traces.info["duration"] * source.traces.info["time_unit_ms"]
+        end = source.duration
         if self._whole:
             end = self._end()
         begin = self._begin() if self._whole else 0.0
@@ -233,11 +237,11 @@ class Page:
 
     def _begin(self):
         source = self._sources[0]
-        return float(source.trials.start_time[source.first]) if len(source.trials) > source.first else 0.0
+        return source.start(source.first) if len(source.trials) > source.first else 0.0
 
     def _end(self):
         return max(
-            [float(s.trials.stop_time[s.loaded - 1]) for s in self._sources if s.traces and s.loaded > s.first] or [1.0]
+            [s.start(s.loaded - 1) + s.duration for s in self._sources if s.traces and s.loaded > s.first] or [1.0]
         )
 
     def _of_source(self, k, trial):
@@ -251,7 +255,7 @@ class Page:
     def _tapped(self, name, neuron, place):
         trial = self._trial
         if self._whole:
-            starts = self._sources[0].trials.start_time
+            starts = self._sources[0].trials.start_time * self._sources[0].units.of_ms
             trial = int(np.clip(np.searchsorted(starts, place, "right") - 1, self._sources[0].first, len(starts) - 1))
         self._neuron = name, neuron, trial
         for rasters in self._rasters:
@@ -290,7 +294,7 @@ class Page:
         source = self._sources[k]
         if source.traces is None:
             return
-        start = 0.0 if trial is None else float(source.trials.start_time[trial])
+        start = 0.0 if trial is None else source.start(trial)
         for raster in self._rasters[k]:
             raster.draw(trial, start)
 
@@ -314,11 +318,10 @@ class Page:
                 told += [close.missing] if close.missing else []
         info = self._sources[0].traces.info if self._sources[0].traces is not None else None
         if info is not None:
-            whole = (0.0, info["duration"] * info["time_unit_ms"])
-            low, high = window or whole
+            low, high = window or (0.0, self._sources[0].duration)
             self._close.x_range.update(start=low, end=high)
-            self._close.v.yaxis.axis_label = f"v ({info['voltage_unit']})"
-            self._close.current.yaxis.axis_label = f"i_syn ({info['current_unit']})"
+            self._close.v.yaxis.axis_label = labelled("v", info["voltage_unit"])
+            self._close.current.yaxis.axis_label = labelled("i_syn", info["current_unit"])
         self._close.v.title.text = "; ".join(told).replace("$$", "$ $")
 
     def _draw_maps(self):
@@ -343,12 +346,11 @@ class Page:
     def _highest(self, k, trial):
         """Most spikes of a neuron of the map in the window, over the trial: the scale holds for all of it."""
         source = self._sources[k]
-        info = source.traces.info
         times, rows = source.trains[self._map_of.value].arrays(trial - source.first)
         if not len(times):
             return 1
-        window, start = self._window.value, source.trials.start_time[trial]
-        bins = int(np.ceil(info["duration"] * info["time_unit_ms"] / window - 1e-9))
+        window, start = self._window.value, source.start(trial)
+        bins = int(np.ceil(source.duration / window - 1e-9))
         which = np.clip(((times - start) / window - 1e-9).astype(np.int64), 0, bins - 1)
         return int(np.bincount(which * (int(rows.max()) + 1) + rows).max())
 
@@ -433,12 +435,10 @@ class Page:
         )
         found = found[:MOST_ROWS]
         shown = trials[found]
-        known = {
-            key: np.where(shown[key] == UNKNOWN, np.nan, shown[key]) for key in ("label", "prediction", "first_spike")
-        }
+        known = {key: np.where(shown[key] == UNKNOWN, np.nan, shown[key]) for key in ("label", "prediction")}
         self._silent = True
         self._listed.data = {
-            "trial": found, **known,
+            "trial": found, **known, "first_spike": shown.first_spike * source.units.of_ms,
         }  # fmt: skip
         self._listed.selected.indices = np.flatnonzero(found == self._trial).tolist()
         self._number.update(low=source.first, high=max(source.loaded - 1, source.first))
@@ -449,10 +449,14 @@ class Page:
         if self._whole or self._trial is None or source.trials is None or self._trial >= len(source.trials):
             self._chosen.text = line("the whole recording, trials one after another" if self._whole else "")
             return
-        told = [described(source.trials[self._trial], self._trial)]
+        told = [described(source.trials[self._trial], self._trial, source.units)]
         for k in range(1, len(self._sources)):
             mine = self._of_source(k, self._trial)
-            told.append("no such trial" if mine is None else described(self._sources[k].trials[mine], mine))
+            told.append(
+                "no such trial"
+                if mine is None
+                else described(self._sources[k].trials[mine], mine, self._sources[k].units)
+            )
         if self._neuron is None:
             told.append("click on a neuron's row to see its membrane")
         self._chosen.text = line(" | ".join(told))

@@ -12,6 +12,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from snnsim.plotting.style import BLACK, CYCLE, DIVERGING, GREY, RED
+from snnsim.recording.units import labelled
 from snnsim.viewer.cells import look, shades
 from snnsim.viewer.neuron import thinned
 
@@ -45,7 +46,7 @@ class Raster:
     x_range : Range1d
     y_range : Range1d
     tapped : callable
-        Called with the population, the neuron and the place in ms of a click.
+        Called with the population, the neuron and the time of a click.
     """
 
     def __init__(self, source, name, colour, x_range, y_range, tapped):
@@ -98,7 +99,7 @@ class Raster:
         trial : int or None
             The one that is shown, or None for the whole recording.
         start : float
-            Time on the common clock at which the figure begins, ms.
+            Time on the common clock at which the figure begins.
         """
         shown, source = self.figure, self.source
         low, high = sorted((shown.x_range.start, shown.x_range.end))
@@ -106,18 +107,16 @@ class Raster:
         first, last = max(0, int(np.floor(top + 0.5))), min(len(self.ids), int(np.ceil(bottom + 0.5)))
         times, rows = source.trains[self.name].arrays(None if trial is None else trial - source.first)
         pixels = self._pixels()
-        step = source.traces.info["dt"] * source.traces.info["time_unit_ms"]
+        step = source.step
         if last <= first:
             first = last = 0
-        view = look(
-            times, rows, (low + start, high + start), (first, max(last, first)), pixels, step if step == step else None
-        )
+        view = look(times, rows, (low + start, high + start), (first, max(last, first)), pixels, step)
         ticks, dots, image = {"x": [], "low": [], "high": []}, dict(NO_LINE), {key: [] for key in self._image.data}
         if view.counts is not None:
-            left, base, width, height = view.place
-            image = {"image": [shades(view.counts)], "x": [left - start], "y": [base], "dw": [width], "dh": [height]}
-            wide, tall = view.cell
-            told = f"{view.total:,} spikes in view, in cells of {wide:.4g} ms x {tall} neuron{'s' if tall > 1 else ''}"
+            left, base, across, height = view.place
+            image = {"image": [shades(view.counts)], "x": [left - start], "y": [base], "dw": [across], "dh": [height]}
+            width, tall = f"{view.cell[0]:.4g} {source.units.time}".rstrip(), view.cell[1]
+            told = f"{view.total:,} spikes in view, in cells of {width} x {tall} neuron{'s' if tall > 1 else ''}"
             told += f", up to {int(view.counts.max()):,} in one"
         else:
             t, r = view.times - start, view.rows.astype(np.float64)
@@ -141,7 +140,7 @@ class Readout:
             height=170, sizing_mode="stretch_width", x_range=x_range, tools="pan,xwheel_zoom,box_zoom,reset,save",
             active_scroll="xwheel_zoom", name=f"readout-{name}",
         )  # fmt: skip
-        quiet(self.figure, "", f"v ({source.traces.info['voltage_unit']})")
+        quiet(self.figure, "", labelled("v", source.traces.info["voltage_unit"]))
         self._lines = ColumnDataSource({"xs": [], "ys": [], "colour": []})
         self.figure.multi_line("xs", "ys", source=self._lines, line_color="colour", line_width=1.3)
         self._colour = colour
@@ -156,7 +155,7 @@ class Readout:
         if trial is None:
             return
         ids = traces.populations[name].neuron_ids[: self.MOST]
-        times = traces.sample_times(None, "v", name) * traces.info["time_unit_ms"]
+        times = traces.sample_times(None, "v", name) * self.source.units.factor
         v = traces.v(name, trial, neurons=ids)
         predicted = traces.trials.prediction[trial]
         order = np.argsort(ids == predicted, kind="stable")
@@ -182,7 +181,7 @@ class Neuron:
             for height, name in ((220, "neuron-v"), (150, "neuron-current"))
         )  # fmt: skip
         quiet(self.v, "", "v")
-        quiet(self.current, "time in the trial (ms)", "i_syn")
+        quiet(self.current, "", "i_syn")
         self._parts = []
         for k in range(count):
             colour = CYCLE[k % len(CYCLE)]
@@ -234,10 +233,10 @@ class Maps:
         shown.add_layout(self._bar, "right")
 
     def spikes(self, trial, until, window, highest):
-        """Show a trial's spikes in the ``window`` before ``until`` (ms from its start); ``highest`` ends the scale."""
+        """Show a trial's spikes in the ``window`` before ``until``, from its start; ``highest`` ends the scale."""
         source = self.source
         times, rows = source.trains[self.name].arrays(trial - source.first)
-        start = source.trials.start_time[trial]
+        start = source.start(trial)
         a, b = np.searchsorted(times, (start + until - window + 1e-9, start + until + 1e-9))
         a = 0 if until - window <= 0 else a
         counts = np.bincount(rows[a:b], minlength=len(self.mosaic.place)).astype(float)
@@ -245,20 +244,20 @@ class Maps:
         channels, height, width = self.mosaic.shape
         self.figure.title.text = plain(
             f"{self.name}, {channels} x {height} x {width}: {b - a:,} spikes in {max(until - window, 0):.4g} to "
-            f"{until:.4g} ms"
+            f"{until:.4g} {source.units.time}".rstrip()
         )
 
     def membranes(self, trial, until):
-        """Show the membranes of a trial at the sample nearest to ``until``, ms from its start."""
+        """Show the membranes of a trial at the sample nearest to ``until``, from the trial's start."""
         traces = self.source.traces
-        times = traces.sample_times(None, "v", self.name) * traces.info["time_unit_ms"]
+        times = traces.sample_times(None, "v", self.name) * self.source.units.factor
         k = int(np.abs(times - until).argmin())
-        at = times[k] / traces.info["time_unit_ms"]
+        at = times[k] / self.source.units.factor
         values = traces.v(self.name, trial, window=(at, at))[0].astype(float)
         top = float(np.abs(values).max()) or 1.0
         palette = [to_hex(colour) for colour in colormaps[DIVERGING](np.linspace(0, 1, 255))]
-        self._put(values, -top, top, palette, f"v ({traces.info['voltage_unit']})")
-        self.figure.title.text = plain(f"{self.name}: membranes at {times[k]:.4g} ms")
+        self._put(values, -top, top, palette, labelled("v", traces.info["voltage_unit"]))
+        self.figure.title.text = plain(f"{self.name}: membranes at {times[k]:.4g} {self.source.units.time}".rstrip())
 
     def _put(self, values, low, high, palette, title):
         rows, columns = self.mosaic.size

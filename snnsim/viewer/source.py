@@ -9,6 +9,7 @@ import numpy as np
 
 from snnsim.errors import InputError
 from snnsim.recording.reader import open_traces
+from snnsim.recording.units import units_of
 
 MOST_SPIKES = 40_000_000
 """Spikes that are kept in memory, at 12 bytes each."""
@@ -26,7 +27,7 @@ class Train:
     Attributes
     ----------
     times : ndarray, float64
-        On the common clock, ms, ascending; those from ``count`` on mean nothing.
+        On the common clock, in the shown unit, ascending; those from ``count`` on mean nothing.
     rows : ndarray, int32
         Place of the neuron among the recorded ones.
     count : int
@@ -105,6 +106,26 @@ class Source:
     def trials(self):
         """Table of the trials that are whole and kept or to be kept, or None."""
         return None if self.traces is None else self.traces.trials[: self._last]
+
+    @property
+    def units(self):
+        """How times are shown, once it is open."""
+        return units_of(self.traces.info)
+
+    @property
+    def duration(self):
+        """Length of a trial in the shown unit."""
+        return self.traces.info["duration"] * self.units.factor
+
+    @property
+    def step(self):
+        """Step of its clock in the shown unit, or None without one."""
+        dt = self.traces.info["dt"]
+        return dt * self.units.factor if dt == dt else None
+
+    def start(self, trial):
+        """Begin of a trial on the common clock, in the shown unit."""
+        return float(self.traces.trials.start_time[trial] * self.units.of_ms)
 
     @property
     def growing(self):
@@ -189,10 +210,11 @@ class Source:
         if self.loaded > self._first:  # as many trials as hold a piece, by those that were read
             size = max(1, int(PIECE * (self.loaded - self._first) / max(self.spikes, 1)))
         end = min(self.loaded + size, total)
-        starts, factor = traces.trials.start_time, traces.info["time_unit_ms"]
+        units = self.units
+        starts = traces.trials.start_time * units.of_ms
         for name, train in self.trains.items():
             found = traces.spikes(name, slice(self.loaded, end))
-            times = found.times * factor
+            times = found.times * units.factor
             times += np.repeat(starts[self.loaded : end], np.diff(found.offsets))
             ids = traces.populations[name].neuron_ids
             rows = np.zeros(found.n_neurons, np.int32)
@@ -232,7 +254,7 @@ class Source:
         info = self.traces.info
         text = f"{info['engine']} engine, "
         if info["dt"] == info["dt"]:
-            text += f"dt = {info['dt'] * info['time_unit_ms']:g} ms, {info['scheme'].replace('_', ' ')}, "
+            text += f"dt = {self.units.text(info['dt'])}, {info['scheme'].replace('_', ' ')}, "
         text += f"{total:,} trial{'s' if total != 1 else ''}, {self.spikes:,} spikes"
         if self.full:
             text += f"; only trials {self._first}..{self.loaded - 1} are in memory (--trials A:B chooses others)"

@@ -65,8 +65,8 @@ def partner(trials, others, trial):
     return trial if trial < len(others) else None
 
 
-def described(trial, number):
-    """One line about a trial: number, label, prediction, first output spike."""
+def described(trial, number, units):
+    """One line about a trial: number, label, prediction, first output spike in the shown unit."""
     parts = [f"trial {number}"]
     if trial.label != UNKNOWN:
         parts.append(f"label {trial.label}")
@@ -74,5 +74,5 @@ def described(trial, number):
         verdict = "" if trial.label == UNKNOWN else " (right)" if trial.label == trial.prediction else " (wrong)"
         parts.append(f"predicted {trial.prediction}{verdict}")
     if trial.first_spike == trial.first_spike:
-        parts.append(f"first output spike at {trial.first_spike:g} ms")
+        parts.append(f"first output spike at {trial.first_spike * units.of_ms:g} {units.time}".rstrip())
     return ", ".join(parts)

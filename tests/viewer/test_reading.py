@@ -228,7 +228,7 @@ def test_trials_by_label_and_outcome(source):
     assert matching(trials, outcome="wrong").tolist() == [1, 4]
     assert matching(trials, label=2, outcome="correct").tolist() == [2, 5]
     assert matching(trials, outcome="correct", first=3).tolist() == [3, 5]
-    assert described(trials[1], 1).startswith("trial 1, label 1, predicted 2 (wrong)")
+    assert described(trials[1], 1, source.units).startswith("trial 1, label 1, predicted 2 (wrong)")
 
 
 def test_partners_show_the_same_sample(source):

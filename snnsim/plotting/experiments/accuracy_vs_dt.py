@@ -3,16 +3,7 @@
 import numpy as np
 
 from snnsim.plotting.experiments.convergence import step_axis
-from snnsim.plotting.style import (
-    BLACK,
-    CYCLE,
-    WIDE,
-    headed,
-    legend_below,
-    new_figure,
-    step_colours,
-    titled,
-)
+from snnsim.plotting.style import BLACK, CYCLE, WIDE, headed, legend_below, new_figure, step_colours, titled
 
 MODES = (("steps", "50 steps"), ("time", "fixed simulated time"))
 

@@ -77,12 +77,12 @@ def errors_figure(networks):
         axis.set_yscale("log")
     axes[1, 0].axhline(0, color=BLACK, lw=0.8)
     titles = (
-        ("Free membranes of the first layer", "largest error of v"),
-        ("Membranes of all layers", "root mean square error of v"),
+        ("Free membranes of the first population", "largest error of v"),
+        ("Membranes of all populations", "root mean square error of v"),
         ("Spike times", "mean error"),
         ("Spikes lost (above 0) and added (below)", "% of the spikes"),
         ("Loss", "error"),
-        ("Weight gradients", "relative error"),
+        ("Gradients by all tensors", "relative error"),
     )
     for axis, (title, label) in zip(axes.flat, titles, strict=True):
         step_axis(axis, dt)
@@ -100,7 +100,7 @@ def gradients_figure(networks):
     Parameters
     ----------
     networks : list of dict
-        As of :func:`errors_figure`; means over networks and layers, and the range, are drawn.
+        As of :func:`errors_figure`; medians and every tensor of every network are drawn.
 
     Returns
     -------
@@ -125,7 +125,45 @@ def gradients_figure(networks):
         axis.set_ylim(-1.05, 1.05)
         titled(axis, NAMES[scheme])
     axes[0, 0].set_ylabel("cosine with the gradient of continuous time")
-    headed(figure, "Lines: median; dots: every layer of every network; below 0 an estimator ascends")
+    headed(figure, "Lines: median; dots: every tensor of every network; below 0 an estimator ascends")
+    legend_below(figure, axes[0, 0])
+    return figure
+
+
+def tensors_figure(network):
+    """Relative error of the gradient by every tensor, a panel a tensor.
+
+    Parameters
+    ----------
+    network : dict
+        Fields of :class:`~snnsim.analysis.network_convergence.NetworkConvergence`.
+
+    Returns
+    -------
+    Figure
+    """
+    dt, names = network["dt"], network["tensors"]
+    columns = min(4, len(names))
+    rows = -(-len(names) // columns)
+    figure, axes = new_figure(min(WIDE, 2.9 * columns), 2.4 * rows + 0.6, rows, columns, sharex=True)
+    for k, axis in enumerate(axes.flat):
+        if k >= len(names):
+            axis.set_visible(False)
+            continue
+        for s, run in enumerate(network["runs"]):
+            values = network["gradient_error"][s, :, k]
+            axis.plot(
+                dt, np.where(values > FLOOR, values, np.nan), color=COLOURS[run], marker=MARKERS[run], ms=3.5, lw=1.2,
+                label=NAMES[run],
+            )  # fmt: skip
+        axis.set_yscale("log")
+        step_axis(axis, dt)
+        axis.tick_params(labelbottom=k + columns >= len(names))
+        axis.set_xlabel("dt" if k + columns >= len(names) else "")
+        titled(axis, names[k])
+    for axis in axes[:, 0]:
+        axis.set_ylabel("relative error")
+    headed(figure, "Gradients against the event engine's, tensor by tensor")
     legend_below(figure, axes[0, 0])
     return figure
 

@@ -3,17 +3,7 @@
 import numpy as np
 from matplotlib.colors import SymLogNorm
 
-from snnsim.plotting.style import (
-    BLACK,
-    CYCLE,
-    DIVERGING,
-    WIDE,
-    headed,
-    legend_in,
-    new_figure,
-    step_colours,
-    titled,
-)
+from snnsim.plotting.style import BLACK, CYCLE, DIVERGING, WIDE, headed, legend_in, new_figure, step_colours, titled
 
 LAYERS = ("hidden layer", "output layer")
 

@@ -2,16 +2,7 @@
 
 import numpy as np
 
-from snnsim.plotting.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    RED,
-    WIDE,
-    legend_below,
-    new_figure,
-    titled,
-)
+from snnsim.plotting.style import BLACK, BLUE, GREEN, RED, WIDE, legend_below, new_figure, titled
 
 LOOK = (
     ("explicit sum, O(B T² N²)", RED, "s"),

@@ -1,15 +1,6 @@
 """Loss and accuracy per iteration of two optimisers, and the loss along a line."""
 
-from snnsim.plotting.style import (
-    BLACK,
-    BLUE,
-    RED,
-    TITLE,
-    WIDE,
-    legend_below,
-    new_figure,
-    titled,
-)
+from snnsim.plotting.style import BLACK, BLUE, RED, WIDE, legend_below, new_figure, titled
 
 COLOURS = {"adam": BLUE, "l-bfgs": RED}
 NAMES = {"adam": "Adam", "l-bfgs": "L-BFGS"}
@@ -32,7 +23,7 @@ def _fits(results):
             for axis, values in ((loss, run["loss"]), (accuracy, 100 * run["accuracy"])):
                 axis.plot(len(values) - 1, values[-1], "o", ms=4, color=COLOURS[optimizer])
         loss.set_yscale("log")
-        loss.set_title("\n".join(name.rsplit(", ", 1)) if len(name) > 24 else name, fontsize=TITLE - 1)
+        titled(loss, "\n".join(name.rsplit(", ", 1)) if len(name) > 24 else name)
         accuracy.set_ylim(-3, 103)
         accuracy.set_xlabel("iteration")
     axes[0, 0].set_ylabel("loss of the batch")

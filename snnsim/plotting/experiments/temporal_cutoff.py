@@ -2,17 +2,7 @@
 
 import numpy as np
 
-from snnsim.plotting.style import (
-    BLACK,
-    BLUE,
-    ORANGE,
-    RED,
-    WIDE,
-    legend_in,
-    new_figure,
-    step_colours,
-    titled,
-)
+from snnsim.plotting.style import BLACK, BLUE, ORANGE, RED, WIDE, legend_in, new_figure, step_colours, titled
 
 
 def figures(results):
