@@ -15,6 +15,7 @@ from . import (
     info,
     inspect,
     plot,
+    report,
     reproduce,
     simulate,
     sweep,
@@ -39,6 +40,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
 app.add_typer(analyze.app, name="analyze")
 app.add_typer(plot.app, name="plot")
+app.command("report")(report.report)
 app.command("view")(view.view)
 app.command("inspect")(inspect.inspect_file)
 app.command("export")(export.export_file)

@@ -15,6 +15,7 @@ from snnsim.plotting.style import (
     SCHEME_NAMES,
     SEQUENTIAL,
     WIDE,
+    colour_bar,
     legend_in,
     new_figure,
     scheme_line,
@@ -64,7 +65,7 @@ def wavelet(results):
         axis.set_xlabel("neuron")
         axis.set_ylabel("time")
         titled(axis, f"{results['layer']}, mean of {results['n_trials']} trials: {name}")
-        figure.colorbar(image, ax=axis)
+        colour_bar(figure, image, axis, "membrane v")
     energy, picture = axes[1]
     labels = [f"{low:.3g}-{high:.3g}" for low, high in found["bands"][:-1]]
     energy.bar(np.arange(len(labels)), 100 * np.asarray(results["share"]), color=BLUE)
@@ -80,7 +81,7 @@ def wavelet(results):
     picture.set_xlabel("time")
     picture.set_ylabel("cycles per unit of time")
     titled(picture, f"Neuron {results['neuron']} in the first trial")
-    figure.colorbar(image, ax=picture, label="log10 of the wavelet power")
+    colour_bar(figure, image, picture, "log10 of the wavelet power")
     return {"wavelet": figure}
 
 
@@ -100,7 +101,7 @@ def frequency(results):
         titled(gain, f"dt = {dt:g}")
         phase.set_xlabel("angular frequency (rad per unit of time)")
         for axis in (gain, phase):
-            axis.axvline(np.pi / dt, color=BLACK, lw=0.8, ls=":")
+            axis.axvline(np.pi / dt, color=BLACK, lw=0.8, ls=":", label="Nyquist")
     axes[0, 0].set_ylim(0.3 * np.abs(results["continuous"]).min(), 2 * np.abs(results["continuous"]).max())
     axes[0, 0].set_ylabel("gain |v/x|")
     axes[1, 0].set_ylabel("phase (degrees)")
@@ -155,7 +156,7 @@ def gradients(results):
             axis.set_xlabel("from")
             axis.set_ylabel("to")
             tick = 10.0 ** np.floor(np.log10(top))
-            bar = figure.colorbar(image, ax=axis, ticks=[-tick, 0, tick])
+            bar = colour_bar(figure, image, axis, "dL/dw" if m == len(methods) - 1 else "", ticks=[-tick, 0, tick])
             bar.ax.set_yticklabels([f"{-tick:.0e}", "0", f"{tick:.0e}"], fontsize=7)
             bar.ax.minorticks_off()
             size = np.abs(g[g != 0])

@@ -122,6 +122,15 @@ def legend_below(figure, *axes):
     )  # fmt: skip
 
 
+def colour_bar(figure, image, axes, label, **options):
+    """Colour bar of an image, with its label."""
+    drawn = figure.colorbar(image, ax=axes, **options)
+    drawn.set_label(label, fontsize=TEXT)
+    drawn.ax.tick_params(labelsize=TICK)
+    drawn.outline.set_linewidth(0.5)
+    return drawn
+
+
 def side_note(axis, text, colour=GREY):
     """Small text to the right of a panel, where the layout leaves room for it."""
     axis.annotate(

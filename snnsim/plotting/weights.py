@@ -6,7 +6,10 @@ from matplotlib.ticker import MaxNLocator
 from snnsim.connections import Convolution
 from snnsim.connections.maps import as_map
 from snnsim.errors import InputError
-from snnsim.plotting.style import DIVERGING, NOTE, PAGE, TEXT, TICK, headed, new_figure
+from snnsim.plotting.style import DIVERGING, NOTE, PAGE, colour_bar, headed, new_figure
+
+BAR = {"extend": "both", "shrink": 0.9, "pad": 0.02, "aspect": 30}
+"""What lies beyond the scale has its last colour, as the ends of the bar say."""
 
 
 def plot_connection(network, name, neurons=None, count=40, shape=None):
@@ -92,7 +95,7 @@ def plot_weights(weights, neurons=None, count=40, shape=None, name=""):
     for k, axis in enumerate(axes.flat):
         _bare(axis)
         axis.set_visible(k < len(neurons))
-    _bar(figure, image, axes)
+    colour_bar(figure, image, axes, "weight", **BAR)
     _title(figure, name, f"weights into {len(neurons)} of {n_out} neurons")
     return figure
 
@@ -134,7 +137,7 @@ def plot_kernels(weights, count=40, name=""):
             if shown_in > 1 and source == 0:
                 axis.set_ylabel(f"to {target}" if target == 0 else str(target), fontsize=NOTE, rotation=0, ha="right",
                                 va="center")  # fmt: skip
-    _bar(figure, image, axes)
+    colour_bar(figure, image, axes, "weight", **BAR)
     several = f", from {shown_in} of {c_in} channels" if c_in > 1 else ""
     _title(figure, name, f"{shown_out} of {c_out} kernels {height} x {width}{several}")
     return figure
@@ -156,7 +159,7 @@ def _maps(weights, place, neurons, name):
             if neuron == neurons[0]:
                 axis.set_title(f"channel {channel}" if channel == 0 else str(channel), fontsize=NOTE, pad=2)
         row[0].set_ylabel(str(neuron), fontsize=NOTE, rotation=0, ha="right", va="center")
-    _bar(figure, image, axes)
+    colour_bar(figure, image, axes, "weight", **BAR)
     some = f"{shown} of " if shown < channels else ""
     _title(figure, name, f"from {some}{channels} channels into {len(neurons)} of {weights.shape[1]} neurons")
     return figure
@@ -226,13 +229,6 @@ def _matrix(weights, neurons, scale, name):
         step = -(-len(neurons) // 20)
         axis.set_xticks(np.arange(0, len(neurons), step), [str(n) for n in neurons[::step]])
     axis.yaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-    _bar(figure, image, axes)
+    colour_bar(figure, image, axes, "weight", **BAR)
     _title(figure, name, f"weights into {len(neurons)} of {weights.shape[1]} neurons")
     return figure
-
-
-def _bar(figure, image, axes):
-    bar = figure.colorbar(image, ax=axes, extend="both", shrink=0.9, pad=0.02, aspect=30)
-    bar.set_label("weight", fontsize=TEXT)
-    bar.ax.tick_params(labelsize=TICK)
-    bar.outline.set_linewidth(0.5)

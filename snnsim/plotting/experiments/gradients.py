@@ -3,7 +3,18 @@
 import numpy as np
 from matplotlib.colors import SymLogNorm
 
-from snnsim.plotting.style import BLACK, CYCLE, DIVERGING, WIDE, headed, legend_in, new_figure, step_colours, titled
+from snnsim.plotting.style import (
+    BLACK,
+    CYCLE,
+    DIVERGING,
+    WIDE,
+    colour_bar,
+    headed,
+    legend_in,
+    new_figure,
+    step_colours,
+    titled,
+)
 
 LAYERS = ("hidden layer", "output layer")
 
@@ -31,7 +42,7 @@ def _maps(results):
             axis.set_xlabel("input" if layer == 0 else "hidden neuron")
             titled(axis, f"{LAYERS[layer]}, dt = {dt:g}")
             tick = 10.0 ** np.floor(np.log10(top))
-            bar = figure.colorbar(image, ax=axis, ticks=[-tick, 0, tick])
+            bar = colour_bar(figure, image, axis, "dL/dw" if d == len(dts) - 1 else "", ticks=[-tick, 0, tick])
             bar.ax.set_yticklabels([f"{-tick:.0e}", "0", f"{tick:.0e}"], fontsize=7)
             bar.ax.minorticks_off()
     axes[0, 0].set_ylabel("hidden neuron")

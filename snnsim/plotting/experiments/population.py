@@ -9,6 +9,7 @@ from snnsim.plotting.style import (
     SCHEME_COLOURS,
     SCHEME_NAMES,
     WIDE,
+    colour_bar,
     headed,
     legend_below,
     new_figure,
@@ -89,7 +90,7 @@ def _density(results):
             axis.set_xlabel("membrane v")
             axis.set_ylabel("synaptic current i")
             titled(axis, f"{name}, rate {regime['rate']:g}, weight {regime['weight']:g}")
-        figure.colorbar(image, ax=row[1], label="square root of the density")
+        colour_bar(figure, image, row[1], "square root of the density")
     return figure
 
 

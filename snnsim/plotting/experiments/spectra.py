@@ -7,6 +7,7 @@ from snnsim.plotting.style import (
     DIVERGING,
     SEQUENTIAL,
     WIDE,
+    colour_bar,
     headed,
     legend_below,
     legend_in,
@@ -37,7 +38,7 @@ def _wavelets(results):
             axis.grid(False)
             axis.set_xlabel("hidden neuron")
             titled(axis, f"{name}, dt = {dt:g}")
-            figure.colorbar(image, ax=axis)
+            colour_bar(figure, image, axis, "membrane v")
     for axis in axes[:, 0]:
         axis.set_ylabel("time")
     headed(figure, "Wavelet coefficients of the batch-averaged hidden voltage (details on one scale)")
@@ -67,7 +68,7 @@ def _scalograms(results):
             axis.set_xlim(0, min(20, s["times"][-1]))
     axes[0, 0].set_ylabel("membrane v")
     axes[1, 0].set_ylabel("cycles per unit of time")
-    figure.colorbar(image, ax=axes[1, -1], label="log10 of the wavelet power")
+    colour_bar(figure, image, axes[1, -1], "log10 of the wavelet power")
     return figure
 
 
