@@ -96,7 +96,7 @@ def test_the_readme_python_code_runs(tmp_path, monkeypatch, capsys):
 
 
 GPU = ("docs/cuda.md",)
-ELSEWHERE = ("--scheduler", "/usr/share/datasets")
+ELSEWHERE = ("--scheduler", "/usr/share/datasets", "snnsim view")
 """Pages that need a GPU; and words of commands that need a cluster, or data that is not shipped."""
 
 

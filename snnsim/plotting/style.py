@@ -157,7 +157,7 @@ def readable(figure):
             elif decades < 1.7:
                 axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                 axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.6g}"))
-            elif low >= 0.9e-3 and high <= 1.1e4:
+            elif np.ceil(np.log10(low)) >= -3 and np.floor(np.log10(high)) <= 4:  # the decades that have a label
                 axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.6g}"))
 
 
