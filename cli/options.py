@@ -139,9 +139,23 @@ def configuration(source, settings, flags, encodes=True):
     # What is encoded are the sets of intensities that have names; files may hold spikes.
     encodes = encodes and (chosen or settings) and made.data.dataset in INTENSITIES
     note = per_step_note(config.load(source), made) if encodes else None
-    if note:
-        print(note, file=sys.stderr)
+    for line in (note, single_note(made)):
+        if line:
+            print(line, file=sys.stderr)
     return made
+
+
+def single_note(made):
+    """Line that says that float32 was asked for where it does not suffice; None where it does, or was not."""
+    from snnsim.config import FINEST_SINGLE, shortest_constant
+
+    s, shortest = made.simulation, shortest_constant(made)
+    if s.precision != "float32" or s.dt >= FINEST_SINGLE * shortest:
+        return None
+    return (
+        f"simulation.precision = float32 at simulation.dt = {s.dt:g}: a step's decay, {s.dt / shortest:.0e}, is "
+        f"rounded by up to {100 * 2**-25 * shortest / s.dt:.1g} %; float64, which auto takes here, is not"
+    )
 
 
 def datasets():

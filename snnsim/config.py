@@ -92,7 +92,7 @@ class SimulationConfig:
     n_steps: int = 50
     time_unit: str = "auto"  # of dt and all times: ms | s | none | auto (ms where the data has times, else none)
     impulse: str = "unit-area"  # unit-area | unit-height
-    precision: str = "auto"  # auto (float32 on the clock, float64 otherwise) | float32 | float64
+    precision: str = "auto"  # auto (float32 on the clock unless dt is tiny, float64 otherwise) | float32 | float64
     synapse: str = "auto"  # auto | gather | pattern | dense
 
 
@@ -171,7 +171,6 @@ class DataConfig:
     downsample: int = 1  # events: so many rows, and columns, of pixels become one
     merge_polarity: bool = False  # events: both polarities become one
     range: tuple[float, ...] = ()  # lowest and highest intensity of own data; else 0..1, or 0..255 of whole numbers
-    time_scale: float = 1.0  # units of dt in a unit of the times of own events
     deskew: bool = False  # shear images upright, those of the test set, too
     mixup: float = 0.0  # augmentation: blend with another sample, its share from Beta(mixup, mixup) (membrane losses)
     flip: float = 0.0  # augmentation: probability of a mirror image, left to right
@@ -245,7 +244,6 @@ POSITIVE = (
     "gradient.tssl_max_inverse",
     "gradient.tssl_width",
     "loss.tau",
-    "data.time_scale",
     "optimizer.lr",
     "optimizer.interval",
     "network.init_scale",
@@ -534,11 +532,25 @@ def parts(config):
     return {LOSSES: config.loss.name, ENCODERS: config.encoder.name, OPTIMIZERS: o.name, SCHEDULES: o.schedule}
 
 
+FINEST_SINGLE = 1e-4
+"""Step, in shortest time constants, below which float32 does not tell a decay from none: ``1 - dv[k+1]/dv[k]`` is
+rounded by up to 3e-8/1e-4."""
+
+
 def precision(config):
-    """``float32`` or ``float64``, with ``auto`` decided by the engine."""
-    if config.simulation.precision != "auto":
-        return config.simulation.precision
-    return "float32" if config.simulation.engine == "clock" else "float64"
+    """``float32`` or ``float64``, with ``auto`` decided by the engine and by the step size."""
+    s = config.simulation
+    if s.precision != "auto":
+        return s.precision
+    return "float32" if s.engine == "clock" and s.dt >= FINEST_SINGLE * shortest_constant(config) else "float64"
+
+
+def shortest_constant(config):
+    """Shortest time constant that a configuration names, of membranes and synapses."""
+    tables = [config.network, *config.population]
+    found = [getattr(table, key, None) for table in tables for key in ("tau_mem", "tau_syn")]
+    values = [value if isinstance(value, tuple) else (value,) for value in found if value is not None]
+    return float(min(map(min, values)))
 
 
 def neurons(config):

@@ -19,6 +19,7 @@ from snnsim.models import load_model
 from snnsim.processes import Group, Total, divided
 from snnsim.recording.lock import wait_until_free
 from snnsim.recording.runs import load_tree
+from tests import ROOT
 from tests.command import COMMAND, Caller, start
 from tests.one_of_many import CASES, SMALL, digest, trained
 
@@ -45,7 +46,7 @@ def mpiexec(n, *command):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
         env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
     )
 

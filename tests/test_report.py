@@ -42,13 +42,13 @@ def test_a_page_escapes_what_it_is_given_and_counts_as_it_should():
     page = Page("<b>run", "a & b")
     page.text("text", "<script>alert(1)</script>")
     page.grid(("dt",), [("<i>",)])
-    page.confusion("Confusion", np.array([[3, 1], [0, 0]]), "")
+    page.confusion("Confusion", ["<a>", "b"], np.array([[3, 1], [0, 0]]), "")
     html = page.html()
     assert "<script>" not in html
     assert "<i>" not in html
     read = Reader(html)
     assert read.open == []
-    assert read.cells[-6:] == ["0", "3", "1", "75.0 %", "1", "0.0 %"]
+    assert read.cells[-6:] == ["<a>", "3", "1", "75.0 %", "b", "0.0 %"]
     assert read.fetched == []
 
 

@@ -42,12 +42,12 @@ def sample_sets(config):
     """
     if config.data.dataset in names() and config.data.dataset not in FOLDERS:
         return split_up(_named(config.data), config.data), config
-    sets = _from_files(config.data, config.simulation)
+    sets = sets_of_files(config.data, config.simulation)
     if sets.train.spiking and config.simulation.time_unit == "auto":
         config = replace(config, simulation=replace(config.simulation, time_unit="ms"))
     # Files may be sorted by their classes, so that those that are held out are drawn.
     sets = split_up(sets, config.data, draws=True, tests=True)
-    fitted = {split: _fits(samples, config.simulation) for split, samples in parts_of(sets).items()}
+    fitted = {split: fitting(samples, config.simulation) for split, samples in parts_of(sets).items()}
     return replace(sets, **fitted), config
 
 
@@ -67,7 +67,7 @@ def _refuse_other(data, key, reason):
         raise InputError(f"data.{key} = {value!r}: {reason}")
 
 
-def _from_files(data, simulation):
+def sets_of_files(data, simulation):
     """Read a set in files or a folder."""
     path = Path(data.dataset)
     if data.dataset in FOLDERS:
@@ -220,7 +220,7 @@ def _joined_values(values):
     )  # fmt: skip
 
 
-def _fits(samples, simulation):
+def fitting(samples, simulation):
     """Give samples whose trains are as long as a trial; refuses spikes that come later."""
     if not samples.spiking:
         return samples

@@ -19,7 +19,6 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
 GREY = "#666666"
 CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)
 """Colours of lines that mean nothing else, in order; yellow is too light on white."""
-ESTIMATOR_COLOURS = {"exact": BLUE, "literal": RED, "tssl": GREEN, "surrogate": PURPLE}
 
 SCHEME_COLOURS = {"forward_euler": RED, "backward_euler": BLUE, "exact": GREEN, "bilinear": ORANGE}
 SCHEME_MARKERS = {"forward_euler": "v", "backward_euler": "^", "exact": "o", "bilinear": "s"}
@@ -29,6 +28,9 @@ SCHEME_NAMES = {
     "exact": "exact (impulse invariant)",
     "bilinear": "bilinear",
 }
+
+ESTIMATOR_COLOURS = {"exact": BLACK, "literal": "#A6611A", "tssl": PURPLE, "surrogate": SKY}
+"""Of gradients; none of them is a scheme's, and step sizes are a scale of their own, see :func:`step_colours`."""
 
 COLUMN, PAGE, WIDE = 3.5, 7.0, 9.5
 """Width in inches of one and of two columns of a printed page, and the most that shrinks to two with readable type."""
@@ -63,6 +65,11 @@ def new_figure(width, height, rows=1, columns=1, **options):
     return figure, axes
 
 
+def step_colours(n):
+    """Colours of n step sizes, from the smallest to the largest: a scale, as no other quantity has."""
+    return [colormaps["plasma"](x) for x in np.linspace(0, 0.85, n)]
+
+
 def layer_colours(names):
     """Colour of each population: ``input`` black, ``output`` vermilion, hidden layers blue, green, purple, ..."""
     hidden = (BLUE, GREEN, PURPLE, ORANGE, SKY)
@@ -85,12 +92,6 @@ def scheme_line(axis, scheme, x, y, **options):
         "linewidth": LINE,
     }
     return axis.plot(x, y, **(look | options))
-
-
-def step_colours(dts):
-    """Colour of each step size, darker the finer: step sizes have an order, which other colours have not."""
-    rank = np.argsort(np.argsort(np.asarray(dts)))
-    return [colormaps[SEQUENTIAL](0.85 * k / max(len(rank) - 1, 1)) for k in rank]
 
 
 def titled(axis, text, **options):

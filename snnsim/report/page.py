@@ -66,11 +66,11 @@ class Page:
         lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
         self._parts.append(f'<table class="grid"><tr>{top}</tr>{lines}</table>')
 
-    def confusion(self, title, confusion, text):
+    def confusion(self, title, names, confusion, text):
         """Add a matrix of counts, darker where a row's share is larger; right ones blue, wrong ones red."""
         self.paragraph(title, text)
         share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-        head = "".join(f"<th>{c}</th>" for c in range(len(confusion)))
+        head = "".join(f"<th>{escape(name)}</th>" for name in names)
         lines = []
         for r, row in enumerate(confusion):
             cells = []
@@ -78,7 +78,7 @@ class Page:
                 colour = "0,114,178" if r == c else "213,94,0"
                 text = str(count) if count else ""
                 cells.append(f'<td style="background:rgba({colour},{share[r, c] ** 0.5 * 0.75:.2f})">{text}</td>')
-            lines.append(f"<tr><th>{r}</th>{''.join(cells)}<td>{100 * share[r, r]:.1f} %</td></tr>")
+            lines.append(f"<tr><th>{escape(names[r])}</th>{''.join(cells)}<td>{100 * share[r, r]:.1f} %</td></tr>")
         self._parts.append(f'<table class="confusion"><tr><th></th>{head}<th>recall</th></tr>{"".join(lines)}</table>')
 
     def html(self):

@@ -87,7 +87,7 @@ def report(run, path, session_with, samples=None, step_samples=20, progress=lamb
     if records:
         spiking = list(session.spiking)
         page.figure("Learning curves", plot_training({run.resolve().name: records}, spiking), "")
-    _results(page, result)
+    _results(page, session, result)
     progress("recording")
     with tempfile.TemporaryDirectory() as folder:
         for title, figure, text in _rasters(session, Path(folder) / "traces"):
@@ -124,9 +124,11 @@ def _number(value):
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def _results(page, result):
+def _results(page, session, result):
     if result.confusion is not None:
-        page.confusion("Confusion", result.confusion, "Test samples of class (row) that were taken for class (column).")
+        names = [str(name) for name in session.train.classes or range(len(result.confusion))]
+        text = "Test samples of class (row) that were taken for class (column)."
+        page.confusion("Confusion", names, result.confusion, text)
 
 
 def _rasters(session, folder):

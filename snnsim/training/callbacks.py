@@ -182,7 +182,10 @@ class Checkpoint(Callback):
         except (KeyError, IndexError, ValueError) as error:
             names = ", ".join(metrics)
             raise InputError(f"path = {self.path!r}: {error!r}; may name {names}") from error
-        save_model(path, training.averaged_network, training.config, training.train.classes, epoch=metrics["epoch"])
+        save_model(
+            path, training.averaged_network, training.config, training.train.classes, epoch=metrics["epoch"],
+            targets=training.targets,
+        )  # fmt: skip
 
 
 class CSVLog(Callback):

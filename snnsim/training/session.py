@@ -19,6 +19,7 @@ from snnsim.memory import release_compiler_pages
 from snnsim.optimizers import Optimizer, learning_rate
 from snnsim.processes import Group, Total, divided
 from snnsim.samples import taken
+from snnsim.spikes import Spikes
 from snnsim.training import compile_ahead
 from snnsim.training.mixup import Partners, blend
 from snnsim.training.parts import engine_of, tensors_of
@@ -139,6 +140,14 @@ class Session(Passes):
     def batches(self):
         """Batches of an epoch; the last one may be smaller."""
         return -(-len(self.train) // self.config.training.batch_size)
+
+    @property
+    def targets(self):
+        """What is learnt: ``classes``, membranes at the ``end`` or in all ``steps``, or ``trains``."""
+        y = self.train.y
+        if self.train.labelled:
+            return "classes"
+        return "trains" if isinstance(y, Spikes) else "steps" if y.ndim == 3 else "end"
 
     @property
     def weights(self):

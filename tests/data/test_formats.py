@@ -69,6 +69,19 @@ def test_aedat_in_class_folders(tmp_path, rng, write, suffix):
         assert_events(events, want, found.shape)
 
 
+def test_aedat_4_by_its_library(tmp_path, rng):
+    pytest.importorskip("aedat", reason="AEDAT 4 needs the extra aedat")
+    wanted = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        wanted.append(w.random_events(rng, 7, (2, 10, 20)))
+        (tmp_path / name / "0.aedat4").write_bytes(w.aedat4(wanted[-1], 20, 10))
+    found = formats.read(tmp_path)
+    assert found.shape == (2, 10, 20)
+    for events, want in zip(found.train.values, wanted, strict=True):
+        assert_events(events, [(t - want[0][0], *rest) for t, *rest in want], found.shape)
+
+
 def test_aedat_31_clock_that_went_through():
     ticks, _, _ = aedat.decode(w.aedat31([(4, 1, 1, 1)], overflow=3), (), "file")
     assert ticks.tolist() == [4 + 3 * 2**31]

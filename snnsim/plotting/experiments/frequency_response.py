@@ -15,6 +15,14 @@ from snnsim.plotting.style import (
     titled,
 )
 
+CAPTIONS = {
+    "response": "Gain and phase of one neuron as a filter, per scheme and step size, beside continuous time: lines "
+    "are transfer functions, markers the clock's kernel driven by sinusoids and by Poisson trains.",
+    "aliasing-and-warping": "Share of the response that the exact scheme folds down from beyond the Nyquist "
+    "frequency, and the frequency at which the bilinear scheme has the gain of continuous time (markers: "
+    "measured), per step size.",
+}
+
 
 def figures(results):
     """Draw ``response`` and ``aliasing-and-warping`` from the results of the experiment ``frequency-response``."""
@@ -72,8 +80,7 @@ def _aliasing(results):
     omega, dts = theory["omega"], theory["dt"]
     figure, axes = new_figure(9.0, 3.6, 1, 2)
     left, right = axes[0]
-    colours = step_colours(dts)
-    for dt, colour, folded in zip(dts, colours, theory["aliasing"], strict=True):
+    for dt, colour, folded in zip(dts, step_colours(len(dts)), theory["aliasing"], strict=True):
         left.loglog(omega, 100 * folded, color=colour, label=f"dt = {dt:g}")
     left.set_xlabel("angular frequency Ω")
     left.set_ylabel("folded onto the response (%)")
@@ -82,7 +89,7 @@ def _aliasing(results):
     grid = np.linspace(0, 8, 400)
     right.plot(grid, 2 * np.arctan(grid / 2), color=BLACK, label="ω = 2 arctan(Ω dt/2)")
     right.plot([0, np.pi], [0, np.pi], color=BLACK, lw=0.8, ls=":", label="no warping")
-    for d, (dt, colour) in enumerate(zip(dts, colours, strict=True)):
+    for d, (dt, colour) in enumerate(zip(dts, step_colours(len(dts)), strict=True)):
         probe, apparent = results["warping"]["probe"][d], results["warping"]["apparent"][d]
         right.plot(apparent * dt, probe * dt, "s", color=colour, ms=4, label=f"measured, dt = {dt:g}")
     right.set_xlim(0, 8)
