@@ -84,7 +84,7 @@ def _costs(axis, advice):
     axis.set_yscale("log")
     low, high = axis.get_ylim()
     axis.set_ylim(low / 1.5, high)
-    titled(axis, "Forward and backward; circles: the largest step")
+    titled(axis, "Time of a trial (circles: largest dt)")
     axis.set_ylabel("ms a trial")
     axis.text(
         0.02, 0.96e3 * advice["event_seconds"], "event engine", transform=axis.get_yaxis_transform(), ha="left",
@@ -111,5 +111,5 @@ def _summary(axis, advice):
     axis.set_ylim(-0.6, len(runs) - 0.2)
     axis.set_yticks([])
     axis.spines["left"].set_visible(False)
-    titled(axis, "Largest dt within the tolerance, and its cost")
+    titled(axis, "Largest dt within the tolerance")
     _steps(axis, advice)
