@@ -11,6 +11,7 @@ from snnsim.plotting.style import (
     BLUE,
     CYCLE,
     DIVERGING,
+    ESTIMATOR_COLOURS,
     RED,
     SCHEME_NAMES,
     SEQUENTIAL,
@@ -157,12 +158,12 @@ def gradients(results):
             axis.set_ylabel("to")
             tick = 10.0 ** np.floor(np.log10(top))
             bar = colour_bar(figure, image, axis, "dL/dw" if m == len(methods) - 1 else "", ticks=[-tick, 0, tick])
-            bar.ax.set_yticklabels([f"{-tick:.0e}", "0", f"{tick:.0e}"], fontsize=7)
+            bar.ax.set_yticklabels([f"{-tick:g}", "0", f"{tick:g}"], fontsize=7)
             bar.ax.minorticks_off()
             size = np.abs(g[g != 0])
             if size.size:
                 edges = np.geomspace(max(size.min(), 1e-9 * size.max()), size.max() * 1.0001, 80)
-                histogram.stairs(np.histogram(size, edges)[0] / size.size, edges, color=CYCLE[m], label=method)
+                histogram.stairs(np.histogram(size, edges)[0] / size.size, edges, color=ESTIMATOR_COLOURS.get(method, CYCLE[m]), label=method)
         histogram.set_xscale("log")
         histogram.set_xlabel("|dL/dw|")
         histogram.set_ylabel("share")
@@ -237,7 +238,8 @@ def statistics(results):
     axis = axes[2, 2]
     for name, p in populations.items():
         axis.plot(p["stationarity"]["time"], p["stationarity"]["rate"], color=colours[name], marker=".", lw=1.0)
-    axis.set_ylim(bottom=0)
+    highest = max((np.max(p["stationarity"]["rate"], initial=0) for p in populations.values()), default=0)
+    axis.set_ylim(0, 1.15 * max(highest, 1e-9))  # no point lies on the border
     axis.set_xlabel("time")
     axis.set_ylabel("spikes a second")
     return {"statistics": figure}
