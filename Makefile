@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CUDA ?= .venv-cuda
+DOCS ?= .venv-docs
 ARGS ?=
 
-.PHONY: train test test-cuda test-slow test-view clean
+.PHONY: train test test-cuda test-slow test-view docs clean
 
 train: $(VENV)/.installed
 	$(BIN)/snnsim train $(ARGS)
@@ -26,6 +27,11 @@ test-slow: $(VENV)/.slow
 test-view: $(VENV)/.view
 	command -v chromium > /dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m view
+
+# The documentation, into build/docs; every notebook of the tutorial is executed, every warning is an error.
+docs: $(DOCS)/.installed
+	rm -rf build/docs
+	OMP_WAIT_POLICY=PASSIVE $(DOCS)/bin/sphinx-build -W --keep-going -E -d build/doctrees -b html docs build/docs
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -51,5 +57,10 @@ $(CUDA)/.installed: pyproject.toml
 	$(CUDA)/bin/python -m pip install --quiet --editable ".[cuda-compile]"
 	touch $@
 
+$(DOCS)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --editable ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(CUDA) build dist *.egg-info
+	rm -rf $(VENV) $(CUDA) $(DOCS) build dist *.egg-info

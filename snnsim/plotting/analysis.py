@@ -163,7 +163,8 @@ def gradients(results):
             size = np.abs(g[g != 0])
             if size.size:
                 edges = np.geomspace(max(size.min(), 1e-9 * size.max()), size.max() * 1.0001, 80)
-                histogram.stairs(np.histogram(size, edges)[0] / size.size, edges, color=ESTIMATOR_COLOURS.get(method, CYCLE[m]), label=method)
+                colour = ESTIMATOR_COLOURS.get(method, CYCLE[m])
+                histogram.stairs(np.histogram(size, edges)[0] / size.size, edges, color=colour, label=method)
         histogram.set_xscale("log")
         histogram.set_xlabel("|dL/dw|")
         histogram.set_ylabel("share")
@@ -189,7 +190,9 @@ def statistics(results):
     figure, axes = new_figure(WIDE, 9.5, 3, 3)
     populations = results["populations"]
     colours = {name: CYCLE[k % len(CYCLE)] for k, name in enumerate(populations)}
-    panels = (("rate", "spikes a second"), ("cv", "CV of intervals"), ("fano", f"Fano factor ({results['window']:g})"))
+    # Results of version 0.2 and before have milliseconds.
+    rate = "spikes a second" if results.get("time_unit", "ms") else "spikes per unit time"
+    panels = (("rate", rate), ("cv", "CV of intervals"), ("fano", f"Fano factor ({results['window']:g})"))
     for axis, (key, label) in zip(axes[0], panels, strict=True):
         for name, p in populations.items():
             values = np.sort(p[key]["values"][np.isfinite(p[key]["values"])])
@@ -241,5 +244,5 @@ def statistics(results):
     highest = max((np.max(p["stationarity"]["rate"], initial=0) for p in populations.values()), default=0)
     axis.set_ylim(0, 1.15 * max(highest, 1e-9))  # no point lies on the border
     axis.set_xlabel("time")
-    axis.set_ylabel("spikes a second")
+    axis.set_ylabel(rate)
     return {"statistics": figure}

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from html import escape
 
 from snnsim.errors import InputError
+from snnsim.extras import install_command
 from snnsim.viewer.source import Follower
 
 ADDRESS = "127.0.0.1"
@@ -41,7 +42,7 @@ def serve(sources, curves=None, port=0, ready=None, browser=False):
         from bokeh.application.handlers.function import FunctionHandler
         from bokeh.server.server import Server
     except ImportError as error:
-        raise InputError(f"snnsim view needs Bokeh ({error}): pip install '.[view]' in snnsim's checkout") from None
+        raise InputError(f"snnsim view needs Bokeh ({error}): {install_command('view')}") from None
     import logging
 
     from snnsim.viewer.page import Page
