@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from snnsim.arguments import number
+from snnsim.arguments import made_array, number
 from snnsim.dynamics import schemes
 from snnsim.dynamics.lif import RESET_HARD, RESET_NONE, RESET_SUBTRACT
 from snnsim.errors import InputError, check_names
@@ -31,7 +31,7 @@ class _Neuron:
 
     def __post_init__(self):
         for name, value in self.numbers().items():
-            array = np.asarray(value)
+            array = made_array(value)
             if array.ndim == 0:
                 least = 0 if name in NOT_NEGATIVE else -np.inf
                 above = 0 if name in POSITIVE else -np.inf

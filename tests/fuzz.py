@@ -20,6 +20,7 @@ import select
 import shutil
 import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -39,6 +40,7 @@ from snnsim.parameters import LIFParameters
 from snnsim.recording.runs import save_tree
 from snnsim.recording.writer import TraceWriter
 from snnsim.spikes import Spikes
+from tests.command import COMMAND
 from tests.fuzz_tables import GRAPH, LONG, change_value
 from tests.recordings import network, recording
 
@@ -429,17 +431,17 @@ def _load():
         importlib.import_module(f"snnsim.recording.{name}")
     for name in ("csv", "nir", "shd"):
         importlib.import_module(f"snnsim.interchange.{name}")
-    _quiet("config", "list")  # it imports more when it is called first
+    with contextlib.redirect_stdout(io.StringIO()):
+        _main(["config", "list"])  # it imports more when it is called first
     gc.collect()
     gc.freeze()  # so that no child copies all memory to look for what it may free
 
 
 def _quiet(*arguments, folder="."):
-    """A command that works, within this process and a folder."""
-    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        code = _main([str(part) for part in arguments])
-    if code:
-        raise RuntimeError(f"{arguments}: ended with {code}")
+    """A command that works, in a process of its own: a simulation here would leave threads that no fork may have."""
+    done = subprocess.run([*COMMAND, *map(str, arguments)], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{arguments}: {done.stderr}")
 
 
 def main():

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from snnsim.arguments import one_or_each
+from snnsim.arguments import made_array, one_or_each
 from snnsim.errors import InputError
 from snnsim.spikes import Spikes, grid_steps
 
@@ -12,6 +12,10 @@ MOST_PER_DRAW = 4.0
 """Largest mean of a Poisson number that is drawn by one comparison with a table; larger ones are sums."""
 MOST_VARYING = 20.0
 """Largest mean in a step where it changes from step to step or from neuron to neuron."""
+
+
+MOST_A_STEP = 1e5
+"""Largest mean number of spikes in a step."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +163,12 @@ def numbers(value, size, where, sign=False):
     return np.broadcast_to(array, (size,))
 
 
+def check_mean(mean, where):
+    """Raise InputError if so many spikes a step are no input but a mistake."""
+    if not mean <= MOST_A_STEP:
+        raise InputError(f"{where}: rate: makes {mean:g} spikes in a step; must be at most {MOST_A_STEP:g}")
+
+
 def thresholds(means):
     """Thresholds that :func:`~snnsim.kernels.longrun.drive.add_counts` compares with.
 
@@ -191,7 +201,10 @@ def series_of(function, times, where):
 def grid_trains(trains, size, dt):
     """Give steps and neurons of given spikes, sorted by step and neuron, (n,) int64 and (n,) int32."""
     where = f"input {trains.source}"
-    times, neurons = np.asarray(trains.times, np.float64), np.asarray(trains.neurons)
+    times, neurons = made_array(trains.times), made_array(trains.neurons)
+    if times.dtype.kind not in "iuf":
+        raise InputError(f"{where}: times: must be numbers")
+    times = times.astype(np.float64)
     if times.ndim != 1 or times.shape != neurons.shape:
         raise InputError(f"{where}: {times.size} times and {neurons.size} neurons must be equally many")
     if times.size and not (np.isfinite(times).all() and times.min() >= 0):
