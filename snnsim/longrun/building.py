@@ -18,6 +18,7 @@ from snnsim.kernels.longrun.advance import Synapses
 ALIGN = 64
 BLOCK = 2**16
 """Most neurons of a block: a target is two bytes."""
+LONGEST_DELAY = 2**24
 MOST_DELAYS = 2**15
 ALWAYS = 2**30
 """A window without end, where no neuron is connected to a neuron."""
@@ -169,11 +170,15 @@ def wire(network, dt, dtype, n_threads):
 def check_memory(n_synapses, n_blocks, n_offsets, offset_bytes, weight_bytes):
     """Raise InputError unless the synapses fit into the memory that is free."""
     needed = n_synapses * (2 + weight_bytes) + n_blocks * n_offsets * offset_bytes
+    check_free(needed, f"network: {n_synapses:,} synapses", "use fewer synapses or float32")
+
+
+def check_free(needed, what, instead):
+    """Raise InputError, beginning with ``what`` and ending with ``instead``, unless so many bytes are free."""
     free = available_bytes()
     if free is not None and needed > 0.95 * free:
         raise InputError(
-            f"network: {n_synapses:,} synapses need {needed / 2**30:.1f} GiB of memory, but {free / 2**30:.1f} GiB are "
-            "free; use fewer synapses or float32"
+            f"{what} need {needed / 2**30:.1f} GiB of memory, but {free / 2**30:.1f} GiB are free; {instead}"
         )
 
 
@@ -232,6 +237,8 @@ class _Plan:
             self._drawn, self.steps = _delay_bins(c.delay, dt, where, least)
             return
         times = np.asarray(c.delay, np.float64)
+        if not (times / dt < LONGEST_DELAY).all():
+            raise InputError(f"{where}: delay {times.max():g}: more steps of {dt:g} than a clock counts")
         steps = np.rint(times / dt).astype(np.int64)
         if steps.size and steps.min() < least:
             raise InputError(
@@ -283,6 +290,8 @@ def _delay_bins(distribution, dt, where, least):
             f"{where}: delay {distribution}: can be {low:.3g}, below a step of {dt:g}, the least between neurons on a "
             f"clock; give it low = {dt:g}"
         )
+    if last >= LONGEST_DELAY:
+        raise InputError(f"{where}: delay {distribution}: can be {high:.3g}, more steps of {dt:g} than a clock counts")
     if last - first >= MOST_DELAYS:
         raise InputError(f"{where}: delay {distribution}: spans {last - first} steps; must be below {MOST_DELAYS}")
     steps = np.arange(first, last + 1)

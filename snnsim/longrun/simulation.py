@@ -13,7 +13,7 @@ from snnsim.errors import InputError, check_names
 from snnsim.kernels.longrun import advance as kernels
 from snnsim.kernels.longrun import drive, neurons
 from snnsim.longrun import stimuli as s
-from snnsim.longrun.building import ALWAYS, wire
+from snnsim.longrun.building import ALWAYS, check_free, wire
 from snnsim.parameters import LI, SCHEMES, DeltaLIF, LIFParameters, TwoSynapseLIF, scheme_coefficients
 from snnsim.threads import available_cores
 
@@ -317,6 +317,8 @@ class LongSimulation:
         self._piece = int(np.clip(fit, min(w.window, PIECE_STEPS), PIECE_STEPS))
         slots, largest = w.history + self._piece, int(w.blocks.local[:, -1].max())
         cap = largest * (-(-slots // rest) + 1)
+        needed = n_blocks * (4 * cap + 8 * slots * len(w.populations))
+        check_free(needed, f"network: delays of {w.history} steps", "use shorter delays or a larger dt")
         self._lists = np.zeros((n_blocks, cap), np.int32)
         self._ends = np.zeros((n_blocks, slots * len(w.populations) + 1), np.int64)
 
