@@ -108,7 +108,7 @@ def wire(network, dt, dtype, n_threads):
         raise InputError("network: has no population of neurons")
     blocks = make_blocks([p.size for p in populations], [p.size for p in inputs], n_threads)
     number = {p.name: k for k, p in enumerate((*populations, *inputs))}
-    connections = [_Plan(network, c, number, dt, c.source in {p.name for p in populations})
+    connections = [_Plan(network, c, number, dt, c.source in {p.name for p in populations}, np.dtype(dtype))
                    for c in sorted(network.connections_by_name.values(), key=lambda c: c.name)]  # fmt: skip
     delays = [sorted({d for c in connections if c.source == k for d in c.steps}) for k in range(len(number))]
     width = np.array([len(d) + 1 for d in delays], np.int64)
@@ -200,7 +200,7 @@ def available_bytes():
 class _Plan:
     """One connection: its rows, weights and delays in steps."""
 
-    def __init__(self, network, connection, number, dt, recurrent):
+    def __init__(self, network, connection, number, dt, recurrent, dtype):
         c, where = connection, f"connection {connection.name}"
         pre, post = network.populations_by_name[c.source], network.populations_by_name[c.target]
         plan, n_rows = plan_of(c.shape, pre.shape, post.shape, where, network.seed)
@@ -212,7 +212,7 @@ class _Plan:
         if degrees.size == 1 and degrees[0] * n_rows >= 2**62:
             raise InputError(f"{where}: has too many synapses")
         self.most = self._most_per_source()
-        self.values = self._values(network, c, where)
+        self.values = self._values(network, c, where, dtype)
         self._delays(c, dt, where, recurrent)
 
     def _most_per_source(self):
@@ -221,13 +221,18 @@ class _Plan:
         mean = float(self.plan.degree[0]) * self.n_rows / self._n_source
         return math.ceil(mean + 12 * math.sqrt(mean) + 50)
 
-    def _values(self, network, c, where):
+    def _values(self, network, c, where, dtype):
+        most = np.finfo(dtype).max
         if c.weight is not None:
+            if not np.all(np.abs(c.weight.drawn(np.array([2.0**-34, 1 - 2.0**-34]))) <= most):
+                raise InputError(f"{where}: weight {c.weight}: can be beyond {most:.3g}, the largest number in {dtype}")
             return values_of(c.weight, f"{where}: weight")
         tensor = network.tensors.get(c.name)
         if tensor is None:
             raise InputError(f"{where}: has no weights yet; give them")
         flat = np.ascontiguousarray(tensor, np.float64).reshape(-1)
+        if not np.abs(flat).max(initial=0) <= most:
+            raise InputError(f"{where}: weights beyond {most:.3g}, the largest number in {dtype}")
         blank = values_of(0.0, where)
         return blank._replace(mode=wiring.PER_SYNAPSE, array=flat)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from snnsim import connections
-from snnsim.arguments import made_array
+from snnsim.arguments import made_array, number
 from snnsim.config import parse, setting_value
 from snnsim.distributions import DISTRIBUTIONS
 from snnsim.errors import InputError, check_names, nearest
@@ -256,6 +256,9 @@ def _spikes(table, where, time_unit_ms):
     from snnsim.recording.events import read_sonata, sonata_populations
 
     path, population = table["file"], table.get("population")
+    if not isinstance(path, str):
+        raise InputError(f"{where}: file = {path!r}: must be text")
+    number("simulation.time_unit_ms", time_unit_ms, above=0)
     names = sonata_populations(path)
     if population is None and len(names) != 1:
         raise InputError(f"{where}: {path}: has populations {', '.join(names)}; give population")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from snnsim.arguments import number
+from snnsim.arguments import number, whole
 from snnsim.errors import InputError, check_names
 from snnsim.longrun.simulation import LongSimulation
 from snnsim.recorded import LayerRecording, Recording
@@ -79,6 +79,8 @@ def run(
     if output is not None and resume is not None:
         raise InputError("output and resume: give one of them; a run goes on in the directory that it resumes")
     duration, dt = number("duration", duration, above=0), number("dt", dt, above=0)
+    number("time_unit_ms", time_unit_ms, above=0)
+    every = whole("every", every, 1)
     if not duration / dt < 2**53:
         raise InputError(f"duration = {duration:g}: more steps of dt = {dt:g} than can be counted")
     n_steps = round(duration / dt)

@@ -152,7 +152,8 @@ class LongSimulation:
 
     def _place(self, array, p, values):
         for where, numbers in self._spread(values, p):
-            array[where] = numbers
+            with np.errstate(over="ignore"):  # what does not fit is refused as not finite
+                array[where] = numbers
 
     def _gather(self, array, p):
         """Numbers of population p in the order of its neurons."""
@@ -193,7 +194,7 @@ class LongSimulation:
                         f"{where}: hold = {hold}: must be at least dt = {self.dt:g}, and no more than 2^31 steps"
                     )
                 self._place_more(constant, k, gain * np.full(size, number(f"{where}: mean", given.mean)))
-                amplitude = gain * s.numbers(given.std, size, f"{where}: std")
+                amplitude = gain * s.numbers(given.std, size, f"{where}: std", least=0)
                 currents.append((k, stream, round(hold / self.dt), amplitude, None))
             else:
                 amplitude = gain * s.numbers(given.value, size, f"{where}: value")
@@ -216,7 +217,11 @@ class LongSimulation:
                 self._place(self._means[q], x["population"], x["mean"])
         for c, (k, _, _, amplitude, _) in enumerate(currents):
             self._place(self._amplitudes[c], k, amplitude)
-        self._constant = constant.astype(self.dtype)
+        with np.errstate(over="ignore"):
+            self._constant = constant.astype(self.dtype)
+        for what, values in (("weights", self._weights), ("currents", self._amplitudes), ("currents", self._constant)):
+            if not np.isfinite(values).all():
+                raise InputError(f"inputs: {what} beyond the largest number in {self.precision}")
 
     def _place_more(self, array, p, values):
         for where, numbers in self._spread(values, p):

@@ -149,15 +149,15 @@ class Fixed:
     trains: dict = field(default_factory=dict)
 
 
-def numbers(value, size, where, sign=False):
+def numbers(value, size, where, sign=False, least=-np.inf):
     """One number a neuron, (size,) float64, out of one or as many.
 
     Raises
     ------
     InputError
-        For others, or numbers that are not finite (with ``sign``: of different signs).
+        For others, or numbers that are not finite or below ``least`` (with ``sign``: of different signs).
     """
-    array = one_or_each(where, value, size)
+    array = one_or_each(where, value, size, least)
     if sign and array.min() < 0 < array.max():
         raise InputError(f"{where}: must be all positive or all negative")
     return np.broadcast_to(array, (size,))
