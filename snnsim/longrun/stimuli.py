@@ -207,8 +207,8 @@ def grid_trains(trains, size, dt):
     times = times.astype(np.float64)
     if times.ndim != 1 or times.shape != neurons.shape:
         raise InputError(f"{where}: {times.size} times and {neurons.size} neurons must be equally many")
-    if times.size and not (np.isfinite(times).all() and times.min() >= 0):
-        raise InputError(f"{where}: times must be at least 0")
+    if times.size and not (times.min() >= 0 and times.max() / dt < 2**53):
+        raise InputError(f"{where}: times must be at least 0, and no more steps of dt = {dt:g} than can be counted")
     if neurons.size and not (neurons.dtype.kind in "iu" and neurons.min() >= 0 and neurons.max() < size):
         raise InputError(f"{where}: neurons must lie in 0..{size - 1}")
     steps = grid_steps(times, dt, np.iinfo(np.int64).max)
