@@ -19,12 +19,127 @@ Public names are imported when first used, so that ``import snnsim`` costs nothi
 """
 
 import importlib
+from typing import TYPE_CHECKING, Any
 
 from snnsim.compiled import keep_compiled_code
 from snnsim.threads import guard_forks
 
+if TYPE_CHECKING:  # what editors and type checkers read; the names below are those that there are
+    from snnsim.connections import (
+        Convolution as Convolution,
+    )
+    from snnsim.connections import (
+        Dense as Dense,
+    )
+    from snnsim.connections import (
+        FixedInDegree as FixedInDegree,
+    )
+    from snnsim.connections import (
+        FixedOutDegree as FixedOutDegree,
+    )
+    from snnsim.connections import (
+        FixedProbability as FixedProbability,
+    )
+    from snnsim.connections import (
+        FixedTotal as FixedTotal,
+    )
+    from snnsim.connections import (
+        OneToOne as OneToOne,
+    )
+    from snnsim.connections import (
+        Pairs as Pairs,
+    )
+    from snnsim.connections import (
+        Pool as Pool,
+    )
+    from snnsim.connections import (
+        Sparse as Sparse,
+    )
+    from snnsim.distributions import Clipped as Clipped
+    from snnsim.distributions import Lognormal as Lognormal
+    from snnsim.distributions import Normal as Normal
+    from snnsim.distributions import Uniform as Uniform
+    from snnsim.errors import InputError as InputError
+    from snnsim.hearing import cochlea as cochlea
+    from snnsim.interchange.shd import read_spikes as read_spikes
+    from snnsim.longrun.simulation import LongSimulation as LongSimulation
+    from snnsim.longrun.stimuli import (
+        Current as Current,
+    )
+    from snnsim.longrun.stimuli import (
+        Noise as Noise,
+    )
+    from snnsim.longrun.stimuli import (
+        Poisson as Poisson,
+    )
+    from snnsim.longrun.stimuli import (
+        PoissonTrains as PoissonTrains,
+    )
+    from snnsim.longrun.stimuli import (
+        SpikeTrains as SpikeTrains,
+    )
+    from snnsim.network import Network as Network
+    from snnsim.optimizers import SGD as SGD
+    from snnsim.optimizers import Adam as Adam
+    from snnsim.optimizers import AdamW as AdamW
+    from snnsim.own_parts import check_gradient as check_gradient
+    from snnsim.parameters import (
+        ALIF as ALIF,
+    )
+    from snnsim.parameters import (
+        LI as LI,
+    )
+    from snnsim.parameters import (
+        LIF as LIF,
+    )
+    from snnsim.parameters import (
+        AdLIF as AdLIF,
+    )
+    from snnsim.parameters import (
+        DeltaLIF as DeltaLIF,
+    )
+    from snnsim.parameters import (
+        LIFParameters as LIFParameters,
+    )
+    from snnsim.parameters import (
+        RefractoryLIF as RefractoryLIF,
+    )
+    from snnsim.parameters import (
+        TwoSynapseLIF as TwoSynapseLIF,
+    )
+    from snnsim.recording.reader import open_traces as open_traces
+    from snnsim.samples import Samples as Samples
+    from snnsim.samples import SampleSets as SampleSets
+    from snnsim.simulation import simulate as simulate
+    from snnsim.spikes import Spikes as Spikes
+    from snnsim.training.callbacks import (
+        Callback as Callback,
+    )
+    from snnsim.training.callbacks import (
+        Checkpoint as Checkpoint,
+    )
+    from snnsim.training.callbacks import (
+        CSVLog as CSVLog,
+    )
+    from snnsim.training.callbacks import (
+        EarlyStopping as EarlyStopping,
+    )
+    from snnsim.training.callbacks import (
+        History as History,
+    )
+    from snnsim.training.callbacks import (
+        TensorBoardLog as TensorBoardLog,
+    )
+    from snnsim.training.classifier import SpikingClassifier as SpikingClassifier
+    from snnsim.training.model import Model as Model
+    from snnsim.training.model import load_model as load_model
+    from snnsim.training.progress import Progress as Progress
+    from snnsim.training.recorder import Record as Record
+
 keep_compiled_code()
 guard_forks()
+
+__version__: str
 
 _PUBLIC = {
     **dict.fromkeys(
@@ -37,8 +152,6 @@ _PUBLIC = {
     "cochlea": "snnsim.hearing",
     "LongSimulation": "snnsim.longrun.simulation",
     "InputError": "snnsim.errors",
-    "LI": "snnsim.parameters",
-    "LIF": "snnsim.parameters",
     "LIFParameters": "snnsim.parameters",
     "Network": "snnsim.network",
     "Spikes": "snnsim.spikes",
@@ -48,6 +161,7 @@ _PUBLIC = {
         ("CSVLog", "Callback", "Checkpoint", "EarlyStopping", "History", "TensorBoardLog"), "snnsim.training.callbacks"
     ),
     "Record": "snnsim.training.recorder",
+    "SpikingClassifier": "snnsim.training.classifier",
     "Progress": "snnsim.training.progress",
     **dict.fromkeys(("SGD", "Adam", "AdamW"), "snnsim.optimizers"),
     **dict.fromkeys(("SampleSets", "Samples"), "snnsim.samples"),
@@ -59,8 +173,12 @@ _PUBLIC = {
 __all__ = sorted(_PUBLIC)
 
 
-def __getattr__(name):
+def _found(name: str) -> Any:
     """Import a public name from the module that defines it."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("snnsim")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'snnsim' has no attribute {name!r}")
     value = getattr(importlib.import_module(_PUBLIC[name]), name)
@@ -68,6 +186,10 @@ def __getattr__(name):
     return value
 
 
-def __dir__():
+if not TYPE_CHECKING:  # a checker shall know the names above alone
+    __getattr__ = _found
+
+
+def __dir__() -> list[str]:
     """Public names beside what is loaded."""
     return sorted({*globals(), *_PUBLIC})

@@ -13,10 +13,7 @@ from snnsim.errors import InputError, check_names
 from snnsim.network import Network, layer_names
 from snnsim.parameters import LI, LIFParameters, scheme_coefficients
 from snnsim.schedule import check_delays
-
-NEURONS = ("input", "lif", "li")
-SHAPES = ("dense", "convolution", "fixed-in-degree", "fixed-probability", "one-to-one")
-DELAYS = ("one", "source", "synapse")
+from snnsim.tables import choices
 
 
 def network_of(config, origin="configuration"):
@@ -96,7 +93,7 @@ def _of_graph(config):
 
 def _add_population(network, entry, config):
     where = f"population {entry.name!r}"
-    check_names(f"{where}: neuron", entry.neuron, NEURONS)
+    check_names(f"{where}: neuron", entry.neuron, choices("population.neuron"))
     if entry.neuron == "input":
         network.input(entry.name, entry.shape, config.network.input)
         return
@@ -118,8 +115,8 @@ def _add_population(network, entry, config):
 def _add_connection(network, entry, config):
     name = entry.name or f"{entry.source}->{entry.target}"
     where = f"connection {name}"
-    check_names(f"{where}: shape", entry.shape, SHAPES)
-    check_names(f"{where}: delays", entry.delays, DELAYS)
+    check_names(f"{where}: shape", entry.shape, choices("connection.shape"))
+    check_names(f"{where}: delays", entry.delays, choices("connection.delays"))
     pool = Pool(entry.pool, entry.pool_kind) if entry.pool else None
     shape = {
         "dense": lambda: Dense(pool),

@@ -17,7 +17,7 @@ class InputError(ValueError):
         Its text; breaks of lines become spaces, since the values that it shows may have any.
     """
 
-    def __init__(self, message):
+    def __init__(self, message: object) -> None:
         text = re.sub(r"\s*[\r\n]\s*", " ", str(message))
         if len(text) > LONGEST:
             text = f"{text[: 2 * LONGEST // 3]} ... {text[-LONGEST // 3 :]}"

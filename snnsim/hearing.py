@@ -7,6 +7,7 @@ a cascade of four equal complex poles and one short sum: exact, and stable at an
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +24,16 @@ LONGEST = 2**30
 
 
 def cochlea(
-    sounds, sample_rate=None, *, channels=128, low=100.0, high=None, max_rate=400.0, compression=0.3, floor=0.01
-):
+    sounds: Any,
+    sample_rate: float | None = None,
+    *,
+    channels: int = 128,
+    low: float = 100.0,
+    high: float | None = None,
+    max_rate: float = 400.0,
+    compression: float = 0.3,
+    floor: float = 0.01,
+) -> Spikes:
     """Turn sounds into spike trains.
 
     Every channel's output is rectified (its positive half, of peak 1 for a sine of amplitude 1 at its frequency) and

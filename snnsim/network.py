@@ -7,8 +7,10 @@ nobody names them, connections ``source->target``; tensors are ``"input->hidden0
 
 import math
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -57,17 +59,17 @@ class Population:
     learn_bias: bool = False
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of neurons."""
         return size_of(self.shape)
 
     @property
-    def is_input(self):
+    def is_input(self) -> bool:
         """Whether its spikes or currents come from outside."""
         return self.neuron is None
 
     @property
-    def spiking(self):
+    def spiking(self) -> bool:
         """Whether it spikes: an input of spikes, or neurons with a threshold."""
         return self.kind == "spikes" if self.is_input else not isinstance(self.neuron, LI)
 
@@ -98,13 +100,13 @@ class Connection:
     weight: object = None
 
     @property
-    def delayed(self):
+    def delayed(self) -> bool:
         """Whether a spike can arrive later than it was sent."""
         if isinstance(self.delay, Distribution):
             return True
         return "delay" in self.learn or bool(np.any(np.asarray(self.delay) > 0))
 
-    def same_as(self, other):
+    def same_as(self, other: "Connection") -> bool:
         """Whether another connection is the same in every field."""
         mine, theirs = ((c.name, c.source, c.target, c.learn) for c in (self, other))
         return mine == theirs and self.shape == other.shape and np.array_equal(self.delay, other.delay)
@@ -135,7 +137,7 @@ class Network:
     ['input->hidden', 'hidden->hidden']
     """
 
-    def __init__(self, weights=None, parameters=None, readout="spiking", *, seed=0):
+    def __init__(self, weights: Any = None, parameters: Any = None, readout: str = "spiking", *, seed: int = 0) -> None:
         self.populations_by_name, self.connections_by_name, self.tensors = {}, {}, {}
         self.seed = whole("seed", seed)
         self._order = None
@@ -148,7 +150,7 @@ class Network:
             self._chain(weights, parameters, readout)
 
     @classmethod
-    def chain(cls, weights, parameters, readout="spiking"):
+    def chain(cls, weights: Any, parameters: Any, readout: str = "spiking") -> "Network":
         """Fully connected layers, one after another.
 
         Parameters
@@ -169,7 +171,7 @@ class Network:
         return network
 
     @classmethod
-    def of_layers(cls, sizes, parameters, readout="spiking"):
+    def of_layers(cls, sizes: Sequence[int], parameters: Any, readout: str = "spiking") -> "Network":
         """Structure of fully connected layers, without weights.
 
         Parameters
@@ -218,7 +220,7 @@ class Network:
             self.population(names[layer + 1], w.shape[1], p.leaky() if leaky and isinstance(p, LIFParameters) else p)
             self.connect(names[layer], names[layer + 1], weight=w)
 
-    def input(self, name, shape, kind="spikes"):
+    def input(self, name: str, shape: int | Sequence[int], kind: str = "spikes") -> Population:
         """Add an input.
 
         Parameters
@@ -235,7 +237,9 @@ class Network:
         check_names(f"input {name}: kind", kind, INPUT_KINDS)
         return self._add(Population(name, _shape(name, shape), kind=kind))
 
-    def population(self, name, shape, neuron, bias=None, learn_bias=False):
+    def population(
+        self, name: str, shape: int | Sequence[int], neuron: Any, bias: Any = None, learn_bias: bool = False,
+    ) -> Population:
         """Add neurons.
 
         Parameters
@@ -265,14 +269,17 @@ class Network:
             self.set(f"{name}.bias", np.broadcast_to(bias, (made.size,)))
         return made
 
-    def connect(self, source, target, shape=None, *, weight=None, delay=0.0, learn=("weight",), name=None):
+    def connect(
+        self, source: str, target: str, shape: Any = None, *, weight: Any = None, delay: Any = 0.0,
+        learn: Iterable[str] = ("weight",), name: str | None = None,
+    ) -> Connection:
         """Connect two populations.
 
         Parameters
         ----------
         source, target : str
         shape : Dense, Convolution, Sparse, Pairs, OneToOne or a rule (FixedInDegree, ...), optional
-            :class:`~snnsim.connections.Dense` if None. A matrix of ``scipy.sparse`` brings its weights with it.
+            :class:`~snnsim.Dense` if None. A matrix of ``scipy.sparse`` brings its weights with it.
         weight : float, Distribution or ndarray, optional
             An array in the shape that the connection's shape asks for; None: initial weights are to be drawn.
         delay : float, Distribution or ndarray
@@ -330,7 +337,7 @@ class Network:
             self.set(f"{name}.delay", np.asarray(made.delay, float))
         return made
 
-    def ends(self, source, target, where):
+    def ends(self, source: str, target: str, where: str) -> tuple[Population, Population]:
         """Look up the populations of two names.
 
         Raises
@@ -357,7 +364,7 @@ class Network:
         self.connections_by_name[name], self._order = made, None
         return made
 
-    def drawn(self):
+    def drawn(self) -> "Network":
         """Network whose weights and delays are all arrays: those that are drawn where they are used, listed now.
 
         Returns
@@ -381,7 +388,7 @@ class Network:
             other.tensors[name] = weights
         return other
 
-    def set(self, name, value):
+    def set(self, name: str, value: Any) -> None:
         """Give a tensor its values.
 
         Raises
@@ -404,12 +411,12 @@ class Network:
             raise InputError(f"network: {name}[{', '.join(map(str, at))}] = {value[at]}: must be a finite number")
         self.tensors[name] = np.ascontiguousarray(value).reshape(wanted)
 
-    def weight_shape(self, connection):
+    def weight_shape(self, connection: Connection) -> tuple:
         """Shape of a connection's weights."""
         pre, post = self.populations_by_name[connection.source], self.populations_by_name[connection.target]
         return connection.shape.weight_shape(pre.shape, post.shape, connection.name)
 
-    def tensor_shapes(self):
+    def tensor_shapes(self) -> dict[str, tuple]:
         """Shape of every tensor that the network has, by name, in the one order that all sums over tensors take."""
         shapes = {}
         for name in self.order:
@@ -423,13 +430,13 @@ class Network:
                 shapes[f"{name}.bias"] = (self.populations_by_name[name].size,)
         return shapes
 
-    def learnt(self):
+    def learnt(self) -> list[str]:
         """Names of the tensors that a training changes."""
         fixed = {c.name for c in self.connections if "weight" not in c.learn}
         fixed |= {f"{p.name}.bias" for p in self.populations_by_name.values() if not p.learn_bias}
         return [name for name in self.tensor_shapes() if name not in fixed]
 
-    def up_to(self, names):
+    def up_to(self, names: Iterable[str]) -> "Network":
         """Give the part of the network that the given populations depend on."""
         wanted, waiting = set(), list(names)
         while waiting:
@@ -442,7 +449,7 @@ class Network:
         part.connections_by_name = {n: c for n, c in self.connections_by_name.items() if c.target in wanted}
         return part
 
-    def project(self, tensors, dt, duration):
+    def project(self, tensors: dict[str, np.ndarray], dt: float, duration: float) -> None:
         """Bring learnt delays to what a clock can run, in place: at least 0, or a step in a cycle, below the trial."""
         for connection in self.connections:
             if "delay" in connection.learn:
@@ -450,14 +457,14 @@ class Network:
                 delay = tensors[f"{connection.name}.delay"]
                 np.clip(delay, least, duration * (1 - 1e-6), out=delay)
 
-    def with_tensors(self, tensors):
+    def with_tensors(self, tensors: dict[str, np.ndarray]) -> "Network":
         """Network of the same structure with other tensors (not copied)."""
         other = Network(seed=self.seed)
         other.populations_by_name, other.connections_by_name = self.populations_by_name, self.connections_by_name
         other.tensors = dict(tensors)
         return other
 
-    def with_neurons(self, other):
+    def with_neurons(self, other: "Network") -> "Network":
         """Network of the same populations and connections with the neurons of another one."""
         made = self.with_tensors(self.tensors)
         made.populations_by_name = {
@@ -481,7 +488,7 @@ class Network:
 
     __hash__ = None
 
-    def astype(self, dtype):
+    def astype(self, dtype: Any) -> "Network":
         """Copy the network with tensors of another dtype; raises InputError if one of them exceeds it."""
         made = self.with_tensors({})
         with np.errstate(over="ignore"):  # what exceeds it is infinite, and refused
@@ -489,37 +496,37 @@ class Network:
                 made.set(name, np.array(w, dtype))
         return made
 
-    def check_complete(self):
+    def check_complete(self) -> None:
         """Raise InputError if a tensor has no values yet."""
         missing = [name for name in self.tensor_shapes() if name not in self.tensors]
         if missing:
             raise InputError(f"network: {', '.join(missing)} have no values yet; give them, or draw initial weights")
 
     @property
-    def populations(self):
+    def populations(self) -> tuple[str, ...]:
         """Names of the populations, in schedule order: inputs first."""
         return tuple(self.order)
 
     @property
-    def connections(self):
+    def connections(self) -> tuple[Connection, ...]:
         """Connections by target in schedule order, then by name."""
         return tuple(c for name in self.order for c in self.into(name))
 
     @property
-    def sizes(self):
+    def sizes(self) -> dict[str, int]:
         """Neurons of each population, by name."""
         return {name: self.populations_by_name[name].size for name in self.order}
 
-    def into(self, target):
+    def into(self, target: str) -> list[Connection]:
         """List the connections into a population, by name: the order in which their input is summed."""
         return sorted((c for c in self.connections_by_name.values() if c.target == target), key=lambda c: c.name)
 
-    def out_of(self, source):
+    def out_of(self, source: str) -> list[Connection]:
         """List the connections out of a population."""
         return [c for c in self.connections if c.source == source]
 
     @property
-    def order(self):
+    def order(self) -> list[str]:
         """Names of the populations: inputs, then strongly connected components one after another."""
         if self._order is None:
             inputs = [p.name for p in self.populations_by_name.values() if p.is_input]
@@ -528,12 +535,12 @@ class Network:
         return self._order
 
     @property
-    def inputs(self):
+    def inputs(self) -> list[Population]:
         """Populations that come from outside."""
         return [p for p in self.populations_by_name.values() if p.is_input]
 
     @property
-    def output(self):
+    def output(self) -> Population:
         """The population that a loss reads: the one named ``output``, else the last one made."""
         neurons = [p for p in self.populations_by_name.values() if not p.is_input]
         if not neurons:
@@ -541,12 +548,12 @@ class Network:
         return self.populations_by_name.get("output", neurons[-1])
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype:
         """Dtype of the tensors."""
         return np.result_type(*(t.dtype for t in self.tensors.values())) if self.tensors else np.dtype(np.float32)
 
     @property
-    def is_chain(self):
+    def is_chain(self) -> bool:
         """Whether it is fully connected layers of plain LIF neurons one after another, without delay, pool or bias."""
         names = list(self.populations_by_name)
         pairs = [(c.source, c.target) for c in self.connections_by_name.values()]
@@ -558,7 +565,7 @@ class Network:
             and all(p.is_input or p.neuron.plain for p in self.populations_by_name.values())
         )
 
-    def require_chain(self, who):
+    def require_chain(self, who: str) -> None:
         """Raise InputError unless :attr:`is_chain`; ``who`` begins the message."""
         if not self.is_chain:
             raise InputError(
@@ -567,26 +574,26 @@ class Network:
             )
 
     @property
-    def layers(self):
+    def layers(self) -> tuple[int, ...]:
         """Sizes from the input to the output, such as ``(784, 400, 10)``."""
         return tuple(p.size for p in self.populations_by_name.values())
 
     @property
-    def weights(self):
+    def weights(self) -> tuple[np.ndarray, ...]:
         """Weights of every connection, in the order of :attr:`connections`."""
         return tuple(self.tensors[c.name] for c in self.connections)
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple:
         """Neuron parameters of every population that is no input."""
         return tuple(p.neuron for p in self.populations_by_name.values() if not p.is_input)
 
     @property
-    def readout(self):
+    def readout(self) -> str:
         """``leaky`` if the output has no threshold, else ``spiking``."""
         return "spiking" if self.output.spiking else "leaky"
 
-    def spikes_in(self, layer):
+    def spikes_in(self, layer: int) -> bool:
         """Whether layer ``layer`` (0 is the first after the input) has a threshold."""
         return [p for p in self.populations_by_name.values() if not p.is_input][layer].spiking
 

@@ -89,7 +89,7 @@ class SGD:
     def __post_init__(self) -> None:
         _check(vars(self))
 
-    def constants(self, lr, step):
+    def constants(self, lr: float, step: int) -> tuple:
         """Numbers that the update kernels take after the factor of the gradient, for the step-th update."""
         return lr, self.momentum, self.weight_decay
 
@@ -124,7 +124,7 @@ class Adam:
     def __post_init__(self) -> None:
         _check(vars(self))
 
-    def constants(self, lr, step):
+    def constants(self, lr: float, step: int) -> tuple:
         """As :meth:`SGD.constants`."""
         rest1, rest2 = 1 - self.beta1**step, math.sqrt(1 - self.beta2**step)
         coupled = 0.0 if self.decoupled else self.weight_decay
@@ -189,7 +189,7 @@ class Optimizer:
         """The second slot; empty if it has none."""
         return self.slots.get("second", {})
 
-    def constants(self, lr, step):
+    def constants(self, lr: float, step: int) -> tuple:
         """Numbers that the update kernels take after the factor of the gradient, for the step-th update."""
         return self._rule.constants(lr, step)
 

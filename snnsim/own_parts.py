@@ -12,6 +12,8 @@ An encoder is called with the intensities of one sample (D,) in 0..1 and a ``num
 returns ``(times, neurons)``; the same seed, epoch and sample give the same random numbers in any order.
 """
 
+from typing import Any
+
 import numpy as np
 
 from snnsim.encoders import checked_intensities
@@ -105,7 +107,10 @@ def reads_of(name):
     return reads
 
 
-def check_gradient(loss, y, *, n_outputs=None, n_steps=10, seed=0, step=1e-6, tolerance=1e-5):
+def check_gradient(
+    loss: Any, y: Any, *, n_outputs: int | None = None, n_steps: int = 10, seed: int = 0, step: float = 1e-6,
+    tolerance: float = 1e-5,
+) -> float:
     """Compare the derivative that a loss of one's own gives with central differences.
 
     Parameters

@@ -1,6 +1,7 @@
 """Neuron parameters: a frozen dataclass, validated once, that every engine reads."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -60,18 +61,18 @@ class _Neuron:
     def __hash__(self):
         return hash(tuple(v.tobytes() if isinstance(v, np.ndarray) else v for v in vars(self).values()))
 
-    def numbers(self):
+    def numbers(self) -> dict[str, Any]:
         """Values by name, without a start that is rest."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "reset"}
         return {name: value for name, value in values.items() if not (name == "v0" and value is None)}
 
     @property
-    def size(self):
+    def size(self) -> int | None:
         """Number of neurons that the values are given for; None if there is one for all."""
         return next((len(value) for value in self.numbers().values() if np.ndim(value)), None)
 
     @property
-    def start(self):
+    def start(self) -> Any:
         """Initial membrane."""
         return self.v_leak if self.v0 is None else self.v0
 
@@ -112,16 +113,16 @@ class LIFParameters(_Neuron):
         If a value is out of range.
     """
 
-    tau_mem: float = 0.8
-    tau_syn: float = 0.6
-    r: float = 1.2
-    v_threshold: float = 1.0
-    v_reset: float = 0.0
-    v_leak: float = 0.0
+    tau_mem: float | Any = 0.8
+    tau_syn: float | Any = 0.6
+    r: float | Any = 1.2
+    v_threshold: float | Any = 1.0
+    v_reset: float | Any = 0.0
+    v_leak: float | Any = 0.0
     reset: str = "hard"
-    t_ref: float = 0.0
-    v0: float | None = None
-    i0: float = 0.0
+    t_ref: float | Any = 0.0
+    v0: float | Any | None = None
+    i0: float | Any = 0.0
 
     def __post_init__(self):
         super().__post_init__()
@@ -131,7 +132,7 @@ class LIFParameters(_Neuron):
             raise InputError(f"v_reset = {self.v_reset}: must lie below v_threshold = {self.v_threshold}")
 
     @property
-    def plain(self):
+    def plain(self) -> bool:
         """Whether it is the neuron of the layer kernels: one number each, at rest at first, silent without input."""
         return (
             type(self) is LIFParameters
@@ -142,21 +143,21 @@ class LIFParameters(_Neuron):
         )
 
     @property
-    def threshold(self):
+    def threshold(self) -> Any:
         """``v_threshold - v_leak``: the kernels work relative to rest."""
         return self.v_threshold - self.v_leak
 
     @property
-    def reset_value(self):
+    def reset_value(self) -> Any:
         """``v_reset - v_leak``."""
         return self.v_reset - self.v_leak
 
     @property
-    def reset_mode(self):
+    def reset_mode(self) -> int:
         """The kernels' integer for ``reset``."""
         return RESETS[self.reset]
 
-    def leaky(self):
+    def leaky(self) -> "LI":
         """Give the same membrane and synapse without a threshold."""
         return LI(self.tau_mem, self.tau_syn, self.r, self.v_leak, self.v0, self.i0)
 
@@ -181,10 +182,10 @@ class ALIF(LIFParameters):
     Other parameters are those of :class:`LIFParameters`.
     """
 
-    tau_a: float = 2.0
-    beta: float = 0.2
-    q: float = 1.0
-    a0: float = 0.0
+    tau_a: float | Any = 2.0
+    beta: float | Any = 0.2
+    q: float | Any = 1.0
+    a0: float | Any = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,10 +208,10 @@ class AdLIF(LIFParameters):
     Other parameters are those of :class:`LIFParameters`.
     """
 
-    tau_a: float = 2.0
-    c_a: float = 0.2
-    q: float = 1.0
-    a0: float = 0.0
+    tau_a: float | Any = 2.0
+    c_a: float | Any = 0.2
+    q: float | Any = 1.0
+    a0: float | Any = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,12 +233,12 @@ class LI(_Neuron):
         If a value is out of range.
     """
 
-    tau_mem: float = 0.8
-    tau_syn: float = 0.6
-    r: float = 1.2
-    v_leak: float = 0.0
-    v0: float | None = None
-    i0: float = 0.0
+    tau_mem: float | Any = 0.8
+    tau_syn: float | Any = 0.6
+    r: float | Any = 1.2
+    v_leak: float | Any = 0.0
+    v0: float | Any | None = None
+    i0: float | Any = 0.0
 
     v_threshold = threshold = float("inf")
     v_reset = reset_value = 0.0
@@ -248,12 +249,12 @@ class LI(_Neuron):
         if self.plain:
             self.spiking()
 
-    def spiking(self):
+    def spiking(self) -> LIFParameters:
         """Give the same membrane and synapse with a threshold one above rest."""
         return LIFParameters(self.tau_mem, self.tau_syn, self.r, self.v_leak + 1, self.v_leak, self.v_leak)
 
     @property
-    def plain(self):
+    def plain(self) -> bool:
         """Whether it is the readout of the layer kernels: one number each, at rest at first."""
         return self.size is None and self.i0 == 0 and self.start == self.v_leak
 
@@ -321,13 +322,13 @@ class RefractoryLIF(_Untrained):
         If a value is out of range.
     """
 
-    tau_mem: float = 10.0
-    tau_syn: float = 0.5
-    r: float = 1.0
-    v_threshold: float = 1.0
-    v_reset: float = 0.0
-    v_leak: float = 0.0
-    t_ref: float = 0.0
+    tau_mem: float | Any = 10.0
+    tau_syn: float | Any = 0.5
+    r: float | Any = 1.0
+    v_threshold: float | Any = 1.0
+    v_reset: float | Any = 0.0
+    v_leak: float | Any = 0.0
+    t_ref: float | Any = 0.0
     reset: str = "hard"
 
     threshold, reset_value = LIFParameters.threshold, LIFParameters.reset_value
@@ -358,14 +359,14 @@ class TwoSynapseLIF(_Untrained):
         If a value is out of range.
     """
 
-    tau_mem: float = 10.0
+    tau_mem: float | Any = 10.0
     tau_exc: float = 0.5
     tau_inh: float = 0.5
-    r: float = 1.0
-    v_threshold: float = 1.0
-    v_reset: float = 0.0
-    v_leak: float = 0.0
-    t_ref: float = 0.0
+    r: float | Any = 1.0
+    v_threshold: float | Any = 1.0
+    v_reset: float | Any = 0.0
+    v_leak: float | Any = 0.0
+    t_ref: float | Any = 0.0
     reset: str = "hard"
 
     threshold, reset_value = LIFParameters.threshold, LIFParameters.reset_value
@@ -376,7 +377,7 @@ class TwoSynapseLIF(_Untrained):
             number(name, getattr(self, name), above=0)
         self.synapse(excitatory=True)
 
-    def synapse(self, excitatory):
+    def synapse(self, excitatory: bool) -> LIFParameters:
         """Give the same neuron with one of its synapses, LIFParameters."""
         return _without_refractoriness(self, self.tau_exc if excitatory else self.tau_inh)
 
@@ -400,12 +401,12 @@ class DeltaLIF(_Untrained):
         If a value is out of range.
     """
 
-    tau_mem: float = 20.0
-    r: float = 1.0
-    v_threshold: float = 1.0
-    v_reset: float = 0.0
-    v_leak: float = 0.0
-    t_ref: float = 0.0
+    tau_mem: float | Any = 20.0
+    r: float | Any = 1.0
+    v_threshold: float | Any = 1.0
+    v_reset: float | Any = 0.0
+    v_leak: float | Any = 0.0
+    t_ref: float | Any = 0.0
     reset: str = "hard"
 
     threshold, reset_value = LIFParameters.threshold, LIFParameters.reset_value

@@ -1,6 +1,7 @@
 """Samples: what a network is given and what it should make of it, as readers make and trainings take them."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -66,50 +67,50 @@ class Samples:
         if isinstance(self.x, np.ndarray) and self.x.ndim not in (2, 3):
             raise InputError(f"{self.name}: x is {self.x.ndim}-d; must be (n, inputs) or (n, steps, inputs)")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.x)
 
     @property
-    def n_inputs(self):
+    def n_inputs(self) -> int:
         """Number of input neurons."""
         return self.x.n_neurons if isinstance(self.x, Spikes) else self.x.shape[-1]
 
     @property
-    def spiking(self):
+    def spiking(self) -> bool:
         """Whether they are spikes, which no encoder changes."""
         return isinstance(self.x, Spikes)
 
     @property
-    def labelled(self):
+    def labelled(self) -> bool:
         """Whether y are class numbers."""
         return isinstance(self.y, np.ndarray) and self.y.dtype.kind == "i"
 
     @property
-    def values(self):
+    def values(self) -> np.ndarray:
         """The intensities or currents; an InputError for spikes."""
         if self.spiking:
             raise InputError(f"{self.name}: are spikes, not intensities")
         return self.x
 
     @property
-    def labels(self):
+    def labels(self) -> np.ndarray:
         """The class numbers; an InputError where there are none."""
         if not self.labelled:
             raise InputError(f"{self.name}: have no classes")
         return self.y
 
-    def take(self, chosen):
+    def take(self, chosen: Any) -> "Samples":
         """Give those that a slice, an array of numbers or a mask of booleans chooses, in that order."""
         return replace(
             self, x=taken(self.x, chosen), y=taken(self.y, chosen), ids=self.ids[chosen],
             groups={name: np.asarray(values)[chosen] for name, values in self.groups.items()},
         )  # fmt: skip
 
-    def first(self, n):
+    def first(self, n: int | None) -> "Samples":
         """Take the first ``n`` samples, or all for None."""
         return self.take(slice(n))
 
-    def numbered(self, begin):
+    def numbered(self, begin: int) -> "Samples":
         """Give the samples the numbers from ``begin`` on."""
         return replace(self, ids=begin + np.arange(len(self), dtype=np.int64))
 

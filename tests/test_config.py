@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snnsim import config
-from snnsim.blueprint import DELAYS, SHAPES, network_of
+from snnsim.blueprint import network_of
 from snnsim.errors import InputError
+from snnsim.tables import choices
 from tests.command import Caller
 
 
@@ -259,8 +260,11 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("delays", ["", "delay = 0.2", *(f'delay = [0.1, 0.3]\ndelays = "{k}"' for k in DELAYS[1:])])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "delays",
+    ["", "delay = 0.2", *(f'delay = [0.1, 0.3]\ndelays = "{k}"' for k in choices("connection.delays")[1:])],
+)
+@pytest.mark.parametrize("shape", choices("connection.shape"))
 def test_every_shape_and_delay_between_tables(toml, shape, delays):
     """Also within one population, where rules draw other pairs."""
     end = '[[population]]\nname = "{}"\nneuron = "{}"\nshape = [2, 3, 3]\n'

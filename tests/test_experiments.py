@@ -1,6 +1,5 @@
 import importlib
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from snnsim.errors import InputError
 from snnsim.experiments import base, catalogue, report, reproduce
 from snnsim.recording.runs import load_tree
+from tests import ROOT
 
 SMALL = {
     "frequency-response": {"dt": [0.1], "n_steps": 2048, "n_neurons": 8, "n_probe": 4},
@@ -18,8 +18,8 @@ SMALL = {
 def shrink(monkeypatch, changes):
     load = base.load_config
 
-    def small(name, quick):
-        config, seconds = load(name, quick)
+    def small(name, quick, settings=()):
+        config, seconds = load(name, quick, settings)
         return config | changes[name], seconds
 
     monkeypatch.setattr(reproduce, "load_config", small)
@@ -111,7 +111,7 @@ def test_progress_ends_at_one(tmp_path, monkeypatch):
 
 
 def test_bad_input(tmp_path):
-    with pytest.raises(InputError, match="experiment 'spectrum': must be one of all, frequency-response"):
+    with pytest.raises(InputError, match="experiment 'spectrum': must be one of all, closed-form, frequency-response"):
         reproduce.reproduce(["spectrum"], tmp_path)
     with pytest.raises(InputError, match="figure format 'bmp'"):
         reproduce.reproduce(["truncation"], tmp_path, figure_format="bmp")
@@ -128,7 +128,7 @@ def test_durations_are_readable():
 
 
 def test_the_report_in_the_docs_is_whole():
-    folder = Path(__file__).parents[1] / "docs" / "study"
+    folder = ROOT / "docs" / "study"
     text = (folder / "report.md").read_text()
     for entry in catalogue.CATALOGUE:
         assert f"## {entry.title}" in text
@@ -146,3 +146,22 @@ def test_reproduce_all_quick(tmp_path):
         assert f"## {entry.title}" in text
         assert list(tmp_path.glob(f"{entry.name}-*.png"))
     assert "nan" not in text.lower()
+
+
+def test_sizes_of_ones_own(tmp_path, monkeypatch):
+    settings = ["n_dt=8", "n_spike_dt=4", "n_neurons=100"]
+    text = reproduce.reproduce(["truncation"], tmp_path, quick=True, settings=settings).read_text()
+    assert "quick sizes but for `--set n_dt=8`, `--set n_spike_dt=4`, `--set n_neurons=100`" in text
+    assert load_tree(tmp_path / "truncation.h5", "experiment")["config"]["n_neurons"] == 100
+    for setting, message in (
+        ("n_neurons", "must be KEY=VALUE"),
+        ("neurons=3", "the experiment has no key neurons"),
+        ("neuron=3", "the experiment has no key neuron"),
+        ("n_neurons=many", "n_neurons=many"),
+        ("n_neurons=[1]", "must be of the kind of 1000, a int"),
+        ("neuron.tau_mem.x=1", "the experiment has no key neuron.tau_mem.x"),
+    ):
+        with pytest.raises(InputError, match=re.escape(message)):
+            base.load_config("truncation", True, [setting])
+    with pytest.raises(InputError, match="name one experiment"):
+        reproduce.reproduce(["truncation", "gradients"], tmp_path, settings=["n_neurons=3"])

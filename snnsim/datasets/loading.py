@@ -7,7 +7,7 @@ import numpy as np
 from snnsim.datasets import yin_yang
 from snnsim.datasets.idx import read_idx
 from snnsim.datasets.location import locate, search_places
-from snnsim.datasets.registry import SOURCES, YIN_YANG, check_name
+from snnsim.datasets.registry import FOLDERS, SOURCES, YIN_YANG, check_name
 from snnsim.datasets.verify import other_set
 from snnsim.errors import InputError
 from snnsim.samples import Samples, SampleSets
@@ -69,7 +69,7 @@ def load(name, data_dir=None, seed=yin_yang.DEFAULT_SEED):
     name : {"mnist", "fashion-mnist", "yin-yang"}
     data_dir : path-like, optional
         Folder that holds the files, or a folder ``name`` that holds them; without it they are searched
-        (:func:`snnsim.datasets.location.locate`). Yin-Yang has no files and ignores it.
+        (``snnsim.datasets.location.locate``). Yin-Yang has no files and ignores it.
     seed : int
         Of the generated set only; 42 gives the published Yin-Yang sets.
 
@@ -84,6 +84,8 @@ def load(name, data_dir=None, seed=yin_yang.DEFAULT_SEED):
         the others; the message names the file.
     """
     check_name(name)
+    if name in FOLDERS:
+        raise InputError(f"dataset {name!r}: holds events; snnsim.datasets.sets.sample_sets reads it")
     if name == YIN_YANG:
         return _load_yin_yang(seed)
     return _load_idx(SOURCES[name], data_dir)

@@ -30,10 +30,8 @@ def sample_sets(config):
 
     Returns
     -------
-    sets : SampleSets
+    SampleSets
         ``validation`` and ``test`` may have no samples.
-    config : snnsim.config.Config
-        With ``simulation.time_unit`` as it was used, where it was ``auto``.
 
     Raises
     ------
@@ -41,14 +39,12 @@ def sample_sets(config):
         If the data cannot be read, or there is not what the configuration asks for.
     """
     if config.data.dataset in names() and config.data.dataset not in FOLDERS:
-        return split_up(_named(config.data), config.data), config
-    sets = _from_files(config.data, config.simulation)
-    if sets.train.spiking and config.simulation.time_unit == "auto":
-        config = replace(config, simulation=replace(config.simulation, time_unit="ms"))
+        return split_up(_named(config.data), config.data)
+    sets = sets_of_files(config.data, config.simulation)
     # Files may be sorted by their classes, so that those that are held out are drawn.
     sets = split_up(sets, config.data, draws=True, tests=True)
-    fitted = {split: _fits(samples, config.simulation) for split, samples in parts_of(sets).items()}
-    return replace(sets, **fitted), config
+    fitted = {split: fitting(samples, config.simulation) for split, samples in parts_of(sets).items()}
+    return replace(sets, **fitted)
 
 
 def _named(data):
@@ -67,7 +63,7 @@ def _refuse_other(data, key, reason):
         raise InputError(f"data.{key} = {value!r}: {reason}")
 
 
-def _from_files(data, simulation):
+def sets_of_files(data, simulation):
     """Read a set in files or a folder."""
     path = Path(data.dataset)
     if data.dataset in FOLDERS:
@@ -220,7 +216,7 @@ def _joined_values(values):
     )  # fmt: skip
 
 
-def _fits(samples, simulation):
+def fitting(samples, simulation):
     """Give samples whose trains are as long as a trial; refuses spikes that come later."""
     if not samples.spiking:
         return samples

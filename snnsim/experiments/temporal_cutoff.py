@@ -165,6 +165,7 @@ def claims(results):
             + "; ".join(times)
             + ". A cut-off saves time of the explicit sum; the recursion drops nothing and needs no cut-off.",
             verdict(long[0] < 0.5 * long[-1] and folded > long[0], long[0] < 0.5 * long[-1]),
+            "L1",
         ),
         Claim(
             "What does it do to the gradient?",
@@ -177,6 +178,7 @@ def claims(results):
             "one part "
             "of a sum whose parts cancel.",
             "answered",
+            "L1",
         ),
         Claim(
             "What does it do to the accuracy?",
@@ -185,5 +187,6 @@ def claims(results):
             + ", ".join(f"{h} steps {m:.1f} ± {s:.1f} %" for h, m, s in zip(horizons, mean, spread, strict=True))
             + f"; complete {whole.mean():.1f} ± {whole.std():.1f} % ({len(whole)} seeds).",
             "answered",
+            "L1",
         ),
     ]

@@ -2,15 +2,22 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from snnsim.connections.maps import described
+from snnsim.arguments import array, integers
+from snnsim.config import Config
+from snnsim.connections.maps import described, size_of
+from snnsim.datasets import formats
+from snnsim.datasets.formats import structured
+from snnsim.datasets.formats.structured import TICK_MS
+from snnsim.datasets.prepare import Preparation, prepared
+from snnsim.datasets.sets import fitting, sensor_of, sets_of_files, unit_ms
 from snnsim.errors import InputError
-from snnsim.interchange.shd import read_spikes
 from snnsim.losses import REGRESSION
+from snnsim.recording.events import milliseconds_of
 from snnsim.samples import Samples
 from snnsim.spikes import Spikes
 
@@ -24,37 +31,42 @@ class Wanted:
 
     Parameters
     ----------
+    config : Config
     shape : tuple of int
         Of its input population.
     kind : {"spikes", "current"}
     n_outputs : int
-    dt : float
-    n_steps : int
-    loss : str
-        Its name decides what targets are.
-    range : tuple of float
-        Lowest and highest intensity; empty for 0..1, or 0..255 of whole numbers.
-    time_scale : float
-        Units of dt in a unit of the times of events.
     """
 
+    config: Config
     shape: tuple
     kind: str
     n_outputs: int
-    dt: float
-    n_steps: int
-    loss: str
-    range: tuple = ()
-    time_scale: float = 1.0
-    size: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "size", int(np.prod(self.shape)))
+    @property
+    def size(self) -> int:
+        """Number of input neurons."""
+        return size_of(self.shape)
+
+    @property
+    def dt(self) -> float:
+        """Step size."""
+        return self.config.simulation.dt
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of a trial."""
+        return self.config.simulation.n_steps
 
     @property
     def duration(self) -> float:
         """Length of a trial."""
         return self.dt * self.n_steps
+
+    @property
+    def loss(self) -> str:
+        """Name of the loss, which decides what targets are."""
+        return self.config.loss.name
 
 
 def samples_of(x: Any, y: Any, wanted: Wanted, classes: tuple = (), needs_y: bool = True, name: str = "x") -> Samples:
@@ -84,24 +96,29 @@ def samples_of(x: Any, y: Any, wanted: Wanted, classes: tuple = (), needs_y: boo
             raise InputError(f"y: {name} are Samples, which bring theirs along")
         return x
     if isinstance(x, str | os.PathLike):
-        x, y = _file(x, y, wanted)
-    elif not isinstance(x, Spikes | np.ndarray) and not hasattr(x, "__array__") and not hasattr(x, "toarray"):
+        if y is not None:
+            raise InputError(f"y: the file {os.fspath(x)} brings its labels along")
+        return _of_file(x, wanted, classes)
+    if not isinstance(x, Spikes | np.ndarray) and not hasattr(x, "__array__") and not hasattr(x, "toarray"):
         x, y = _gathered(x, y, name)
     if y is None and needs_y:
         raise InputError("y: there is none to learn from")
     made = _x(x, wanted, name)
-    shape = wanted.shape
     if y is None:
-        return Samples(made, None, shape, classes, name)
+        return fitting(Samples(made, None, (), classes, name), wanted.config.simulation)
     y, classes = _y(y, len(made), wanted, classes)
-    return Samples(made, y, shape, classes, name)
+    return fitting(Samples(made, y, (), classes, name), wanted.config.simulation)
 
 
-def _file(path, y, wanted):
-    spikes, labels = read_spikes(path, n_neurons=wanted.size)
-    if y is None and (labels >= 0).all():
-        y = labels
-    return spikes, y
+def _of_file(path, wanted, classes):
+    """Read the test samples of a file or folder that has some, else all."""
+    data = replace(wanted.config.data, dataset=os.fspath(path), data_dir="")
+    sets = sets_of_files(data, wanted.config.simulation)
+    found = fitting(sets.train if sets.test is None else sets.test, wanted.config.simulation)
+    if not classes or found.classes == classes:
+        return found
+    y, _ = _labels(np.asarray(found.classes)[found.labels], wanted, classes)
+    return replace(found, y=y, classes=classes)
 
 
 def _gathered(x, y, name):
@@ -159,14 +176,7 @@ def _x(x, wanted, name):
     if isinstance(x, Spikes):
         return x
     if isinstance(x, list):
-        if _events(x[0]):
-            return _of_events(x, wanted, name)
-        try:
-            return Spikes.from_trials(
-                ((np.asarray(t, np.float64) * wanted.time_scale, n) for t, n in x), wanted.size, wanted.duration
-            )
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{name}: {error}") from error
+        return _of_events(x, wanted, name)
     x = x.toarray() if hasattr(x, "toarray") else x.to_numpy() if hasattr(x, "to_numpy") else np.asarray(x)
     if x.dtype.names is not None:
         raise InputError(f"{name}: one array of events is one sample; give a list of them")
@@ -221,8 +231,8 @@ def _scaled(values, wanted, name, bounded):
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         at = tuple(map(int, np.argwhere(~np.isfinite(values))[0]))
         raise InputError(f"{name}[{', '.join(map(str, at))}] = {values[at]}: must be a finite number")
-    if wanted.range:
-        low, high = wanted.range
+    if wanted.config.data.range:
+        low, high = wanted.config.data.range
         values = (values.astype(np.float64) - low) / (high - low)
         if bounded and not (values.min() >= 0 and values.max() <= 1):
             bad = values[(values < 0) | (values > 1)][0] * (high - low) + low
@@ -244,54 +254,33 @@ def _scaled(values, wanted, name, bounded):
 
 
 def _of_events(x, wanted, name):
-    """Spike trains of structured arrays with the fields t, x, and y and p where there are."""
-    trials = []
-    for k, events in enumerate(x):
+    """Spike trains of structured arrays, or of pairs ``(times, units)``, prepared as the configuration says."""
+    data, structures = wanted.config.data, _events(x[0])
+    tick = milliseconds_of(data.time_unit, "data.time_unit") if data.time_unit else TICK_MS if structures else None
+    preparation = Preparation(**{f.name: getattr(data, f.name) for f in fields(Preparation)})
+    sensor = sensor_of(data.sensor)
+    if not sensor:
+        spatial = preparation.downsample > 1 or preparation.merge_polarity or preparation.bin_channels > 1
+        sensor = structured.sensor_of(x, name) if spatial and structures else wanted.shape
+
+    def read(k):
         where = f"{name}[{k}]"
-        if not _events(events) or events.ndim != 1:
-            raise InputError(f"{where}: a {type(events).__name__}; must be a list of events, as {name}[0] is")
-        names = events.dtype.names
-        if "t" not in names or "x" not in names:
-            raise InputError(f"{where}: events with the fields {', '.join(names)}; must have t and x, may have y and p")
-        trials.append((_times(events["t"], wanted, where), _units(events, wanted, where)))
-    return Spikes.from_trials(trials, wanted.size, wanted.duration)
+        if structures:
+            if not _events(x[k]):
+                raise InputError(f"{where}: a {type(x[k]).__name__}; must be an array of events, as {name}[0] is")
+            return structured.events_of(x[k], sensor, where)[:2]
+        if not isinstance(x[k], tuple | list) or len(x[k]) != 2:
+            raise InputError(f"{where}: must be a pair of times and units, as {name}[0] is")
+        times = array(f"{where}: times", x[k][0], 1, "a list of numbers")
+        return times, integers(f"{where}: units", x[k][1], "a list of whole numbers")
 
-
-def _times(t, wanted, where):
-    times = np.asarray(t, np.float64) * wanted.time_scale
-    if times.size and not times.max() <= wanted.duration * (1 + 1e-12):
-        raise InputError(
-            f"{where}: an event at {np.max(t):g}, times time_scale = {wanted.time_scale:g}; a trial lasts "
-            f"{wanted.duration:g} (time_scale = 0.001 brings microseconds to milliseconds)"
-        )
-    if times.size and not times.min() >= 0:
-        raise InputError(f"{where}: an event at {np.min(t):g}; must be at least 0")
-    return times
-
-
-def _units(events, wanted, where):
-    names, shape = events.dtype.names, wanted.shape
-    columns = {"x": (events["x"], shape[-1])}
-    if len(shape) == 3:
-        if "y" not in names:
-            raise InputError(f"{where}: events without y; the input is {described(shape)}")
-        columns["y"] = events["y"], shape[1]
-    elif "y" in names and len(np.unique(events["y"])) > 1:
-        raise InputError(f"{where}: events with x and y; give the network an input such as 2x34x34, not {shape[-1]}")
-    if len(shape) > 1:
-        if "p" not in names and shape[0] > 1:
-            raise InputError(f"{where}: events without p; the input has {shape[0]} channels")
-        if "p" in names and shape[0] > 1:
-            columns["p"] = events["p"], shape[0]
-    found = {}
-    for key, (values, size) in columns.items():
-        values = np.asarray(values).astype(np.int64)
-        if values.size and not (values.min() >= 0 and values.max() < size):
-            bad = values[(values < 0) | (values >= size)][0]
-            raise InputError(f"{where}: {key} = {bad}; the input of shape {described(shape)} takes 0..{size - 1}")
-        found[key] = values
-    at = found["x"] if len(shape) < 3 else found["y"] * shape[2] + found["x"]
-    return at if len(shape) == 1 else at * shape[0] + found.get("p", 0)
+    if wanted.kind == "current":
+        raise InputError(f"{name}: are events; the network takes currents")
+    events = formats.Events(read, lambda k: f"{name}[{k}]", len(x), sensor, tick)
+    spikes, shape = prepared(events, preparation, unit_ms(wanted.config.simulation, events, name))
+    if size_of(shape) != wanted.size:
+        raise InputError(f"{name}: events of shape {described(shape)}; the input has {described(wanted.shape)}")
+    return spikes
 
 
 def _y(y, n, wanted, classes):

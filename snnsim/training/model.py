@@ -25,7 +25,6 @@ from snnsim.recording.runs import load_tree
 from snnsim.registry import ENCODERS, LOSSES, OPTIMIZERS, SCHEDULES, Registry
 from snnsim.samples import TEST_IDS, VALIDATION_IDS, Samples, SampleSets, taken
 from snnsim.simulator import Simulator
-from snnsim.spikes import Spikes
 from snnsim.training.callbacks import History
 from snnsim.training.evaluation import BATCH, Evaluation, evaluate
 from snnsim.training.given import Wanted, samples_of
@@ -49,6 +48,8 @@ NAMED = {
     "dtype": "simulation.precision",
     "estimator": "gradient.method",
     "seed": "training.seed",
+    "time_unit": "simulation.time_unit",
+    "event_unit": "data.time_unit",
     "lr": "optimizer.lr",
 }
 PARTS: dict[str, tuple[str, Registry]] = {
@@ -89,7 +90,8 @@ class Model:
     dtype : {"auto", "float32", "float64"}, optional
     **options
         Any other key of a configuration by its name, such as ``target_rate=2``, ``max_rate=10``, ``clip_norm=1``,
-        ``input="current"``, ``range=(0, 16)`` or ``time_scale=0.001``.
+        ``input="current"``, ``range=(0, 16)`` or ``crop=600``; ``time_unit`` is that of dt, ``event_unit`` that of the
+        times of events (microseconds in structured arrays, else that of dt).
 
     Attributes
     ----------
@@ -144,9 +146,9 @@ class Model:
             if part is not None:
                 changes |= _part(name, part)
         for name, value in options.items():
-            if name not in KEYS:
+            if name not in KEYS | NAMED:
                 raise InputError(f"Model: unknown option {name}{nearest(name, [*KEYS, *NAMED, *PARTS])}")
-            changes[KEYS[name]] = value
+            changes[(KEYS | NAMED)[name]] = value
         base = network if isinstance(network, configuration.Config) else None
         structure = network if isinstance(network, Network) else None
         if base is None and structure is None:
@@ -205,8 +207,9 @@ class Model:
             Intensities, (n, D) or (n, C, H, W) (or (n, H, W, C)): floats in 0..1, whole numbers in 0..255, or what the
             option ``range`` says. Spike counts of every step, (n, n_steps, D) or (n, n_steps, C, H, W). Currents, with
             the option ``input="current"``: (n, D) or (n, n_steps, D). :class:`~snnsim.spikes.Spikes`; a list with a
-            pair ``(times, units)`` or a structured array with fields t, x and perhaps y, p for each sample. A file of
-            events. An iterable of batches ``(x, y)`` or samples ``(events, label)``, which is read once and kept.
+            pair ``(times, units)`` or a structured array with fields t, x and perhaps y, p for each sample. A file or
+            folder of samples, or the name of a data set, as ``--dataset`` takes them. An iterable of batches ``(x, y)``
+            or of samples ``(events, label)``, which is read once and kept.
         y : array_like or Spikes, optional
             Classes, (n,) whole numbers or text. For loss ``membrane-mse``: what membranes should be at the end, (n, C),
             or in every step, (n, n_steps, C). For ``van-rossum``, also trains: Spikes, pairs or counts.
@@ -214,7 +217,8 @@ class Model:
             Further epochs; those of the configuration if None.
         batch_size : int, optional
         validation : float, int, or (x, y), optional
-            Share or number of samples held out, the last ones; or others. None of them if None.
+            Share or number of samples held out, the last ones; or others. None of them if None; of files and named sets
+            as many as the configuration says.
         callbacks : iterable
             See :mod:`snnsim.training.callbacks`; a function is called after every epoch with the training and metrics.
         run_dir : path, optional
@@ -234,14 +238,18 @@ class Model:
         InputError
             For data that does not fit, in one line; or values that stop being finite.
         """
-        sets, held = self._sets(x, y, validation)
+        named = isinstance(x, str | os.PathLike)
+        sets, held = (None, validation) if named else self._sets(x, y, validation)
+        if named and y is not None:
+            raise InputError(f"y: the file {os.fspath(x)} brings its labels along")
         done = len(self.history)
         more = self.config.training.epochs if epochs is None else whole("epochs", epochs, 0)
-        changes: dict[str, Any] = {"training.epochs": done + more, "data.validation": held}
+        changes: dict[str, Any] = {"training.epochs": done + more}
+        if held is not None:
+            changes["data.validation"] = held
         if batch_size is not None:
             changes["training.batch_size"] = whole("batch_size", batch_size, 1)
-        if sets.name != self.config.data.dataset:
-            changes["data.dataset"] = sets.name
+        changes["data.dataset"] = os.fspath(x) if named else sets.name
         config = changed(self.config, changes)
         listeners = [*([Progress(run_dir)] if progress else []), *(_listed(callbacks))]
         started = self._state is not None or self._passes is not None or self._structure.tensors
@@ -254,8 +262,11 @@ class Model:
         else:
             run, state = fit(config, sets, network, self._state, self.history, listeners, target)
             tensors = {name: np.array(w) for name, w in run.session.averaged.items()}
-            self._begin(config, self._structure.with_tensors(tensors), sets.train.classes, "", state, run.history)
-        self._targets = _targets(sets.train)
+            session = run.session
+            structure = self._structure.with_tensors(tensors)
+            self._begin(
+                session.config, structure, session.train.classes, session.targets, state, run.history
+            )
         return self.history
 
     def evaluate(self, x: Any, y: Any = None) -> Evaluation:
@@ -376,11 +387,7 @@ class Model:
         inputs = self._structure.inputs
         if len(inputs) != 1:
             raise InputError(f"x: the network has {len(inputs)} inputs; a training gives one")
-        s, d = self.config.simulation, self.config.data
-        return Wanted(
-            inputs[0].shape, inputs[0].kind, self._structure.output.size, s.dt, s.n_steps, self.config.loss.name,
-            d.range, d.time_scale,
-        )  # fmt: skip
+        return Wanted(self.config, inputs[0].shape, inputs[0].kind, self._structure.output.size)
 
     def _samples(self, x, y, needs_y=True, name="x"):
         return samples_of(x, y, self._wanted(), self.classes, needs_y, name)
@@ -573,15 +580,6 @@ def _with_neurons(structure, neurons):
     for c in structure.connections_by_name.values():
         made.connect(c.source, c.target, c.shape, delay=c.delay, learn=c.learn, name=c.name)
     return made
-
-
-def _targets(samples):
-    """Which kind of targets samples have, one of :data:`TARGETS`."""
-    if samples.labelled:
-        return "classes"
-    if isinstance(samples.y, Spikes):
-        return "trains"
-    return "steps" if samples.y.ndim == 3 else "end"
 
 
 def _batches(samples):

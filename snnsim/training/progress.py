@@ -85,7 +85,7 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.stop()
 
-    def note(self, text):
+    def note(self, text: str) -> None:
         """Print a line."""
         if self._bar is not None:
             self._bar.stop()

@@ -1,5 +1,7 @@
 """Record chosen batches of a training."""
 
+from typing import Any
+
 import numpy as np
 
 from snnsim import config as configuration
@@ -28,16 +30,16 @@ class Record(Callback):
         ``record``, ``record_layers``, ``record_every`` of :class:`~snnsim.simulator.Simulator`.
     """
 
-    def __init__(self, directory, batches=slice(10), overwrite=False, **record):
+    def __init__(self, directory: Any, batches: Any = slice(10), overwrite: bool = False, **record: Any) -> None:
         self.directory, self.chosen, self.overwrite, self.record = directory, batches, overwrite, record
         self._writer = self._feed = None
 
     @property
-    def trials(self):
+    def trials(self) -> int:
         """Trials that are written; all of them after the end."""
         return self._feed.trials if self._feed else 0
 
-    def on_end(self, training, error):
+    def on_end(self, training: Any, error: BaseException | None) -> None:
         """Close the files."""
         if self._writer is not None:
             kind = (type(error), error, error.__traceback__) if error else (None, None, None)
@@ -48,7 +50,7 @@ class Record(Callback):
 
     records = True
 
-    def on_prepare(self, session):
+    def on_prepare(self, session: Any) -> None:
         """Check everything that can be checked before the first batch; nothing is written.
 
         Raises
@@ -71,7 +73,7 @@ class Record(Callback):
             target=session.target, **self.record,
         )  # fmt: skip
 
-    def on_batch_begin(self, session):
+    def on_batch_begin(self, session: Any) -> None:
         """Record the next batch of a session if it is one of the chosen."""
         if session.epoch * session.batches + session.batch not in self._chosen:
             return
@@ -88,7 +90,8 @@ class Record(Callback):
     def _open(self, session):
         self._writer = open_writer(
             self.directory, self._simulator, config=configuration.to_tree(session.config),
-            seed=session.config.training.seed, overwrite=self.overwrite, **writer_units(session.config),
+            seed=session.config.training.seed, overwrite=self.overwrite,
+            **writer_units(session.config, session.train.spiking),
         )  # fmt: skip
         self._writer.__enter__()
         labelled = session.train.labelled

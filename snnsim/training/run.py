@@ -74,9 +74,10 @@ class Run:
             self.best = {name: w.copy() for name, w in session.averaged.items()}
             return
         metric = "val_accuracy" if session.train.labelled else "val_loss"
+        notes = {"epoch": session.epoch, "targets": session.targets, metric: abs(score)}
         session.group.first(
-            partial(save_model, epoch=session.epoch, **{metric: abs(score)}), self.directory / "model.h5",
-            session.averaged_network, session.config, session.train.classes,
+            partial(save_model, **notes), self.directory / "model.h5", session.averaged_network, session.config,
+            session.train.classes,
         )  # fmt: skip
 
     def load_best(self):

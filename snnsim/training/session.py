@@ -19,6 +19,7 @@ from snnsim.memory import release_compiler_pages
 from snnsim.optimizers import Optimizer, learning_rate
 from snnsim.processes import Group, Total, divided
 from snnsim.samples import taken
+from snnsim.spikes import Spikes
 from snnsim.training import compile_ahead
 from snnsim.training.mixup import Partners, blend
 from snnsim.training.parts import engine_of, tensors_of
@@ -115,10 +116,7 @@ class Session(Passes):
         squared_norm(np.zeros(1, np.float32))
         release_compiler_pages()
         self._loading, self._compiling = True, compiling
-        if sets is None:
-            sets, config = sample_sets(config)
-        else:
-            sets = split_up(sets, config.data)
+        sets = sample_sets(config) if sets is None else split_up(sets, config.data)
         super().__init__(config, network if network is not None else network_of(config), group=group)
         self._split(sets)
         given = network is not None and not set(network.tensor_shapes()) - set(network.tensors)
@@ -139,6 +137,14 @@ class Session(Passes):
     def batches(self):
         """Batches of an epoch; the last one may be smaller."""
         return -(-len(self.train) // self.config.training.batch_size)
+
+    @property
+    def targets(self):
+        """What is learnt: ``classes``, membranes at the ``end`` or in all ``steps``, or ``trains``."""
+        y = self.train.y
+        if self.train.labelled:
+            return "classes"
+        return "trains" if isinstance(y, Spikes) else "steps" if y.ndim == 3 else "end"
 
     @property
     def weights(self):

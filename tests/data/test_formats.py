@@ -7,6 +7,7 @@ import pytest
 
 from snnsim.datasets import formats
 from snnsim.datasets.formats import aedat, nmnist
+from snnsim.errors import InputError
 from tests.data import writers as w
 
 
@@ -67,6 +68,19 @@ def test_aedat_in_class_folders(tmp_path, rng, write, suffix):
     assert found.shape == (2, 128, 128)
     for events, want in zip(found.train.values, wanted, strict=True):
         assert_events(events, want, found.shape)
+
+
+def test_aedat_4_by_its_library(tmp_path, rng):
+    pytest.importorskip("aedat", reason="AEDAT 4 needs the extra aedat")
+    wanted = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        wanted.append(w.random_events(rng, 7, (2, 10, 20)))
+        (tmp_path / name / "0.aedat4").write_bytes(w.aedat4(wanted[-1], 20, 10))
+    found = formats.read(tmp_path)
+    assert found.shape == (2, 10, 20)
+    for events, want in zip(found.train.values, wanted, strict=True):
+        assert_events(events, [(t - want[0][0], *rest) for t, *rest in want], found.shape)
 
 
 def test_aedat_31_clock_that_went_through():
@@ -207,6 +221,26 @@ def test_frames_of_spike_counts(tmp_path, rng):
         y_x, c = np.divmod(units, 2)
         np.add.at(counts, (ticks - 1, c, y_x // 3, y_x % 3), 1)
         np.testing.assert_array_equal(counts, x[k])
+
+
+def test_a_recording_is_a_data_set(tmp_path):
+    from snnsim.recording.writer import TraceWriter
+    from tests.recordings import network, recording
+
+    made = recording(n_trials=4)
+    with TraceWriter(tmp_path / "traces", network(), duration=made.duration, dt=made.dt, time_unit_ms=2.0) as writer:
+        writer.append(made, label=[2, 0, 2, 1], split="train")
+    found = formats.read(tmp_path / "traces")
+    assert (found.shape, found.train.labels.tolist()) == ((30,), [2, 0, 2, 1])
+    assert found.class_names == (0, 1, 2, 3)  # as many as outputs, whatever labels there are
+    assert found.train.values.tick_ms == 2.0
+    for k, (ticks, units) in enumerate(found.train.values):
+        np.testing.assert_array_equal(ticks, made["input"].spikes.trial(k)[0])
+        np.testing.assert_array_equal(units, made["input"].spikes.trial(k)[1])
+    hidden = formats.read(tmp_path / "traces", formats.Options(population="hidden0"))
+    assert hidden.shape == (20,)
+    with pytest.raises(InputError, match=r"data\.population = 'hidden7': .*traces has input, hidden0, output"):
+        formats.read(tmp_path / "traces", formats.Options(population="hidden7"))
 
 
 def test_images_in_class_folders(tmp_path, rng):

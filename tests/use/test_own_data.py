@@ -82,13 +82,13 @@ def test_constant_currents():
 
 def test_arrays_of_tonic():
     events, y = recordings()
-    learns(sn.Model("2x6x6-4c3-2", time_scale=0.001, **GRID, **QUICK), events, y)
+    learns(sn.Model("2x6x6-4c3-2", **GRID, **QUICK), events, y)
 
 
 def test_a_data_set_of_tonic():
     """Tonic's data sets are sequences of (events, label)."""
     pairs = list(zip(*recordings(), strict=True))
-    model = sn.Model("2x6x6-2", time_scale=0.001, **GRID, **QUICK)
+    model = sn.Model("2x6x6-2", **GRID, **QUICK)
     model.fit(pairs, epochs=4, progress=False)
     assert model.evaluate(pairs).accuracy > 0.8
 
@@ -101,7 +101,7 @@ def test_arrays_of_channels():
         made = np.zeros(len(t), np.dtype([("t", np.int64), ("x", np.int64), ("p", np.int64)]))
         made["t"], made["x"], made["p"] = t * 1000, units, 1
         events.append(made)
-    learns(sn.Model("8-12-2", time_scale=0.001, **GRID, **QUICK), events, y)
+    learns(sn.Model("8-12-2", **GRID, **QUICK), events, y)
 
 
 def test_an_event_file(tmp_path):

@@ -14,14 +14,13 @@ Every other array with one entry a sample is a group, such as ``speaker`` (``spe
 
 import zipfile
 
-import h5py
 import numpy as np
 
 from snnsim.connections.maps import described
 from snnsim.datasets.formats import structured
 from snnsim.datasets.formats.base import Events, Found, Part
 from snnsim.errors import InputError
-from snnsim.files.hdf5 import open_hdf5, reading
+from snnsim.files.hdf5 import datasets_in, open_hdf5, reading
 from snnsim.files.text import check_ordinary
 from snnsim.recording.events import milliseconds_of
 
@@ -226,7 +225,7 @@ def _npz(path):
 
 def _hdf5(path):
     with open_hdf5(path) as file, reading(path):
-        found = {name: data for name, data in file.items() if isinstance(data, h5py.Dataset) and data.shape is not None}
+        found = datasets_in(file)
         if sum(data.size * data.dtype.itemsize for data in found.values()) > LARGEST:
             raise InputError(f"{path}: holds more than {LARGEST} bytes of arrays")
         return {name: data[()] for name, data in found.items() if data.ndim}

@@ -8,12 +8,11 @@ One file has ``/spikes/times`` and ``/spikes/units`` (lists of their own length 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from snnsim.datasets.formats.base import Events, Found, Part
 from snnsim.errors import InputError
-from snnsim.files.hdf5 import dataset_of, number, open_hdf5, reading
+from snnsim.files.hdf5 import dataset_of, datasets_in, group_of, lists_of, number, open_hdf5, reading
 from snnsim.recording.events import HIGHEST, LATEST, classes_of, milliseconds
 
 NAME = "SHD, SSC"
@@ -80,11 +79,7 @@ class _File:
     def opened(cls, path, options):
         with open_hdf5(path) as file, reading(path):
             labels, names = classes_of(file)
-            times, units = (dataset_of(file, f"spikes/{name}", 1) for name in ("times", "units"))
-            for name, data, kinds in (("times", times, "iuf"), ("units", units, "iu")):
-                kind = h5py.check_vlen_dtype(data.dtype)
-                if kind is None or kind.kind not in kinds:
-                    raise InputError(f"{path}: /spikes/{name}: {data.dtype}: must be a list of numbers for each sample")
+            times, units = lists_of(file, "spikes/times", "iuf"), lists_of(file, "spikes/units", "iu")
             if not times.shape == units.shape == labels.shape:
                 raise InputError(
                     f"{path}: {len(times)} times, {len(units)} units and {len(labels)} labels: must be equally many"
@@ -133,12 +128,9 @@ def _keys(file, labels, names):
 
 def _groups(file, n):
     """Arrays of ``/extra`` with one entry a sample."""
-    extra = file.get("extra")
-    if not isinstance(extra, h5py.Group):
-        return {}
     found = {}
-    for name, data in extra.items():
-        if isinstance(data, h5py.Dataset) and data.shape == (n,) and data.dtype.kind in "iuS" and name != "keys":
+    for name, data in datasets_in(group_of(file, "extra") if "extra" in file else {}).items():
+        if data.shape == (n,) and data.dtype.kind in "iuS" and name != "keys":
             values = data[()]
             found[name] = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values.astype(np.int64)
     return found
