@@ -104,7 +104,7 @@ def _naming(source):
     try:
         yield
     except InputError as error:
-        if re.match(r"(population|connection|input|initial|duration|dt|seed|every|record)\b", str(error)):
+        if re.match(r"(population|connection|network|inputs?|initial|duration|dt|seed|every|record)\b", str(error)):
             raise InputError(f"{source}: {error}") from error
         raise
 
