@@ -31,9 +31,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-GRAPH = "tests/test_event_graph.py::"
+GRAPH = "tests/engines/test_event_graph.py::"
 REFERENCE = GRAPH + "test_spikes_readings_and_every_gradient_are_the_references"
-CLOCK = "tests/test_graph_engine.py::test_spikes_and_gradients_are_the_reference_s[exact-exact-feed-forward]"
+CLOCK = "tests/engines/test_clock_graph.py::test_spikes_and_gradients_are_the_reference_s[exact-exact-feed-forward]"
 BACKWARD, FORWARD = "kernels/events/graph_backward.py", "kernels/events/graph_forward.py"
 EQUATIONS = "dynamics/graph_events.py"
 

@@ -15,7 +15,7 @@ from snnsim.engines.graph_tables import values_of
 from snnsim.engines.outputs import SpikeOutput
 from snnsim.network import Network
 from snnsim.parameters import ALIF, LI, LIF, AdLIF
-from tests.test_event_graph import (
+from tests.engines.test_event_graph import (
     GRADIENT,
     IDENTITY,
     TIME,
