@@ -213,7 +213,7 @@ class ClockEngine:
         return len(self.network.inputs) == 1 and all(getattr(way, "takes_patterns", False) for way in ways)
 
     def constants(self, name):
-        """Neuron's constants of a population, a named tuple of :mod:`snnsim.neurons`."""
+        """Neuron's constants of a population, a named tuple of ``snnsim.neurons``."""
         population = self.network.populations_by_name[name]
         p = population.neuron
         coefficients = scheme_coefficients(p, self.dt, self.scheme, self.impulse)
@@ -243,7 +243,7 @@ class ClockEngine:
         Parameters
         ----------
         tensors : dict of str to ndarray
-            By name (:meth:`snnsim.network.Network.tensor_shapes`), of the engine's dtype, C-contiguous.
+            By name (:meth:`~snnsim.Network.tensor_shapes`), of the engine's dtype, C-contiguous.
         inputs : GridSpikes, or dict of str to GridSpikes or ndarray
             Spikes of the one input, or of each by name; currents (B, T, N), or (B, N) for a whole trial.
         trace : collection of str

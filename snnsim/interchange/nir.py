@@ -25,6 +25,7 @@ from itertools import pairwise
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.extras import install_command
 from snnsim.files.atomic import write_atomic
 from snnsim.files.hdf5 import group_of, open_hdf5, reading
 from snnsim.network import Network
@@ -517,5 +518,5 @@ def _nir():
     try:
         import nir
     except ImportError:
-        raise InputError("NIR is not installed: pip install '.[interchange]' in snnsim's checkout") from None
+        raise InputError(f"NIR is not installed: {install_command('interchange')}") from None
     return nir

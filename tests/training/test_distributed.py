@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from snnsim import training
+from snnsim.extras import install_command
 from snnsim.models import load_model
 from snnsim.processes import Group, Total, divided
 from snnsim.recording.lock import wait_until_free
@@ -219,6 +220,7 @@ FAILING = """
 import sys
 from snnsim import config, processes, training
 from snnsim.errors import InputError
+from snnsim.extras import install_command
 processes.GRACE = 0.2
 with processes.join("mpi") as group:
     step = training.Session.step
@@ -292,7 +294,7 @@ def test_without_mpi4py(call, monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     monkeypatch.delitem(sys.modules, "mpi4py.MPI", raising=False)
     said = call.refused("train", "--distributed", "mpi")
-    assert said == "--distributed mpi: mpi4py is missing; pip install '.[mpi]' in snnsim's checkout"
+    assert said == f"--distributed mpi: mpi4py is missing: {install_command('mpi')}"
     monkeypatch.setenv("PMI_RANK", "1")
     assert call("train", "--distributed", "mpi") == (2, "", "")
 
