@@ -14,7 +14,7 @@ from snnsim.engines.event_graph import CONSTANTS
 from snnsim.engines.outputs import SpikeOutput
 from snnsim.network import Network
 from snnsim.parameters import ALIF, LI, LIF, AdLIF
-from tests.test_event_graph import (
+from tests.engines.test_event_graph import (
     GRADIENT,
     IDENTITY,
     TIME,
