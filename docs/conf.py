@@ -24,7 +24,8 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_in_temp = True
+nb_execution_timeout = 600
 nb_merge_streams = True
 
 numpydoc_show_class_members = False
