@@ -3,6 +3,7 @@
 import functools
 import inspect
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -141,10 +142,11 @@ def configuration(source, settings, flags, encodes=True):
             value = config.layers_of(value, "--layers")
         if flag == "validation":
             value = config.setting_value(value, "--validation")
-        if flag == "dataset" and Path(value).exists() and value not in datasets():
-            value = Path(value).resolve()  # the run will be evaluated from other folders
         chosen.append(f"{key}={config.toml_value(str(value) if isinstance(value, Path) else value)}")
     made = config.load(source, [*chosen, *(settings or [])])
+    if made.data.dataset not in datasets() and Path(made.data.dataset).exists():
+        # The run will be evaluated from other folders.
+        made = replace(made, data=replace(made.data, dataset=str(Path(made.data.dataset).resolve())))
     # What is encoded are the sets of intensities that have names; files may hold spikes.
     encodes = encodes and (chosen or settings) and made.data.dataset in INTENSITIES
     note = per_step_note(config.load(source), made) if encodes else None

@@ -8,6 +8,7 @@ import numpy as np
 from snnsim import notation
 from snnsim.connections import Convolution, Dense, FixedInDegree, FixedProbability, OneToOne, Pool
 from snnsim.connections.maps import described
+from snnsim.connections.rules import Rule
 from snnsim.errors import InputError, check_names
 from snnsim.network import Network, layer_names
 from snnsim.parameters import LI, LIFParameters, scheme_coefficients
@@ -124,11 +125,14 @@ def _add_connection(network, entry, config):
         "fixed-probability": lambda: FixedProbability(entry.probability),
         "one-to-one": OneToOne,
     }[entry.shape]()
-    source, target = network.ends(entry.source, entry.target, where)
-    shape = shape.resolved(source.shape, target.shape, where, config.training.seed)
     delay = entry.delay
     if isinstance(delay, tuple) or entry.delays != "one":
-        n_delays = (source.size,) if entry.delays == "source" else shape.weight_shape(source.shape, target.shape, where)
+        source, target = network.ends(entry.source, entry.target, where)
+        n_delays = (source.size,)
+        if entry.delays != "source":
+            same = {"same": source is target} if isinstance(shape, Rule) else {}
+            made = shape.resolved(source.shape, target.shape, where, config.training.seed, **same)
+            n_delays = made.weight_shape(source.shape, target.shape, where)
         delay = _drawn(delay, entry.delays, n_delays, name, config.training.seed)
     network.connect(entry.source, entry.target, shape, delay=delay, learn=entry.learn, name=name)
 

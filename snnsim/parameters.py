@@ -374,8 +374,7 @@ class TwoSynapseLIF(_Untrained):
     def __post_init__(self):
         check_t_ref(self.t_ref)
         for name in ("tau_exc", "tau_inh"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"{name} = {getattr(self, name)}: must be a positive number")
+            number(name, getattr(self, name), above=0)
         self.synapse(excitatory=True)
 
     def synapse(self, excitatory: bool) -> LIFParameters:
@@ -419,8 +418,7 @@ class DeltaLIF(_Untrained):
 
 def check_t_ref(t_ref):
     """Raise InputError unless a refractory period is a time."""
-    if not 0 <= t_ref < float("inf"):
-        raise InputError(f"t_ref = {t_ref}: must be a time of at least 0")
+    number("t_ref", t_ref, least=0)
 
 
 def _without_refractoriness(p, tau_syn):

@@ -50,6 +50,8 @@ def write_report(folder, entries, figure_format):
 
 def _section(entry, document, figure_format):
     size = "quick sizes" if document["quick"] else "full sizes"
+    if document["settings"]:
+        size += " but for " + ", ".join(f"`--set {setting}`" for setting in document["settings"])
     lines = [
         f"## {entry.title}",
         "",
