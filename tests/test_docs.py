@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,12 @@ def test_every_page_says_what_it_is_for_and_is_found(page):
     if page.name != "index.md":
         listed = re.findall(r"(?m)^([\w/-]+)$", (ROOT / "docs" / "index.md").read_text())
         assert str(page.relative_to(ROOT / "docs").with_suffix("")) in listed
+
+
+def test_every_extra_is_said():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    said = (ROOT / "docs" / "install.md").read_text()
+    assert all(f"`{extra}`" in said for extra in extras)
 
 
 def test_the_readme_is_short():
