@@ -17,7 +17,7 @@ html_theme = "furo"
 html_title = f"snnsim {release}"
 html_show_sphinx = False
 nitpicky = True
-# What docstrings refer to and these pages do not have: types of other libraries, and names inside the package.
+# Names of other libraries, which these pages do not link to.
 nitpick_ignore_regex = [("py:.*", r"(?!snnsim\.)[\w.]+")]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
