@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from snnsim.arguments import number
+from snnsim.arguments import made_array, number
 from snnsim.dynamics import schemes
 from snnsim.dynamics.lif import RESET_HARD, RESET_NONE, RESET_SUBTRACT
 from snnsim.errors import InputError, check_names
@@ -32,7 +32,7 @@ class _Neuron:
 
     def __post_init__(self):
         for name, value in self.numbers().items():
-            array = np.asarray(value)
+            array = made_array(value)
             if array.ndim == 0:
                 least = 0 if name in NOT_NEGATIVE else -np.inf
                 above = 0 if name in POSITIVE else -np.inf
@@ -455,8 +455,12 @@ def scheme_coefficients(parameters, dt, scheme="backward_euler", impulse="unit-a
     bound = 2 * min(parameters.tau_mem, parameters.tau_syn)
     if scheme == "forward_euler" and dt >= bound:
         raise InputError(f"dt = {dt}: forward Euler is stable only for dt < 2 min(tau_mem, tau_syn) = {bound:g}")
-    a_ii, b_i, a_vv, a_vi, b_v = SCHEMES[scheme](
-        float(dt), float(parameters.tau_mem), float(parameters.tau_syn), float(parameters.r)
-    )
+    values = float(dt), float(parameters.tau_mem), float(parameters.tau_syn), float(parameters.r)
+    try:
+        a_ii, b_i, a_vv, a_vi, b_v = SCHEMES[scheme](*values)
+    except (OverflowError, ZeroDivisionError) as error:
+        raise InputError(
+            f"dt = {dt:g}: cannot be reckoned with tau_mem = {values[1]:g} and tau_syn = {values[2]:g}, too far apart"
+        ) from error
     area = {"unit-area": 1.0, "unit-height": dt, "unit-jump": parameters.tau_syn}[impulse]
     return a_ii, b_i * area, a_vv, a_vi, b_v * area

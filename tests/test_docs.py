@@ -128,8 +128,8 @@ GPU = ("docs/cuda.md",)
 """Pages that need a GPU."""
 OWN = ("docs/data.md",)
 """Pages whose commands have a test of their own, since they need files of their own."""
-ELSEWHERE = ("--scheduler", "/usr/share/datasets", "--install-completion")
-"""Words of commands that need a cluster, data that is not shipped, or the user's own shell."""
+ELSEWHERE = ("--scheduler", "/usr/share/datasets", "--install-completion", "snnsim view")
+"""Words of commands that need a cluster, data that is not shipped, or the user's own shell or browser."""
 
 
 @pytest.fixture

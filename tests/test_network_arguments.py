@@ -112,6 +112,6 @@ def test_messages_are_one_line_of_a_screen():
 def test_what_no_engine_takes_is_named_by_its_kind():
     from snnsim.parameters import scheme_coefficients
 
-    with pytest.raises(InputError, match=r"^LIF: a clock runs") as error:
+    with pytest.raises(InputError, match=r"^LIFParameters: a clock runs") as error:
         scheme_coefficients(LIF(t_ref=np.linspace(1, 2, 3000)), 0.1)
     assert len(str(error.value)) < 300
