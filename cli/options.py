@@ -20,6 +20,9 @@ Dataset = Annotated[str | None, typer.Option(help="mnist, fashion-mnist or yin-y
 Layers = Annotated[
     str | None, typer.Option(help="From input to output, such as 784-400-10, 128-256r-10 or 28x28-15c5-p2-300-10.")
 ]
+NeuronName = Annotated[
+    str | None, typer.Option("--neuron", help="lif, alif, adlif, delta-lif or if; A,B,... for one a layer.")
+]
 Engine = Annotated[str | None, typer.Option(help="clock, hybrid or event.")]
 Dt = Annotated[float | None, typer.Option("--dt", help="Step size, in the unit of the time constants.")]
 Steps = Annotated[int | None, typer.Option(help="Steps of a trial.")]
@@ -45,6 +48,7 @@ KEYS = {
     "data_dir": "data.data_dir",
     "limit": "data.limit",
     "layers": "network.layers",
+    "neuron": "network.neuron",
     "engine": "simulation.engine",
     "dt": "simulation.dt",
     "steps": "simulation.n_steps",
@@ -86,6 +90,8 @@ def configuration(source, settings, flags, encodes=True):
             continue
         if flag == "layers":
             value = config.layers_of(value, "--layers")
+        if flag == "neuron" and "," in value:
+            value = value.split(",")
         chosen.append(f"{key}={config.toml_value(str(value) if isinstance(value, Path) else value)}")
     made = config.load(source, [*chosen, *(settings or [])])
     note = per_step_note(config.load(source), made) if encodes and (chosen or settings) else None

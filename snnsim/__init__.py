@@ -11,7 +11,8 @@ Imports point only downward; each layer knows those below it::
     longrun                  recurrent networks without trials, streamed to files as they go
     recording                HDF5 traces, checkpoints, provenance (the only importer of h5py)
     datasets, encoders, losses, optimizers, network
-    spikes, parameters       frozen dataclasses, validated once
+    spikes, parameters       frozen dataclasses, validated once; coefficients of the schemes
+    neurons                  one file a neuron: its parameters, and its scalars on the clock
     kernels/                 cpu (parallel loops), cuda (the same names), events (exact engine): no formula
     dynamics/                pure scalars: one equation, one function, one citation
 
@@ -33,12 +34,11 @@ _PUBLIC = {
     ),
     **dict.fromkeys(("Clipped", "Lognormal", "Normal", "Uniform"), "snnsim.distributions"),
     **dict.fromkeys(("Current", "Noise", "Poisson", "PoissonTrains", "SpikeTrains"), "snnsim.longrun.stimuli"),
-    **dict.fromkeys(("ALIF", "AdLIF", "DeltaLIF", "LI", "LIF", "RefractoryLIF", "TwoSynapseLIF"), "snnsim.parameters"),
+    **dict.fromkeys(
+        ("ALIF", "AdLIF", "DeltaLIF", "IF", "LI", "LIF", "LIFParameters", "TwoSynapseLIF"), "snnsim.neurons"
+    ),
     "LongSimulation": "snnsim.longrun.simulation",
     "InputError": "snnsim.errors",
-    "LI": "snnsim.parameters",
-    "LIF": "snnsim.parameters",
-    "LIFParameters": "snnsim.parameters",
     "Network": "snnsim.network",
     "Spikes": "snnsim.spikes",
     "open_traces": "snnsim.recording.reader",

@@ -13,7 +13,7 @@ from pathlib import Path
 from snnsim import blueprint, notation
 from snnsim.errors import InputError
 from snnsim.files.text import parse_toml, read_text
-from snnsim.parameters import LIFParameters, check_continuous
+from snnsim.neurons import LI, MODELS
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,18 @@ class NetworkConfig:
     v_reset: float | tuple[float, ...] = 0.0
     v_leak: float | tuple[float, ...] = 0.0
     reset: str | tuple[str, ...] = "hard"  # hard | subtract | none
+    neuron: str | tuple[str, ...] = "lif"  # lif | alif | adlif | delta-lif | if
+    t_ref: float | tuple[float, ...] | None = None  # absolute refractory period
+    v0: float | tuple[float, ...] | None = None  # initial membrane, else v_leak
+    i0: float | tuple[float, ...] | None = None  # initial current
+    tau_a: float | tuple[float, ...] | None = None  # of alif and adlif, as those below
+    beta: float | tuple[float, ...] | None = None  # threshold per adaptation (alif)
+    c_a: float | tuple[float, ...] | None = None  # current per adaptation (adlif)
+    q: float | tuple[float, ...] | None = None  # growth of the adaptation with a spike
+    a0: float | tuple[float, ...] | None = None  # initial adaptation
+    coupling: float | tuple[float, ...] | None = None  # how the membrane drives the adaptation (adlif, clock)
+    learn: tuple[str, ...] = ()  # constants of neurons that are learnt, such as tau_mem, v_threshold, bias
+    learn_each: bool = True  # whether every neuron learns values of its own
     init: str = "kaiming"  # kaiming | uniform
     init_scale: float = 1.0
     init_mean: float = 0.0  # added to every weight, in units of the initial standard deviation
@@ -45,16 +57,27 @@ class PopulationConfig:
 
     name: str = ""
     shape: int | tuple[int, ...] = 0
-    neuron: str = "lif"  # input | lif | li
-    tau_mem: float | None = None
-    tau_syn: float | None = None
-    r: float | None = None
-    v_threshold: float | None = None
-    v_reset: float | None = None
-    v_leak: float | None = None
+    neuron: str | None = None  # input | lif | alif | adlif | li | delta-lif | if
+    tau_mem: float | tuple[float, ...] | None = None  # a number, or one a neuron, like all those below
+    tau_syn: float | tuple[float, ...] | None = None
+    r: float | tuple[float, ...] | None = None
+    v_threshold: float | tuple[float, ...] | None = None
+    v_reset: float | tuple[float, ...] | None = None
+    v_leak: float | tuple[float, ...] | None = None
     reset: str | None = None  # hard | subtract | none
-    bias: float = 0.0  # constant current of every neuron, to begin with
+    t_ref: float | tuple[float, ...] | None = None
+    v0: float | tuple[float, ...] | None = None
+    i0: float | tuple[float, ...] | None = None
+    tau_a: float | tuple[float, ...] | None = None
+    beta: float | tuple[float, ...] | None = None
+    c_a: float | tuple[float, ...] | None = None
+    q: float | tuple[float, ...] | None = None
+    a0: float | tuple[float, ...] | None = None
+    coupling: float | tuple[float, ...] | None = None
+    bias: float | tuple[float, ...] = 0.0  # constant current of every neuron, to begin with
     learn_bias: bool = False
+    learn: tuple[str, ...] | None = None
+    learn_each: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -200,6 +223,7 @@ CHOICES = {
     "network.input": ("spikes", "current"),
     "network.init": ("kaiming", "uniform"),
     "network.reset": ("hard", "subtract", "none"),
+    "network.neuron": tuple(kind for kind, made in MODELS.items() if made.on_clock and made.has_threshold),
     "simulation.engine": ("clock", "hybrid", "event"),
     "simulation.scheme": ("backward_euler", "forward_euler", "exact", "bilinear"),
     "simulation.impulse": ("unit-area", "unit-height"),
@@ -462,12 +486,6 @@ def check(config, origin="configuration"):
         )
     if engine != "clock" and config.training.dropout:
         raise InputError(f"{origin}: training.dropout = {config.training.dropout}: engine {engine} has none")
-    if engine != "clock":
-        try:
-            for layer in neurons(config):
-                check_continuous(layer)
-        except InputError as error:
-            raise InputError(f"{origin}: {error}") from error
     if bool(config.population) != bool(config.connection):
         raise InputError(f"{origin}: [[population]] and [[connection]]: a network of its own needs both")
 
@@ -487,18 +505,31 @@ def precision(config):
 
 
 def neurons(config):
-    """Neuron parameters of every layer of ``network.layers``, a tuple of LIFParameters."""
-    layers = config.network.layers
+    """Neurons of every layer of ``network.layers``, a tuple of Neuron; the last one is the readout's."""
+    layers, network = config.network.layers, config.network
     n_layers = len(notation.parse(layers) if isinstance(layers, str) else layers) - 1
     columns = {}
-    for name in LIFParameters.__dataclass_fields__.keys() & vars(config.network).keys():
-        value = getattr(config.network, name)
+    for name in neuron_fields():
+        value = getattr(network, name)
         if isinstance(value, tuple) and len(value) != n_layers:
             raise InputError(
                 f"network.{name} = {list(value)}: must be one value, or one for each of the {n_layers} layers"
             )
         columns[name] = value if isinstance(value, tuple) else (value,) * n_layers
-    return tuple(LIFParameters(**{k: v[layer] for k, v in columns.items()}) for layer in range(n_layers))
+    each = [{name: column[layer] for name, column in columns.items()} for layer in range(n_layers)]
+    last = n_layers - 1 if readout(config) == "leaky" else n_layers
+    return tuple(neuron_of(LI if layer == last else MODELS[v["neuron"]], v) for layer, v in enumerate(each))
+
+
+def neuron_fields():
+    """Names of what ``[network]`` says of neurons."""
+    return ["neuron", *(name for name in dict.fromkeys(name for made in MODELS.values() for name in made.fields())
+                        if hasattr(NetworkConfig, name))]  # fmt: skip
+
+
+def neuron_of(made, values):
+    """Neuron of a class from values by name: of those that it has, and that are not None."""
+    return made(**{name: values[name] for name in made.fields() if values.get(name) is not None})
 
 
 def _text(source):

@@ -11,11 +11,11 @@ import pytest
 from snnsim.connections import Convolution, Dense, OneToOne, Pairs, Pool, Sparse
 from snnsim.engines.event import EventEngine
 from snnsim.engines.event_graph import CONSTANTS, GraphEventEngine
-from snnsim.engines.graph_tables import values_of
 from snnsim.engines.hybrid_graph import GraphHybridEngine
 from snnsim.engines.outputs import SpikeOutput, slab_of_spikes
 from snnsim.errors import InputError
 from snnsim.network import Network
+from snnsim.neurons.matrices import values_of
 from snnsim.parameters import ALIF, LI, LIF, AdLIF
 from snnsim.spikes import Spikes
 from tests.reference import graph as plain
@@ -260,6 +260,7 @@ def described(net, tensors):
             nodes.append(plain.Input(p.name, p.size))
             continue
         values = values_of(p.neuron, tensors, p.name)
+        del values["coupling"]
         spiking = not isinstance(p.neuron, LI)
         if not spiking:
             values |= {"v_threshold": 1e9, "v_reset": 0.0}

@@ -1,7 +1,6 @@
 """Engines: the same network on a clock, as a hybrid, or exactly in continuous time, each forward and backward."""
 
 from snnsim.errors import check_names
-from snnsim.parameters import LI
 
 ENGINES = ("clock", "hybrid", "event")
 TARGETS = ("cpu", "cuda", "auto")
@@ -38,7 +37,7 @@ def make_engine(name, network, *, dt, n_steps, precision, duration=None, max_inv
         from snnsim.engines.event_graph import GraphEventEngine
 
         return GraphEventEngine(network, duration=duration or dt * n_steps, n_samples=n_steps, **common)
-    layers = [p.spiking() if isinstance(p, LI) else p for p in network.parameters], network.readout
+    layers = [p if p.has_threshold else p.spiking() for p in network.parameters], network.readout
     from snnsim.engines.by_name import ByName
 
     if name == "hybrid":

@@ -7,7 +7,7 @@ import numpy as np
 from snnsim.dynamics.integral import faded
 from snnsim.engines.constants import HEAVY, as_shaped, constant_gradients
 from snnsim.engines.event import MAX_SPIKES, PRECISIONS, EventEngine
-from snnsim.engines.graph_tables import cells_of, delay_kind, groups_of, runs_of, unit_size, values_of, wires_of
+from snnsim.engines.graph_tables import cells_of, delay_kind, groups_of, runs_of, unit_size, wires_of
 from snnsim.engines.outputs import ScoreOutput, SpikeOutput, VoltageOutput
 from snnsim.engines.workspace import Workspace
 from snnsim.errors import InputError, check_names
@@ -18,7 +18,8 @@ from snnsim.kernels.events.graph_backward import N_SUMS, graph_backward
 from snnsim.kernels.events.graph_forward import A0, BETA, FULL, JUMP, PULL, T_REF, Plan, graph_forward
 from snnsim.kernels.events.graph_trace import graph_trace
 from snnsim.kernels.events.integral import integral_backward, integral_forward
-from snnsim.parameters import LI
+from snnsim.neurons.matrices import values_of
+from snnsim.parameters import check_continuous
 from snnsim.schedule import components
 
 READOUTS = ("sampled", "integral", "max")
@@ -126,17 +127,14 @@ class GraphEventEngine:
         for p in network.populations_by_name.values():
             if p.kind != "spikes":
                 raise InputError(f"input {p.name}: sends a current; engine {self.name} takes spikes")
-            if p.is_input or isinstance(p.neuron, LI):
-                if not p.is_input and p.name != output.name:
-                    raise InputError(f"population {p.name}: has no threshold, and is not the output {output.name}")
+            if p.is_input:
                 continue
-            adapts = hasattr(p.neuron, "tau_a")
-            if p.neuron.reset not in (("hard",) if adapts else ("hard", "subtract")):
-                raise InputError(
-                    f"reset = {p.neuron.reset!r} (population {p.name}): engine {self.name} allows "
-                    f"{'hard where neurons adapt' if adapts else 'hard and subtract'}, since one that stays above "
-                    "threshold has no next crossing"
-                )
+            if not p.spiking and p.name != output.name:
+                raise InputError(f"population {p.name}: has no threshold, and is not the output {output.name}")
+            try:
+                check_continuous(p.neuron)
+            except InputError as error:
+                raise InputError(f"population {p.name}: {error}") from error
 
     def _chain_engine(self, precision, n_samples):
         network = self.network
@@ -172,7 +170,7 @@ class GraphEventEngine:
         sources = sorted({self._place[c.source][0] for c in connections} | {slab})
         slabs = {c.source: (sources.index(self._place[c.source][0]), self._place[c.source][1]) for c in connections}
         wires = wires_of(connections, runs, kinds, network, slabs, bases, unit, set(names))
-        readout = len(pops) == 1 and isinstance(pops[0].neuron, LI)
+        readout = len(pops) == 1 and not pops[0].spiking
         return _Component(names, sizes, bases, connections, kinds, wires, sources, unit, slab, readout)
 
     def forward(self, tensors, inputs):

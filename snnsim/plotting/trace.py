@@ -5,7 +5,7 @@ from matplotlib.transforms import offset_copy
 
 from snnsim.dynamics.lif import reset_membrane
 from snnsim.errors import InputError
-from snnsim.parameters import neuron_from
+from snnsim.neurons import neuron_from
 from snnsim.plotting.style import (
     BLACK,
     CYCLE,
@@ -72,7 +72,7 @@ def plot_trace(recordings, trial=0, layer=None, neurons=None, window=None, varia
         if variable == "v":
             if any(line.get_marker() == "|" for line in axis.lines):
                 axis.plot([], [], "|", ms=5, color=GREY, label="spike")
-            _levels(axis, last.populations[layer])
+            _levels(axis, last.populations[layer], neuron)
             axis.set_ylabel(f"v ({last.info['voltage_unit']})")
         else:
             axis.set_ylabel(f"$i_{{\\mathrm{{syn}}}}$ ({last.info['current_unit']})")
@@ -126,8 +126,8 @@ def _membrane(axis, traces, layer, trial, neuron, window, look, k):
     spikes = np.empty(0)
     if "spikes" in traces.info["record"] and population.spiking:
         spikes = traces.spikes(layer, [int(trial)], neurons=[neuron], window=window).times
-    parameters = neuron_from(population.parameters)
-    times, v = _from_rest(times, v, parameters.v_leak, window)
+    parameters = neuron_from(population.parameters).of(neuron)
+    times, v = _from_rest(times, v, parameters.start, window)
     shown_times, shown, tops = _with_resets(times, v, spikes, parameters)
     axis.plot(shown_times * factor, shown, **look)
     if spikes.size:
@@ -175,8 +175,9 @@ def _current(axis, traces, layer, trial, neuron, window, look):
     axis.plot(times * traces.info["time_unit_ms"], values, **look)
 
 
-def _levels(axis, population):
+def _levels(axis, population, neuron):
     if population.spiking:
-        axis.axhline(population.parameters["v_threshold"], color=BLACK, lw=0.9, ls="--", label="threshold", zorder=1)
-        if population.parameters["reset"] == "hard":
-            axis.axhline(population.parameters["v_reset"], color=GREY, lw=0.9, ls=":", label="reset", zorder=1)
+        of_neuron = neuron_from(population.parameters).of(neuron)
+        axis.axhline(of_neuron.v_threshold, color=BLACK, lw=0.9, ls="--", label="threshold", zorder=1)
+        if of_neuron.reset == "hard":
+            axis.axhline(of_neuron.v_reset, color=GREY, lw=0.9, ls=":", label="reset", zorder=1)

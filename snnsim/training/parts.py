@@ -1,6 +1,6 @@
 """Parts of a training as its configuration wants them: engine and loss, and the way back from a network."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,13 +10,19 @@ from snnsim.engines import make_engine
 from snnsim.errors import InputError
 from snnsim.initialisation import initial_tensors
 from snnsim.losses import Loss
-from snnsim.parameters import LI, LIFParameters
+from snnsim.neurons import LIFParameters
 
 
 def engine_of(config, network):
     """Engine of a configuration for a network."""
     s, g = config.simulation, config.gradient
     options = {}
+    jumping = [p for p in network.populations_by_name.values() if not p.is_input and not p.neuron.filtered]
+    if jumping and (s.engine != "clock" or g.method not in ("surrogate", "tssl")):
+        raise InputError(
+            f"gradient.method = {g.method!r} (engine {s.engine}): {jumping[0].neuron.kind} of {jumping[0].name} spikes "
+            "when a spike arrives, whatever its weight: use engine clock with surrogate or tssl"
+        )
     if s.engine == "clock":
         options = {
             "scheme": s.scheme,
@@ -88,8 +94,8 @@ def with_network(config, network):
     """Change a configuration to describe the layers of the given network, if it is a chain."""
     if not network.is_chain:
         return config
-    neurons = [p.spiking() if isinstance(p, LI) else p for p in network.parameters]
-    names = [f.name for f in fields(LIFParameters) if hasattr(config.network, f.name)]
-    columns = {name: tuple(getattr(p, name) for p in neurons) for name in names}
+    neurons = [p if p.has_threshold else p.spiking() for p in network.parameters]
+    names = [name for name in LIFParameters.fields() if getattr(config.network, name) is not None]
+    columns = {name: tuple(getattr(p, name) for p in neurons) for name in names} | {"neuron": "lif"}
     table = replace(config.network, layers=network.layers, readout=network.readout, **columns)
     return replace(config, network=table)

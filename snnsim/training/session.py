@@ -19,6 +19,7 @@ from snnsim.memory import release_compiler_pages
 from snnsim.optimizers import Optimizer, learning_rate
 from snnsim.processes import Group, Total, divided
 from snnsim.training import compile_ahead
+from snnsim.training.logarithms import Logarithms
 from snnsim.training.mixup import Partners, blend
 from snnsim.training.parts import engine_of, loss_of, tensors_of
 from snnsim.training.weight_average import WeightAverage
@@ -148,9 +149,10 @@ class Session:
         self.group.copy_first(list(tensors.values()))
         self.tensors = {name: aligned_copy(w, self.dtype) for name, w in tensors.items()}
         self.learnt = {name: self.tensors[name] for name in self.structure.learnt()}
+        self._logarithms = Logarithms(self.learnt)
         o = config.optimizer
         self.optimizer = Optimizer(
-            o.name, self.learnt, momentum=o.momentum, beta1=o.beta1, beta2=o.beta2, epsilon=o.epsilon,
+            o.name, self._logarithms.seen, momentum=o.momentum, beta1=o.beta1, beta2=o.beta2, epsilon=o.epsilon,
             weight_decay=o.weight_decay, clip_norm=o.clip_norm,
         )  # fmt: skip
         self.average = WeightAverage(self.learnt, config.training.ema_decay)
@@ -230,7 +232,9 @@ class Session:
         total.wait()
         loss, (correct, samples, *spikes) = float(sums[0]), map(int, sums[1:])
         self._check_finite("loss", loss)
+        self._logarithms.before(gradients)
         norm = self.optimizer.step(gradients, self.lr)
+        self._logarithms.after()
         if not np.isfinite(norm):
             for name, gradient in gradients.items():
                 self._check_finite(f"gradient of {name}", gradient)

@@ -1,0 +1,68 @@
+"""LIF and IF neurons without synaptic filter: a spike moves the membrane at once.
+
+These are the plain neurons of snnTorch, SpikingJelly and Sinabs. When they spike is when a spike arrives, which no
+weight changes: gradients by spike time do not exist, those by amplitude (``surrogate``, ``tssl``) do.
+"""
+
+from dataclasses import dataclass
+
+from snnsim.neurons.base import Neuron
+
+
+@dataclass(frozen=True, eq=False)
+class DeltaLIF(Neuron):
+    """LIF neurons without a synaptic filter: a spike moves the membrane by its weight.
+
+    ``tau_mem dv/dt = -(v - v_leak) + r i_ext``; what arrives while v is held is lost.
+
+    Parameters
+    ----------
+    tau_mem, r, v_threshold, v_reset, v_leak, reset, t_ref, v0
+        As of :class:`LIFParameters`.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    tau_mem: float = 20.0
+    r: float = 1.0
+    v_threshold: float = 1.0
+    v_reset: float = 0.0
+    v_leak: float = 0.0
+    t_ref: float = 0.0
+    reset: str = "hard"
+    v0: float | None = None
+
+    kind, filtered, without_trials = "delta-lif", False, True
+
+
+@dataclass(frozen=True, eq=False)
+class IF(Neuron):
+    """Integrate-and-fire neurons without leak and synaptic filter: a spike moves the membrane by its weight.
+
+    ``dv/dt = r i_ext``; what arrives while v is held is lost.
+
+    Parameters
+    ----------
+    r, v_threshold, v_reset, reset, t_ref
+        As of :class:`LIFParameters`; ``r`` is the slope of the membrane per current.
+    v0 : float
+        Initial membrane.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    r: float = 1.0
+    v_threshold: float = 1.0
+    v_reset: float = 0.0
+    t_ref: float = 0.0
+    reset: str = "hard"
+    v0: float = 0.0
+
+    kind, filtered = "if", False
+    tau_mem, v_leak = float("inf"), 0.0

@@ -1,0 +1,52 @@
+"""Leaky integrators with synaptic filter; on the clock they are LIF neurons without threshold."""
+
+from dataclasses import dataclass
+
+from snnsim.neurons.base import Neuron
+from snnsim.neurons.lif import LIFParameters
+
+
+@dataclass(frozen=True, eq=False)
+class LI(Neuron):
+    """Leaky integrators with synaptic filter: a readout without threshold.
+
+    Parameters
+    ----------
+    tau_mem, tau_syn, r : float or (N,) array_like
+        As of :class:`LIFParameters`.
+    v_leak : float
+        Resting value.
+    v0, i0 : float
+        As of :class:`LIFParameters`.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    tau_mem: float = 0.8
+    tau_syn: float = 0.6
+    r: float = 1.2
+    v_leak: float = 0.0
+    v0: float | None = None
+    i0: float = 0.0
+
+    kind, has_threshold, without_trials = "li", False, True
+    v_threshold = threshold = float("inf")
+    v_reset = reset_value = 0.0
+    reset, reset_mode = "none", 2
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.plain:
+            self.spiking()
+
+    def spiking(self):
+        """Give the same membrane and synapse with a threshold one above rest."""
+        return LIFParameters(self.tau_mem, self.tau_syn, self.r, self.v_leak + 1, self.v_leak, self.v_leak)
+
+    @property
+    def plain(self):
+        """Whether it is the readout of the layer kernels: one number each, at rest at first."""
+        return self.size is None and self.i0 == 0 and self.start == self.v_leak
