@@ -18,9 +18,11 @@ from snnsim.kernels.events.graph_backward import N_SUMS, graph_backward
 from snnsim.kernels.events.graph_forward import A0, BETA, FULL, JUMP, PULL, T_REF, Plan, graph_forward
 from snnsim.kernels.events.graph_trace import graph_trace
 from snnsim.kernels.events.integral import integral_backward, integral_forward
+from snnsim.kernels.events.jumping import CELLS as JUMPING
+from snnsim.kernels.events.jumping import jumping_forward
 from snnsim.neurons.matrices import values_of
 from snnsim.parameters import check_continuous
-from snnsim.schedule import components
+from snnsim.schedule import components, ordered
 
 READOUTS = ("sampled", "integral", "max")
 CONSTANTS = (
@@ -45,6 +47,7 @@ class _Component:
     unit: int
     slab: int
     readout: bool
+    jumping: bool
     state: dict = field(default_factory=dict)
 
     @property
@@ -166,12 +169,25 @@ class GraphEventEngine:
         ends = [(network.populations_by_name[c.source], network.populations_by_name[c.target]) for c in connections]
         kinds = [delay_kind(c, pre) for c, (pre, _) in zip(connections, ends, strict=True)]
         runs = [runs_of(c, *pair, kind) for c, pair, kind in zip(connections, ends, kinds, strict=True)]
-        unit = unit_size(runs, kinds, sum(sizes), len(names) > 1 or bool(group.inner))
+        jumping = self._jumps(pops)
+        inner = len(names) > 1 or bool(group.inner) or jumping
+        unit = unit_size(runs, kinds, sum(sizes), inner)
         sources = sorted({self._place[c.source][0] for c in connections} | {slab})
         slabs = {c.source: (sources.index(self._place[c.source][0]), self._place[c.source][1]) for c in connections}
         wires = wires_of(connections, runs, kinds, network, slabs, bases, unit, set(names))
         readout = len(pops) == 1 and not pops[0].spiking
-        return _Component(names, sizes, bases, connections, kinds, wires, sources, unit, slab, readout)
+        return _Component(names, sizes, bases, connections, kinds, wires, sources, unit, slab, readout, jumping)
+
+    @staticmethod
+    def _jumps(populations):
+        """Whether the membranes of a component jump at an arrival; raises InputError if only some do."""
+        found = {p.neuron.filtered: p.name for p in populations}
+        if len(found) > 1:
+            raise InputError(
+                f"populations {found[True]}, {found[False]}: neurons with and without synaptic filter in one cycle: in "
+                "continuous time a cycle has one kind"
+            )
+        return False in found
 
     def forward(self, tensors, inputs):
         """Simulate a batch.
@@ -229,6 +245,12 @@ class GraphEventEngine:
         dict of str to ndarray
             By name, in the shapes of the tensors; weights belong to the engine and hold until the next backward pass.
         """
+        for p in self.network.populations_by_name.values():
+            if not (p.is_input or p.neuron.filtered):
+                raise InputError(
+                    f"gradient of population {p.name}: {p.neuron.kind} spikes when a spike arrives, whatever its "
+                    f"weight, so engine {self.name} has none: use engine clock with surrogate or tssl"
+                )
         tensors = self._checked(tensors)
         if self._in_chain():
             names = [c.name for c in self.network.connections]
@@ -291,6 +313,9 @@ class GraphEventEngine:
             self._prepare(component)
         s = component.state
         batch = len(self._stored[0].counts)
+        if component.jumping:
+            v = self._jump(component, batch, sample_times)[..., np.asarray(neuron_ids, np.int64) + low]
+            return v, np.zeros_like(v), np.zeros_like(v)
         shape = (batch, len(sample_times), len(neuron_ids))
         v, i_syn, a = np.empty(shape), np.empty(shape), np.empty(shape)
         chosen = np.asarray(neuron_ids, np.int64) + low
@@ -375,7 +400,7 @@ class GraphEventEngine:
         values = [values_of(p.neuron, tensors, p.name) for p in pops]
         biases = [tensors.get(f"{p.name}.bias") for p in pops]
         cells = cells_of(values, biases, component.sizes)
-        delays = [np.ravel(tensors.get(f"{c.name}.delay", c.delay)).astype(float) for c in component.connections]
+        delays = self._delays_of(component)
         wires = component.wires._replace(delays=np.concatenate(delays) if delays else np.empty(0))
         w = self._packed(component)
         inner = [d.min(initial=np.inf) for d, is_inner in zip(delays, wires.inner, strict=True) if is_inner]
@@ -392,6 +417,8 @@ class GraphEventEngine:
 
     def _advance(self, component, inputs):
         batch = len(inputs[0].counts)
+        if component.jumping:
+            return self._jump(component, batch)
         self._prepare(component)
         s = component.state
         wires, w, cells, groups, plan = s["wires"], s["w"], s["cells"], s["groups"], s["plan"]
@@ -428,6 +455,59 @@ class GraphEventEngine:
             return (best[:, :, 0] if plan.widest else v) + self._shift(component)
         self._spread(component, slab)
         return None
+
+    def _jump(self, component, batch, samples=()):
+        """Spikes of a component whose membranes jump; membranes at given times, (B, K, N), if there are any."""
+        cells, delays = self._jumping_cells(component), self._delays_of(component)
+        zero = [
+            (c.source, c.target)
+            for c, d in zip(component.connections, delays, strict=True)
+            if c.source in component.names and d.min(initial=np.inf) == 0
+        ]
+        if ordered(component.names, zero) is None:
+            raise InputError(
+                f"a cycle without delay ({', '.join(f'{a}->{b}' for a, b in zero)}): membranes that jump at an arrival "
+                "would spike without end in one instant; give one of its connections a delay"
+            )
+        wires = component.wires._replace(delays=np.concatenate(delays) if delays else np.empty(0))
+        w, samples = self._packed(component), np.asarray(samples, np.float64)
+        starts = np.array([*component.bases.values(), component.size], np.int64)
+        cap = max(16, self._caps.get(component.slab, component.size))
+        while True:
+            neurons = self._workspace.array((component.slab, "neurons", len(samples)), (batch, cap), np.int32)
+            times = self._workspace.array((component.slab, "times", len(samples)), (batch, cap), np.float64)
+            counts, v = np.empty(batch, np.int64), np.empty((batch, len(samples), component.size))
+            store = self._store(component, batch)
+            jumping_forward(wires, store, w, cells, starts, self.duration, samples, neurons, times, counts, v)
+            if counts.min(initial=0) != FULL:
+                break
+            self._caps[component.slab] = cap = 2 * cap
+            if cap * batch > MAX_SPIKES:
+                raise InputError(f"populations {', '.join(component.names)}: over {cap // 2} spikes in a trial")
+        if samples.size:
+            return v
+        slab = SpikeOutput(neurons, times, counts.astype(np.int32), component.size, self.duration)
+        component.state |= {"unseen": np.zeros(batch, np.int64)}
+        self._stored.append(slab)
+        self._spread(component, slab)
+        return None
+
+    def _delays_of(self, component):
+        tensors = self._tensors
+        return [np.ravel(tensors.get(f"{c.name}.delay", c.delay)).astype(float) for c in component.connections]
+
+    def _jumping_cells(self, component):
+        rows = []
+        for name, size in zip(component.names, component.sizes, strict=True):
+            neuron = self.network.populations_by_name[name].neuron
+            v, bias = values_of(neuron, self._tensors, name), self._tensors.get(f"{name}.bias", 0.0)
+            one = {
+                "theta": v["v_threshold"] - v["v_leak"], "v_reset": v["v_reset"] - v["v_leak"],
+                "v0": v["v0"] - v["v_leak"], "tau": v["tau_mem"], "target": v["r"] * bias, "slope": v["r"] * bias,
+                "subtract": float(neuron.reset == "subtract"), "t_ref": v["t_ref"],
+            }  # fmt: skip
+            rows.append(np.stack([np.broadcast_to(np.asarray(one[key], np.float64), (size,)) for key in JUMPING], 1))
+        return np.concatenate(rows)
 
     def _check_delays(self, component, delays):
         """Raise InputError where the engine cannot run these delays; this one runs all."""

@@ -1,8 +1,8 @@
 """The linear motion of every neuron on a clock: a matrix and two vectors a step, and their derivatives.
 
 Between spikes ``y = (v - v_leak, i, a)`` moves as ``dy/dt = A y + D u``; an input of unit weight adds the jump J; u is
-a current into the membrane. A scheme's step is ``y_k = M ~y_{k-1} + b x_k + d u_k``. Derivatives by a constant are those
-of these closed forms, by a complex step: exact to rounding.
+a current into the membrane. A scheme's step is ``y_k = M ~y_{k-1} + b x_k + d u_k``. Derivatives by a constant are
+those of these closed forms, by a complex step: exact to rounding.
 """
 
 import numpy as np
