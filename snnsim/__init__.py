@@ -35,7 +35,8 @@ _PUBLIC = {
     **dict.fromkeys(("Clipped", "Lognormal", "Normal", "Uniform"), "snnsim.distributions"),
     **dict.fromkeys(("Current", "Noise", "Poisson", "PoissonTrains", "SpikeTrains"), "snnsim.longrun.stimuli"),
     **dict.fromkeys(
-        ("ALIF", "AdLIF", "DeltaLIF", "IF", "LI", "LIF", "LIFParameters", "TwoSynapseLIF"), "snnsim.neurons"
+        ("ALIF", "AdLIF", "DeltaLI", "DeltaLIF", "IF", "Integrator", "LI", "LIF", "LIFParameters", "TwoSynapseLIF"),
+        "snnsim.neurons",
     ),
     "LongSimulation": "snnsim.longrun.simulation",
     "InputError": "snnsim.errors",

@@ -417,6 +417,12 @@ class GraphEventEngine:
 
     def _advance(self, component, inputs):
         batch = len(inputs[0].counts)
+        if component.jumping and component.readout:
+            if self.readout != "sampled":
+                raise InputError(f"readout = {self.readout!r}: of neurons without synaptic filter only sampled")
+            v = self._jump(component, batch, self.sample_times)
+            self._stored.append(_no_spikes(batch, component.size, self.duration))
+            return v
         if component.jumping:
             return self._jump(component, batch)
         self._prepare(component)

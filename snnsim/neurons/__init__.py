@@ -41,7 +41,7 @@ import numpy as np
 from snnsim.neurons.adlif import AdLIF
 from snnsim.neurons.alif import ALIF
 from snnsim.neurons.base import OPTIONAL, Neuron
-from snnsim.neurons.jumping import IF, DeltaLIF
+from snnsim.neurons.jumping import IF, DeltaLI, DeltaLIF, Integrator
 from snnsim.neurons.li import LI
 from snnsim.neurons.lif import LIF, LIFParameters
 from snnsim.neurons.two_synapse import TwoSynapseLIF
@@ -53,7 +53,9 @@ __all__ = [
     "LIF",
     "MODELS",
     "AdLIF",
+    "DeltaLI",
     "DeltaLIF",
+    "Integrator",
     "LIFParameters",
     "Neuron",
     "TwoSynapseLIF",
@@ -61,7 +63,8 @@ __all__ = [
     "settings",
 ]
 
-MODELS = {made.kind: made for made in (LIFParameters, ALIF, AdLIF, LI, DeltaLIF, IF, TwoSynapseLIF)}
+_ALL = LIFParameters, ALIF, AdLIF, LI, DeltaLIF, DeltaLI, IF, Integrator, TwoSynapseLIF
+MODELS = {made.kind: made for made in _ALL}
 """Classes of neurons by the name that configurations and files give them."""
 
 

@@ -133,6 +133,15 @@ class Neuron:
         return type(self)(**{**kept, **values})
 
 
+class Readout(Neuron):
+    """Base of a neuron without threshold."""
+
+    has_threshold = False
+    v_threshold = threshold = float("inf")
+    v_reset = reset_value = 0.0
+    reset, reset_mode = "none", RESETS["none"]
+
+
 def check_learnable(where, neuron, names):
     """Raise InputError unless a neuron has the constants of these names; ``where`` begins the message."""
     check_names(f"{where}: learn", names, ("bias", *neuron.constants()))

@@ -1,4 +1,4 @@
-"""LIF and IF neurons without synaptic filter: a spike moves the membrane at once.
+"""Neurons and readouts without synaptic filter: a spike moves the membrane at once.
 
 These are the plain neurons of snnTorch, SpikingJelly and Sinabs. When they spike is when a spike arrives, which no
 weight changes: gradients by spike time do not exist, those by amplitude (``surrogate``, ``tssl``) do.
@@ -6,7 +6,7 @@ weight changes: gradients by spike time do not exist, those by amplitude (``surr
 
 from dataclasses import dataclass
 
-from snnsim.neurons.base import Neuron
+from snnsim.neurons.base import Neuron, Readout
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,4 +65,49 @@ class IF(Neuron):
     v0: float = 0.0
 
     kind, filtered = "if", False
+    tau_mem, v_leak = float("inf"), 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class DeltaLI(Readout):
+    """Leaky integrators without synaptic filter, a readout: a spike moves the membrane by its weight.
+
+    Parameters
+    ----------
+    tau_mem, r, v_leak, v0
+        As of :class:`DeltaLIF`.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    tau_mem: float = 20.0
+    r: float = 1.0
+    v_leak: float = 0.0
+    v0: float | None = None
+
+    kind, filtered = "delta-li", False
+
+
+@dataclass(frozen=True, eq=False)
+class Integrator(Readout):
+    """Integrators without leak, a readout: a spike moves the membrane by its weight, ``dv/dt = r i_ext``.
+
+    Parameters
+    ----------
+    r, v0
+        As of :class:`IF`.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    r: float = 1.0
+    v0: float = 0.0
+
+    kind, filtered = "integrator", False
     tau_mem, v_leak = float("inf"), 0.0

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from snnsim.neurons.base import Neuron
+from snnsim.neurons.base import Readout
 from snnsim.neurons.lif import LIFParameters
 
 
 @dataclass(frozen=True, eq=False)
-class LI(Neuron):
+class LI(Readout):
     """Leaky integrators with synaptic filter: a readout without threshold.
 
     Parameters
@@ -32,10 +32,7 @@ class LI(Neuron):
     v0: float | None = None
     i0: float = 0.0
 
-    kind, has_threshold, without_trials = "li", False, True
-    v_threshold = threshold = float("inf")
-    v_reset = reset_value = 0.0
-    reset, reset_mode = "none", 2
+    kind, without_trials = "li", True
 
     def __post_init__(self):
         super().__post_init__()

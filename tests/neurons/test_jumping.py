@@ -31,7 +31,7 @@ def network_of(neuron, other=None, seed=0):
 
 
 def held(steps):
-    """Refractory periods that hold so many steps of either: the clock holds the last one to its end, arrivals included."""
+    """Refractory periods of so many steps: the clock holds the last of them to its end, arrivals included."""
     return np.where(steps > 0, (np.asarray(steps) + 0.25) * DT, 0.0)
 
 
