@@ -355,7 +355,19 @@ def test_every_gradient_is_the_central_difference(name):
     check_differences(lambda: exact(net, **options), tensors, inputs)
 
 
-def check_differences(make, tensors, inputs, step=4e-6, most=4):
+def test_releases_beside_arrivals_are_kinks_and_no_faults():
+    # A release 3e-5 after an arrival: within a stencil of 4e-6, which later spikes amplify, the order changes, and the
+    # difference is 2e-4 off. A narrower stencil sees the derivative, and so does the reference's adjoint.
+    net, options, tensors, inputs = case("refractory", seed=2)
+    engine = exact(net, **options)
+    output = engine.forward(tensors, inputs)
+    grad = engine.backward(tensors, loss_of(output)[1])["hidden.t_ref"]
+    _, found = expected(net, engine, tensors, inputs, output)
+    assert np.abs(grad - found["hidden.t_ref"]).max() < GRADIENT
+    check_differences(lambda: exact(net, **options), tensors, inputs, step=1e-6, only=("hidden.t_ref",))
+
+
+def check_differences(make, tensors, inputs, step=4e-6, most=4, only=None):
     engine = make()
     grads = gradients(engine, tensors, inputs)
     probe, rng = make(), np.random.default_rng(0)
@@ -368,6 +380,8 @@ def check_differences(make, tensors, inputs, step=4e-6, most=4):
     same = value(tensors)[1:]
     compared = 0
     for name, tensor in tensors.items():
+        if only is not None and name not in only:
+            continue
         chosen = rng.permutation(list(np.ndindex(np.shape(tensor))))[:most] if np.ndim(tensor) else [()]
         numeric, exact_ones = [], []
         for index in map(tuple, chosen):
@@ -386,7 +400,7 @@ def check_differences(make, tensors, inputs, step=4e-6, most=4):
             compared += 1
             error = np.linalg.norm(np.subtract(numeric, exact_ones))
             assert error <= DIFFERENCES * max(np.linalg.norm(numeric), 0.1), f"{name}: {numeric} {exact_ones}"
-    assert compared > 0.8 * len(tensors)
+    assert compared > 0.8 * len(only or tensors)
 
 
 @pytest.mark.parametrize("name", ["refractory", "alif", "adlif"])

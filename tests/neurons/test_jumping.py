@@ -1,4 +1,4 @@
-"""Neurons without synaptic filter: on the clock against plain NumPy, in continuous time against the clock on its grid."""
+"""Neurons without synaptic filter: the clock against plain NumPy, continuous time against the clock on its grid."""
 
 import numpy as np
 import pytest
@@ -182,7 +182,7 @@ def without_delay():
         (lambda: event(without_delay()), "a cycle without delay (b->b): membranes that jump"),
         (lambda: event(network_of(NEURONS["lif"], lambda rng, n: LIF())), "with and without synaptic filter in one"),
         (lambda: event(network_of(lambda rng, n: AdLIF(coupling=0.2))), "coupling = 0.2: engines event and hybrid"),
-        (lambda: AdLIF(coupling=0.2, t_ref=1.0), "coupling = 0.2: neurons whose membrane drives the adaptation have no"),
+        (lambda: AdLIF(coupling=0.2, t_ref=1.0), "coupling = 0.2: neurons whose membrane drives the adaptation have"),
         (lambda: ALIF(reset="none"), "reset = 'none': must be one of hard, subtract"),
         (lambda: LI(i0=np.inf), "i0"),
     ],

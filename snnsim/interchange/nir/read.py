@@ -277,9 +277,18 @@ class _Reader:
         return NeuronNode(self.nodes[name], channels_first(self.shapes[name]), self._where(name)).ours(*self.options)
 
     def _closing(self, ways):
-        """Ways that close a cycle without delay: back to neurons that come no later."""
+        """Ways that close a cycle without delay: in a cycle, and back to neurons that come no later."""
         place = {name: k for k, name in enumerate(dict.fromkeys(w.target for w in ways))}
-        back = [w for w in ways if w.source in place and place[w.target] <= place[w.source] and not w.delayed]
+        reached = {name: {name} for name in place}
+        for _ in place:
+            for w in ways:
+                if w.source in place:
+                    reached[w.source] |= reached[w.target]
+        back = [
+            w
+            for w in ways
+            if w.source in reached.get(w.target, ()) and place[w.target] <= place[w.source] and not w.delayed
+        ]
         dt = self.options[2]
         if back and dt is not None:
             self.notes.append(f"connections that close a cycle got a delay of one step, {dt:g} ms, as tools have it")
