@@ -13,7 +13,7 @@ train: $(VENV)/.installed
 test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Compiles and assembles every CUDA kernel; needs no GPU, but wheels that the other environment must not have.
 test-cuda: $(CUDA)/.installed

@@ -239,14 +239,14 @@ def convergence(
     schemes: Schemes = ALL_SCHEMES,
     hybrid: Annotated[bool, typer.Option(help="Include the hybrid engine.")] = True,
     estimators: Annotated[
-        str, typer.Option(metavar="A,B", help="Estimators beside exact; empty for none.")
-    ] = "literal,tssl,surrogate",
+        str | None, typer.Option(metavar="A,B", help="Estimators beside exact; empty for none, all without.")
+    ] = None,
     settings: o.Settings = None,
     data_dir: o.DataDir = None,
     out: Out = FOLDER,
     force: Force = False,
 ):
-    """Errors of a network on clocks and as a hybrid against the event engine, over dt, with fitted orders."""
+    """Errors of any network on clocks and as a hybrid against the event engine, over dt, with fitted orders."""
     _check(out, "convergence", force)
     from rich.progress import TimeRemainingColumn
 
@@ -259,10 +259,107 @@ def convergence(
     with bars(TimeRemainingColumn(), transient=True) as bar:
         task = bar.add_task("runs", total=len(steps) * (len(names) + hybrid) + 1)
         results = convergence_of_session(
-            session, samples, steps, names, hybrid, tuple(_names(estimators)), lambda: bar.advance(task)
-        )
+            session, samples, steps, names, hybrid, None if estimators is None else tuple(_names(estimators)),
+            lambda: bar.advance(task),
+        )  # fmt: skip
     _save(out, "convergence", results)
     _convergence_table(results)
+    _tensors_table(results)
+
+
+@app.command("step")
+def step(
+    config: Network = None,
+    samples: Annotated[int, typer.Option(metavar="N", min=1, help="Test samples.")] = 20,
+    tolerance: Annotated[
+        float, typer.Option(metavar="SHARE", help="Of spikes, times, loss, and of one minus the gradient's cosine.")
+    ] = 0.01,
+    schemes: Schemes = ALL_SCHEMES,
+    hybrid: Annotated[bool, typer.Option(help="Include the hybrid engine.")] = True,
+    finest: Annotated[float | None, typer.Option(metavar="DT", help="Finest step; min(tau)/500 without.")] = None,
+    settings: o.Settings = None,
+    data_dir: o.DataDir = None,
+    out: Out = FOLDER,
+    force: Force = False,
+    json_output: o.Json = False,
+):
+    """Find the largest dt of each scheme that keeps a network and its data within a tolerance of continuous time."""
+    _check(out, "step", force)
+    from snnsim.experiments.base import tree
+    from snnsim.experiments.own import checked_schemes, step_of_session
+
+    from .progress import print_json
+
+    names = checked_schemes(_names(schemes))
+    session = _session(config, settings, data_dir)
+    with bars(transient=True) as bar:
+        task = bar.add_task("event", total=None)
+        advice = step_of_session(
+            session, samples, tolerance, names, hybrid, finest,
+            lambda run, dt: bar.update(task, description=f"{run}, dt = {dt:g}"),
+        )  # fmt: skip
+    _save(out, "step", tree(advice), quiet=json_output)
+    if json_output:
+        print_json(_step_numbers(advice))
+    else:
+        _step_table(advice)
+
+
+def _step_numbers(advice):
+    """Give what the table says as a tree of numbers."""
+    import numpy as np
+
+    runs = {}
+    for s, run in enumerate(advice.runs):
+        dt = advice.largest[s]
+        runs[run] = {"dt": None, "next_dt": _number(advice.next_dt[s]), "next_fails": advice.next_fails[s]}
+        if np.isfinite(dt):
+            d = int(np.searchsorted(advice.dt, dt))
+            runs[run] |= {"dt": float(dt), "seconds": advice.seconds[s, d], "memory": advice.memory[s, d]}
+            runs[run]["distance"] = advice.at(run, dt)
+    name, dt = advice.cheapest
+    return {
+        "tolerance": advice.tolerance, "duration": advice.duration, "trials": advice.n_trials,
+        "spikes": advice.n_spikes, "runs": runs, "cheapest": {"run": name, "dt": _number(dt)},
+        "event": {"seconds": advice.event_seconds, "memory": advice.event_memory},
+    }  # fmt: skip
+
+
+def _number(x):
+    return float(x) if x == x else None
+
+
+def _step_table(advice):
+    import numpy as np
+
+    def percent(x):
+        return f"{100 * x:.2g}"
+
+    rows = []
+    for s, run in enumerate(advice.runs):
+        dt, stop = advice.largest[s], advice.next_fails[s]
+        if np.isfinite(advice.next_dt[s]):
+            stop = f"{advice.next_dt[s]:.3g}: {stop}"
+        if not np.isfinite(dt):
+            tried = advice.dt[np.isfinite(advice.seconds[s])]
+            rows.append((run, f"< {tried.min():.3g}" if tried.size else "-", *[""] * 7, stop))
+            continue
+        d = int(np.searchsorted(advice.dt, dt))
+        rows.append(
+            (run, f"{dt:.3g}", str(round(advice.duration / dt)), percent(advice.lost[s, d] + advice.added[s, d]),
+             percent(advice.shift[s, d]), percent(advice.loss[s, d]), percent(np.nanmax(advice.gradient[s, d])),
+             f"{1e3 * advice.seconds[s, d]:.3g}", f"{advice.memory[s, d] / 2**20:.3g}", stop)
+        )  # fmt: skip
+    rows.append(("event", "-", "-", "0", "0", "0", "0", f"{1e3 * advice.event_seconds:.3g}",
+                 f"{advice.event_memory / 2**20:.3g}", ""))  # fmt: skip
+    print(
+        f"Largest dt within {percent(advice.tolerance)} % of continuous time: {advice.n_trials} trials of "
+        f"{advice.duration:g}, {advice.n_spikes} spikes"
+    )
+    head = ("run", "largest dt", "steps", "spikes %", "times %", "loss %", "1 - cos %", "ms a trial", "MB", "out at")
+    _table(head, rows)
+    for line in advice.sentences():
+        print(line)
 
 
 def _convergence_table(r):
@@ -293,12 +390,31 @@ def _convergence_table(r):
     head = ("run", "dt", "free v", "v", "spike time", "lost %", "added %", "loss", "gradient", "cosine")
     _table((*head, *r["estimators"]), rows)
     limits = {run: x for run, x in zip(r["runs"], r["stability_limit"], strict=True) if np.isfinite(x)}
-    bounds = ", ".join(f"{dt:g}: {b:.2g}" for dt, b in zip(r["dt"], r["euler_bound"], strict=True))
-    print(f"Euler's bound of the free v at dt = {bounds}")
+    if np.isfinite(r["euler_bound"]).all():
+        bounds = ", ".join(f"{dt:g}: {b:.2g}" for dt, b in zip(r["dt"], r["euler_bound"], strict=True))
+        print(f"Euler's bound of the free v at dt = {bounds}")
     print("stable below dt = " + (", ".join(f"{x:g} ({run})" for run, x in limits.items()) or "any"))
     print(
         f"{spikes} spikes, two of them {r['spacing']:.2g} apart at the least; orders fitted to dt <= {r['fit_below']:g}"
     )
+
+
+def _tensors_table(r):
+    """Relative error of the gradient by every tensor, a block of columns at a time."""
+    import numpy as np
+
+    names = r["tensors"]
+    for first in range(0, len(names), 8):
+        rows = []
+        for s, run in enumerate(r["runs"]):
+            for d, dt in enumerate(r["dt"]):
+                errors = r["gradient_error"][s, d, first : first + 8]
+                rows.append(
+                    (run if d == 0 else "", f"{dt:g}", *(f"{x:.2e}" if np.isfinite(x) else "-" for x in errors))
+                )
+            orders = r["gradient_order"][s, first : first + 8]
+            rows.append(("", "order", *(f"{x:.2f}" if np.isfinite(x) else "-" for x in orders)))
+        _table(("gradient by", "dt", *names[first : first + 8]), rows)
 
 
 def _check(out, name, force):

@@ -19,7 +19,7 @@ DataDir = Annotated[
 def list_data(data_dir: DataDir = None):
     """Show the data sets, where their files were found, and how large they are."""
     from snnsim.datasets.location import locate
-    from snnsim.datasets.registry import SOURCES, YIN_YANG
+    from snnsim.datasets.registry import FOLDERS, SOURCES, YIN_YANG
     from snnsim.datasets.verify import other_set
     from snnsim.errors import InputError
 
@@ -44,8 +44,24 @@ def list_data(data_dir: DataDir = None):
         else:
             status = "complete"
         table.add_row(source.name, place.origin, str(place.folder), f"{size / 1e6:.1f} MB", status)
+    for name in FOLDERS:
+        _list_folder(table, name, data_dir)
     table.add_row(YIN_YANG, "-", "-", "-", "generated when it is used")
     _print(table)
+
+
+def _list_folder(table, name, data_dir):
+    from snnsim.datasets.archives import missing
+    from snnsim.datasets.location import search_places
+
+    for place in search_places(name, data_dir):
+        files = [f for f in place.folder.rglob("*") if f.is_file()] if place.folder.name == name else []
+        if files:
+            size, lacks = sum(f.stat().st_size for f in files), missing(name, place.folder)
+            status = f"incomplete, without {', '.join(lacks)}" if lacks else "complete"
+            table.add_row(name, place.origin, str(place.folder), f"{size / 1e6:.1f} MB", status)
+            return
+    table.add_row(name, "-", "-", "-", f"not found (snnsim data fetch {name})")
 
 
 @app.command("verify")
@@ -90,22 +106,34 @@ def verify_data(
 
 @app.command("fetch")
 def fetch_data(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="mnist or fashion-mnist.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="mnist, fashion-mnist, shd, ssc, nmnist or spoken-digits.")
+    ],
     data_dir: DataDir = None,
     mirror: Annotated[
         str | None,
-        typer.Option(metavar="URL", envvar="SNNSIM_MIRROR", help="Address of the folder of the .gz files."),
+        typer.Option(metavar="URL", envvar="SNNSIM_MIRROR", help="Address of the folder of the .gz or .zip files."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Download even if the data is there.")] = False,
 ):
-    """Download a data set from its public mirrors, and check it (SHA-256)."""
+    """Download a data set from its public mirrors, check it, and unpack it; a stopped download is continued."""
     from pathlib import Path
 
+    from snnsim.datasets.archives import ARCHIVES, fetch_archives, missing
     from snnsim.datasets.fetch import fetch
-    from snnsim.datasets.location import locate
+    from snnsim.datasets.location import download_dir, locate
     from snnsim.datasets.registry import idx_source
     from snnsim.datasets.verify import is_canonical
 
+    if name in ARCHIVES:
+        folder = download_dir(name, data_dir)
+        if not missing(name, folder) and not force:
+            _print(f"{name} is there already: {folder}")
+            return
+        with _Reporter() as reporter:
+            folder = fetch_archives(name, data_dir, mirror, reporter.progress, reporter.note)
+        _print(f"{name} is in {folder}")
+        return
     source = idx_source(name, "fetch")
     present = locate(source, data_dir) if data_dir is None or Path(data_dir).is_dir() else None
     if present is not None and not force and is_canonical(source, present):

@@ -9,9 +9,11 @@ from . import options as o
 from .terminal import console
 
 
+@o.with_data_flags
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run directory, or a model file.")],
     split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+    dataset: o.Dataset = None,
     engine: o.Engine = None,
     dt: o.Dt = None,
     steps: o.Steps = None,
@@ -24,9 +26,10 @@ def evaluate(
     threads: o.Threads = 0,
     target: o.Target = "cpu",
     json_output: o.Json = False,
+    **data,
 ):
     """Evaluate a trained network, also with another engine, scheme or step size than it was trained with."""
-    flags = {k: v for k, v in locals().items() if k in o.KEYS and k != "limit"}
+    flags = {k: v for k, v in locals().items() if k in o.KEYS and k != "limit"} | data
     from snnsim.threads import use_threads
 
     use_threads(threads)

@@ -57,18 +57,22 @@ def _show(console, summary):
 
 
 def _show_traces(console, summary):
+    from snnsim.recording.units import units_of
+
     info, trials = summary["info"], summary["trials"]
+    units = units_of(info)
+    first = trials[f"first_spike_{units.time}" if units.time else "first_spike"]
     pairs = {
         "engine": info["engine"],
         "scheme": info["scheme"] or "-",
-        "dt": _number(info["dt"]),
-        "duration of a trial": f"{_number(info['duration'])} ({_number(info['duration'] * info['time_unit_ms'])} ms)",
+        "dt": f"{_number(info['dt'] * units.factor)} {units.time}".rstrip(),
+        "duration of a trial": f"{_number(info['duration'] * units.factor)} {units.time}".rstrip(),
         "seed": info["seed"] or "-",
         "trials": str(trials["count"]),
         "splits": ", ".join(f"{name or 'unnamed'} {n}" for name, n in trials["splits"].items()) or "-",
         "classes": str(trials["labels"]) if trials["labels"] else "-",
         "accuracy": "-" if trials["accuracy"] is None else f"{100 * trials['accuracy']:.2f} %",
-        "first output spike": "-" if trials["first_spike_ms"] is None else f"{_number(trials['first_spike_ms'])} ms",
+        "first output spike": "-" if first is None else f"{_number(first)} {units.time}".rstrip(),
         "without output spike": str(trials["without_output_spike"]),
         "files": ", ".join(f"{name} {_size(size)}" for name, size in summary["files"].items()),
         "written": f"{info['created']} by snnsim {summary['provenance'].get('snnsim', '?')}",
@@ -76,11 +80,13 @@ def _show_traces(console, summary):
     if summary["growing"]:
         pairs["state"] = "still growing, or its run was killed (then: --repair)"
     console.print(_pairs(pairs))
-    table = _table("population", "neurons", "spikes", "per trial", "mean Hz", "max Hz", "silent", "records")
+    rates = [f"{what} {units.rate}" for what in ("mean", "max")]
+    table = _table("population", "neurons", "spikes", "per trial", *rates, "silent", "records")
+    keys = "spikes_per_trial", *(f"{key}_hz" if units.time else key for key in ("rate", "rate_max"))
     for row in summary["populations"]:
         numbers = ["-"] * 5
         if "spikes" in row:
-            numbers = [f"{row['spikes']:,}", *(_short(row[k]) for k in ("spikes_per_trial", "rate_hz", "rate_max_hz"))]
+            numbers = [f"{row['spikes']:,}", *(_short(row[k]) for k in keys)]
             numbers.append(str(row["silent"]))
         size = str(row["neurons"])
         if 0 < row["recorded"] < row["neurons"]:

@@ -1,5 +1,7 @@
 """Options that several commands share, and how a configuration is put together from them."""
 
+import functools
+import inspect
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +18,10 @@ Target = Annotated[
     str, typer.Option(help="cpu, cuda or auto (cuda where it can be used); cuda never falls back to the CPU.")
 ]
 DataDir = Annotated[Path | None, typer.Option(help="Folder with the data set's files.")]
-Dataset = Annotated[str | None, typer.Option(help="mnist, fashion-mnist or yin-yang.")]
+Dataset = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|FILE|FOLDER", help="A name (snnsim data list), or files of your own (docs/data.md)."),
+]
 Layers = Annotated[
     str | None, typer.Option(help="From input to output, such as 784-400-10, 128-256r-10 or 28x28-15c5-p2-300-10.")
 ]
@@ -43,6 +48,42 @@ Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
 Precision = Annotated[str | None, typer.Option(help="float32 or float64.")]
 Limit = Annotated[int | None, typer.Option(help="Use only so many samples.")]
 
+DATA_FLAGS = {
+    "validation": (str, "Training samples held out to choose the best epoch: a number, a share below 1, or auto."),
+    "leave_out": (str, "Test on a group of samples alone, and learn from all others, such as speaker=3."),
+    "fold": (str, "Test on one of several parts of the training samples, such as 3/10."),
+    "sensor": (str, "Geometry of events, such as 700 or 2x34x34, where files do not say it."),
+    "crop_start": (float, "Leave out events before this time, and count from there."),
+    "crop": (float, "Leave out events after so much time."),
+    "bin_channels": (int, "Join so many neighbouring channels of events."),
+    "downsample": (int, "Join so many rows, and columns, of pixels of events."),
+    "merge_polarity": (bool, "Join both polarities of events."),
+    "stretch": (float, "Learning: stretch or compress the times of a sample by up to this share."),
+    "jitter": (float, "Learning: change the time of every event by a Gaussian number of this standard deviation."),
+    "drop": (float, "Learning: lose events with this probability."),
+    "shift_channels": (int, "Learning: shift all channels of a sample by up to so many."),
+}
+"""Type and help of the flags of ``[data]``, each named as its key, which :func:`with_data_flags` gives to a command."""
+
+
+def with_data_flags(command):
+    """Add the flags of :data:`DATA_FLAGS` to a command, which takes them as ``**data``, None where not given."""
+
+    @functools.wraps(command)
+    def wrapped(**given):
+        return command(**given)
+
+    own = [p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    added = []
+    for name, (kind, text) in DATA_FLAGS.items():
+        flag = f"--{name.replace('_', '-')}"
+        hint = Annotated[kind | None, typer.Option(*([flag] if kind is bool else []), help=text)]
+        added.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint))
+    wrapped.__signature__ = inspect.Signature([*own, *added])
+    wrapped.__annotations__ = {p.name: p.annotation for p in (*own, *added)}
+    return wrapped
+
+
 KEYS = {
     "dataset": "data.dataset",
     "data_dir": "data.data_dir",
@@ -62,8 +103,11 @@ KEYS = {
     "batch_size": "training.batch_size",
     "epochs": "training.epochs",
     "seed": "training.seed",
+    **{name: f"data.{name}" for name in DATA_FLAGS},
 }
 """Configuration key of each flag."""
+INTENSITIES = ("mnist", "fashion-mnist", "yin-yang")
+"""Sets with names that hold intensities."""
 PER_STEP = ("poisson", "regular")
 """Encoders whose spikes have a probability per step."""
 
@@ -92,12 +136,39 @@ def configuration(source, settings, flags, encodes=True):
             value = config.layers_of(value, "--layers")
         if flag == "neuron" and "," in value:
             value = value.split(",")
+        if flag == "validation":
+            value = config.setting_value(value, "--validation")
+        if flag == "dataset" and Path(value).exists() and value not in datasets():
+            value = Path(value).resolve()  # the run will be evaluated from other folders
         chosen.append(f"{key}={config.toml_value(str(value) if isinstance(value, Path) else value)}")
     made = config.load(source, [*chosen, *(settings or [])])
-    note = per_step_note(config.load(source), made) if encodes and (chosen or settings) else None
-    if note:
-        print(note, file=sys.stderr)
+    # What is encoded are the sets of intensities that have names; files may hold spikes.
+    encodes = encodes and (chosen or settings) and made.data.dataset in INTENSITIES
+    note = per_step_note(config.load(source), made) if encodes else None
+    for line in (note, single_note(made)):
+        if line:
+            print(line, file=sys.stderr)
     return made
+
+
+def single_note(made):
+    """Line that says that float32 was asked for where it does not suffice; None where it does, or was not."""
+    from snnsim.config import FINEST_SINGLE, shortest_constant
+
+    s, shortest = made.simulation, shortest_constant(made)
+    if s.precision != "float32" or s.dt >= FINEST_SINGLE * shortest:
+        return None
+    return (
+        f"simulation.precision = float32 at simulation.dt = {s.dt:g}: a step's decay, {s.dt / shortest:.0e}, is "
+        f"rounded by up to {100 * 2**-25 * shortest / s.dt:.1g} %; float64, which auto takes here, is not"
+    )
+
+
+def datasets():
+    """Names of the known data sets."""
+    from snnsim.datasets.registry import names
+
+    return names()
 
 
 def per_step_note(before, after):

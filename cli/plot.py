@@ -14,7 +14,7 @@ Output = Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="Pict
 Force = Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")]
 Dpi = Annotated[int, typer.Option(metavar="N", min=30, max=1200, help="Dots per inch.")]
 Trial = Annotated[int, typer.Option(metavar="N", help="Trial, from 0.")]
-Window = Annotated[str | None, typer.Option(metavar="A:B", help="Part of the trial, in ms; all of it without.")]
+Window = Annotated[str | None, typer.Option(metavar="A:B", help="Part of the trial, in its own unit; all without.")]
 Layers = Annotated[str | None, typer.Option(metavar="A,B", help="Layers; all that were recorded without it.")]
 
 
@@ -265,14 +265,15 @@ def _numbers(text, option):
 
 def _window(text, traces):
     from snnsim.errors import InputError
+    from snnsim.recording.units import units_of
 
     if text is None:
         return None
     try:
         low, high = (float(part) for part in text.split(":"))
     except ValueError:
-        raise InputError(f"--window {text}: must be two times in ms, such as 0:10") from None
-    factor = traces.info["time_unit_ms"]
+        raise InputError(f"--window {text}: must be two times, such as 0:10") from None
+    factor = units_of(traces.info).factor
     return low / factor, high / factor
 
 

@@ -30,13 +30,19 @@ def session_of(run, settings=None, flags=None, target="cpu"):
     snnsim.training.Session
     """
     from snnsim import config
-    from snnsim.models import load_model
+    from snnsim.errors import InputError
+    from snnsim.models import read_model
     from snnsim.training.parts import network_for, with_network
     from snnsim.training.target import session_class
 
     from . import options
 
-    network, trained = load_model(model_path(run))
+    network, trained, classes, _ = read_model(model_path(run))
     base = with_network(trained or config.load(), network)
     chosen = options.configuration(base, settings, flags or {})
-    return session_class(target)(chosen, network_for(chosen, base, network, run))
+    session = session_class(target)(chosen, network_for(chosen, base, network, run))
+    theirs = session.train.classes
+    if classes and tuple(theirs) != classes:
+        mine, others = (", ".join(map(str, names[:8])) for names in (classes, theirs))
+        raise InputError(f"{run}: was trained on classes {mine}; {session.train.name} has {others}")
+    return session

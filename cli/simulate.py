@@ -9,6 +9,7 @@ from . import options as o
 from .terminal import bars
 
 
+@o.with_data_flags
 def simulate(
     source: Annotated[
         str, typer.Argument(metavar="RUN|CONFIG", help="Run directory, model file, TOML file or shipped configuration.")
@@ -42,6 +43,7 @@ def simulate(
         str | None, typer.Option(metavar="0:100", help="Samples to simulate and record; all without it.")
     ] = None,
     split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+    dataset: o.Dataset = None,
     spikes: Annotated[
         str | None,
         typer.Option(metavar="FILE.h5", help="Input spikes (SHD, SONATA or a recording) instead of samples."),
@@ -69,6 +71,7 @@ def simulate(
     target: o.Target = "cpu",
     force: Annotated[bool, typer.Option("--force", help="Replace a recording in TRACES.")] = False,
     json_output: o.Json = False,
+    **data,
 ):
     """Simulate samples of a data set, given spike trains, or a network without trials, and record what it does.
 
@@ -89,7 +92,7 @@ def simulate(
         trialwise = {
             "--record-trials": record_trials, "--spikes": spikes, "--population": population,
             "--trial-length": trial_length, "--engine": engine, "--steps": steps, "--encoder": encoder,
-            "--data-dir": data_dir, "--target": None if target == "cpu" else target,
+            "--data-dir": data_dir, "--dataset": dataset, "--target": None if target == "cpu" else target,
         }  # fmt: skip
         for option, value in trialwise.items():
             if value is not None:
@@ -110,6 +113,7 @@ def simulate(
     if spikes is None and (population or trial_length or time_unit):
         raise InputError("--population, --trial-length, --time-unit: belong to --spikes")
     flags = {
+        "dataset": dataset,
         "engine": engine,
         "dt": dt,
         "steps": steps,
@@ -118,9 +122,10 @@ def simulate(
         "precision": precision,
         "data_dir": data_dir,
         "seed": seed,
-    }
+    } | data
     from snnsim.recording.stream import batch_size, open_writer
     from snnsim.recording.stream import record as record_batches
+    from snnsim.recording.units import writer_units
 
     from .progress import print_json
     from .selection import names, parse_selection
@@ -141,6 +146,7 @@ def simulate(
 
     start = time.perf_counter()
     options = {"config": configuration.to_tree(trials.config), "seed": trials.config.training.seed, "overwrite": force}
+    options |= writer_units(trials.config)
     with open_writer(output, simulator, **options) as writer, _Bar(len(trials)) as bar:
         batches = trials.batches(batch_size(simulator), simulator)
         count, known, correct = record_batches(simulator, writer, batches, trials.predict, bar.advance)
@@ -189,17 +195,12 @@ class _Samples:
         return self.session.loss(output, labels).prediction
 
     def batches(self, size, simulator):
-        from snnsim.training.session import EVALUATION_EPOCH
-
-        encoder = self.session.encoder
         for start in range(0, len(self.ids), size):
             rows = self.ids[start : start + size]
-            samples = self.split.values[rows], self.split.ids[rows], EVALUATION_EPOCH
-            if simulator.engine.name == "clock":
-                inputs = encoder.on_grid(*samples, simulator.input_group)
-            else:
-                inputs = encoder.in_time(*samples)
-            yield inputs, {"label": self.split.labels[rows], "sample_index": rows, "split": self.split_name}
+            samples = self.split.take(rows)
+            label = samples.labels if samples.labelled else -1
+            inputs = self.session.given.to(simulator, samples.x, samples.ids)
+            yield inputs, {"label": label, "sample_index": rows, "split": self.split_name}
 
 
 class _Trains:

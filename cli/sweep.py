@@ -10,6 +10,7 @@ import typer
 from . import options as o
 
 
+@o.with_data_flags
 def sweep(
     grid: Annotated[
         list[str],
@@ -57,12 +58,13 @@ def sweep(
     ] = 1,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the table as CSV, too.")] = None,
     json_output: o.Json = False,
+    **data,
 ):
     """Train every point of a grid; the same command again continues, and tries what failed once more.
 
     OUT keeps a run directory for each point and the table sweep.h5. Values may be added to the grid of a folder.
     """
-    flags = {k: v for k, v in locals().items() if k in o.KEYS}
+    flags = {k: v for k, v in locals().items() if k in o.KEYS} | data
     from snnsim.errors import InputError
     from snnsim.interrupts import exit_code
     from snnsim.sweep.grid import parse_grid, points_of

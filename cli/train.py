@@ -9,6 +9,7 @@ import typer
 from . import options as o
 
 
+@o.with_data_flags
 def train(
     source: o.Source = None,
     dataset: o.Dataset = None,
@@ -49,9 +50,10 @@ def train(
     record_layers: Annotated[str | None, typer.Option(metavar="A,B", help="Layers to record; all without it.")] = None,
     record_every: Annotated[int, typer.Option(metavar="K", min=1, help="Keep each K-th sample of v and i_syn.")] = 1,
     json_output: o.Json = False,
+    **data,
 ):
     """Train a network: by default 784-400-10 on the shipped MNIST, four epochs, in about a minute."""
-    flags = {k: v for k, v in locals().items() if k in o.KEYS}
+    flags = {k: v for k, v in locals().items() if k in o.KEYS} | data
     from snnsim.errors import InputError
     from snnsim.interrupts import exit_code
     from snnsim.processes import join
@@ -68,25 +70,27 @@ def train(
 
         use_threads(group.threads(threads))
         from snnsim import training
+        from snnsim.training.progress import Progress
 
-        from .progress import TrainingProgress, print_json, result_table
+        from .progress import print_json, result_table
 
         config = group.first(o.configuration, source, settings, flags) if resume is None else None
         directory = resume or run_dir or group.first(_free_place, source, config.training.seed, force)
-        listener = TrainingProgress(directory)
+        progress = Progress(directory)
+        callbacks, recorder = [progress], None
+        if record is not None:
+            recorder = _recorder(directory, record, record_batches, record_layers, record_every, force)
+            callbacks.append(recorder)
         try:
-            with listener:
-                if resume is not None:
-                    result = training.resume(resume, listener, epochs, target, group)
-                elif record is None:
-                    result = training.train(config, directory, force, listener, target=target, group=group)
-                else:
-                    with _recorder(directory, record, record_batches, record_layers, record_every, force) as recorder:
-                        result = training.train(config, directory, force, listener, recorder, target, group)
-                    result["recorded_trials"] = recorder.trials
+            if resume is not None:
+                result = training.resume(resume, callbacks, epochs, target, group)
+            else:
+                result = training.train(config, directory, force, callbacks, target, group)
+            if recorder is not None:
+                result["recorded_trials"] = recorder.trials
         except KeyboardInterrupt as stop:
             if group.leads:
-                listener.note(f"interrupted; continue with: snnsim train --resume {shlex.quote(str(directory))}")
+                progress.note(f"interrupted; continue with: snnsim train --resume {shlex.quote(str(directory))}")
             raise typer.Exit(exit_code(stop)) from None
         if group.leads:
             show = print_json if json_output else result_table
@@ -106,11 +110,11 @@ def _free_place(source, seed, force):
 
 
 def _recorder(directory, record, batches, layers, every, force):
-    from snnsim.training.recorder import BatchRecorder
+    from snnsim.training.recorder import Record
 
     from .selection import names, parse_selection
 
-    return BatchRecorder(
+    return Record(
         directory / "traces", parse_selection(batches, "--record-batches"), force, record=names(record),
         record_layers=names(layers), record_every=every,
     )  # fmt: skip

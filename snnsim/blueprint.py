@@ -68,6 +68,8 @@ def _of_layers(config):
     from snnsim.config import neurons, readout
 
     c = config.network
+    if not c.layers:
+        raise InputError("network.layers = '': the network comes with a model; give its file")
     text = c.layers if isinstance(c.layers, str) else "-".join(map(str, c.layers))
     layers = notation.parse(text, "network.layers =")
     names = layer_names(len(layers) - 1)

@@ -1,7 +1,6 @@
 """Configuration of a run: one frozen dataclass a TOML table, unknown keys refused with the nearest known one."""
 
 import dataclasses
-import difflib
 import json
 import tomllib
 import types
@@ -11,21 +10,25 @@ from importlib import resources
 from pathlib import Path
 
 from snnsim import blueprint, notation
-from snnsim.errors import InputError
+from snnsim.errors import InputError, nearest
 from snnsim.files.text import parse_toml, read_text
 from snnsim.neurons import LI, MODELS
+from snnsim.registry import ENCODERS, ESTIMATORS, LOSSES, OPTIMIZERS, SCHEDULES, Registry
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
     """``[network]``: layers, neurons, initial weights. Neuron parameters are one value, or a list with one a layer."""
 
-    layers: tuple[int, ...] | str = (784, 400, 10)  # sizes, or a notation such as "28x28-15c5-p2-300r-10"
+    # Sizes, or a notation such as "28x28-15c5-p2-300r-10"; "" where the network is a model's own.
+    layers: tuple[int, ...] | str = (784, 400, 10)
     input: str = "spikes"  # spikes | current: what the encoder's intensities become
     recurrent_delay: float = 0.0  # of layers to themselves; 0 becomes one step of simulation.dt, and stays that time
     recurrent_scale: float = 1.0  # factor of the initial weights inside a cycle
     learn_bias: bool = False  # whether every neuron of a layer learns a constant current
     readout: str = "auto"  # auto (leaky for membrane losses, else spiking) | leaky | spiking
+    voltage_unit: str = ""  # of the membrane and its thresholds, such as mV, for files and axes; empty: none
+    current_unit: str = ""  # of synaptic currents, such as nA
     tau_mem: float | tuple[float, ...] = 0.8
     tau_syn: float | tuple[float, ...] = 0.6
     r: float | tuple[float, ...] = 1.2
@@ -110,8 +113,9 @@ class SimulationConfig:
     scheme: str = "backward_euler"  # backward_euler | forward_euler | exact | bilinear
     dt: float = 0.1
     n_steps: int = 50
+    time_unit: str = "auto"  # of dt and all times: ms | s | none | auto (ms where the data has times, else none)
     impulse: str = "unit-area"  # unit-area | unit-height
-    precision: str = "auto"  # auto (float32 on the clock, float64 otherwise) | float32 | float64
+    precision: str = "auto"  # auto (float32 on the clock unless dt is tiny, float64 otherwise) | float32 | float64
     synapse: str = "auto"  # auto | gather | pattern | dense
 
 
@@ -174,10 +178,22 @@ class OptimizerConfig:
 class DataConfig:
     """``[data]``: what is learnt."""
 
-    dataset: str = "mnist"
+    dataset: str = "mnist"  # a name (snnsim data list), or a file or folder
     data_dir: str = ""
-    validation: int = 5000  # training samples held out to choose the best epoch
+    validation: int | float | str = "auto"  # training samples held out to choose the best epoch: number, share or auto
+    test: int | float = 0.2  # samples to test on where the data has no test set of its own: number or share
+    leave_out: str = ""  # test on a group alone, and learn from all others, such as "speaker=3"
+    fold: str = ""  # test on this part of the training samples alone, such as "3/10"
     limit: int = 0  # use at most so many training (and test) samples; 0: all
+    population: str = "input"  # of a recording, whose spikes are the samples
+    time_unit: str | float = ""  # of the files: s, ms, us, ns, or the milliseconds in it; empty: as they say
+    sensor: str = ""  # geometry of events, such as 700 or 2x34x34; empty: as files or formats say
+    crop_start: float = 0.0  # events: leave out what comes before, and count time from there
+    crop: float = 0.0  # events: leave out what comes after so much time; 0: nothing
+    bin_channels: int = 1  # events: so many neighbouring channels become one
+    downsample: int = 1  # events: so many rows, and columns, of pixels become one
+    merge_polarity: bool = False  # events: both polarities become one
+    range: tuple[float, ...] = ()  # lowest and highest intensity of own data; else 0..1, or 0..255 of whole numbers
     deskew: bool = False  # shear images upright, those of the test set, too
     mixup: float = 0.0  # augmentation: blend with another sample, its share from Beta(mixup, mixup) (membrane losses)
     flip: float = 0.0  # augmentation: probability of a mirror image, left to right
@@ -185,6 +201,10 @@ class DataConfig:
     rotation: float = 0.0  # largest rotation, in degrees
     elastic_alpha: float = 0.0  # strength of the elastic distortion, in pixels
     elastic_sigma: float = 4.0
+    stretch: float = 0.0  # of events: largest share by which times are stretched or compressed
+    jitter: float = 0.0  # of events: standard deviation of a Gaussian change of every time
+    drop: float = 0.0  # of events: probability that one is lost
+    shift_channels: int = 0  # of events: largest shift of all channels together
 
 
 @dataclass(frozen=True)
@@ -227,22 +247,19 @@ CHOICES = {
     "simulation.engine": ("clock", "hybrid", "event"),
     "simulation.scheme": ("backward_euler", "forward_euler", "exact", "bilinear"),
     "simulation.impulse": ("unit-area", "unit-height"),
+    "simulation.time_unit": ("auto", "ms", "s", "none"),
     "simulation.precision": ("auto", "float32", "float64"),
     "simulation.synapse": ("auto", "gather", "pattern", "dense"),
-    "gradient.method": ("exact", "literal", "tssl", "surrogate"),
+    "gradient.method": ESTIMATORS,
     "gradient.weight_gradient": ("discrete", "continuous"),
-    "encoder.name": ("poisson", "poisson-rate", "regular", "latency"),
-    "loss.name": (
-        "membrane-mean",
-        "membrane-max",
-        "count-cross-entropy",
-        "count-mse",
-        "first-spike",
-        "van-rossum",
-    ),
-    "optimizer.name": ("sgd", "adam", "adamw"),
-    "optimizer.schedule": ("constant", "step", "cosine"),
+    "encoder.name": ENCODERS,
+    "loss.name": LOSSES,
+    "optimizer.name": OPTIMIZERS,
+    "optimizer.schedule": SCHEDULES,
 }
+READ_MEMBRANES = ("membrane-mean", "membrane-max", "membrane-mse")
+"""Losses that read the membrane of a readout without spikes."""
+CLASSIFY_MEMBRANES = READ_MEMBRANES[:2]
 POSITIVE = (
     "simulation.dt",
     "simulation.n_steps",
@@ -256,6 +273,8 @@ POSITIVE = (
     "network.init_scale",
     "training.batch_size",
     "training.micro_batches",
+    "data.bin_channels",
+    "data.downsample",
 )
 NOT_NEGATIVE = (
     "network.target_rate",
@@ -274,8 +293,11 @@ NOT_NEGATIVE = (
     "loss.activity_cost",
     "optimizer.weight_decay",
     "optimizer.clip_norm",
-    "data.validation",
     "data.limit",
+    "data.crop_start",
+    "data.crop",
+    "data.jitter",
+    "data.shift_channels",
     "training.epochs",
     "training.seed",
 )
@@ -296,6 +318,8 @@ BELOW_ONE = (
     "optimizer.beta2",
     "training.dropout",
     "training.ema_decay",
+    "data.stretch",
+    "data.drop",
 )
 
 LONGEST = 2**20
@@ -335,6 +359,7 @@ def load(source=None, settings=()):
     elif source is not None:
         origin = str(source)
         tree = parse(_text(source), origin)
+        _allow(tree)
     tree = {table: dict(values) if isinstance(values, dict) else values for table, values in tree.items()}
     for setting in settings:
         key, sign, value = setting.partition("=")
@@ -344,7 +369,17 @@ def load(source=None, settings=()):
         values = tree.setdefault(table, {})
         if isinstance(values, dict):  # else from_tree says that it must be a table
             values[name] = setting_value(value.strip(), f"--set {key.strip()}")
+            _allow({table: {name: values[name]}})
     return from_tree(tree, origin)
+
+
+def _allow(tree):
+    """Let parts of one's own that the user named be imported."""
+    for key, registry in CHOICES.items():
+        table, name = key.split(".")
+        values = tree.get(table)
+        if isinstance(registry, Registry) and isinstance(values, dict) and isinstance(values.get(name), str):
+            registry.allow(values[name])
 
 
 def known_keys():
@@ -399,10 +434,12 @@ def from_tree(tree, origin="configuration"):
         tables[table] = _table(TABLES[table], table, values, origin)
     config = Config(**tables)
     check(config, origin)
-    if config.network.recurrent_delay == 0 and not config.population and blueprint.is_recurrent(config):
+    layers, delay = config.network.layers, config.network.recurrent_delay
+    if layers and delay == 0 and not config.population and blueprint.is_recurrent(config):
         # A time from here on, which another step size does not change.
         config = replace(config, network=replace(config.network, recurrent_delay=config.simulation.dt))
-    blueprint.network_of(config, origin)
+    if config.network.layers:  # else it comes with the model
+        blueprint.network_of(config, origin)
     return config
 
 
@@ -435,9 +472,8 @@ def check(config, origin="configuration"):
         found = value(key)
         for one in found if isinstance(found, list) else [found]:
             if one not in allowed:
-                raise InputError(
-                    f"{origin}: {key} = {found!r}: must be one of {', '.join(allowed)}{nearest(str(one), allowed)}"
-                )
+                names = getattr(allowed, "help", ", ".join(allowed))
+                raise InputError(f"{origin}: {key} = {found!r}: must be one of {names}{nearest(str(one), allowed)}")
     for key in POSITIVE:
         if not 0 < value(key) < float("inf"):
             raise InputError(f"{origin}: {key} = {value(key)}: must be a positive number")
@@ -447,6 +483,8 @@ def check(config, origin="configuration"):
     for key, (least, most) in BETWEEN.items():
         if not least <= value(key) <= most:
             raise InputError(f"{origin}: {key} = {value(key)}: must lie in {least:g}..{most:g}")
+    if isinstance(value("data.validation"), str) and value("data.validation") != "auto":
+        raise InputError(f"{origin}: data.validation = {value('data.validation')!r}: must be a number, a share or auto")
     for key in BELOW_ONE:
         if not 0 <= value(key) < 1:
             raise InputError(f"{origin}: {key} = {value(key)}: must lie in [0, 1)")
@@ -462,22 +500,24 @@ def check(config, origin="configuration"):
         )
     if value("training.seed") >= 2**32:
         raise InputError(f"{origin}: training.seed = {value('training.seed')}: must be below 2**32")
+    if config.data.range and not (len(config.data.range) == 2 and config.data.range[0] < config.data.range[1]):
+        raise InputError(f"{origin}: data.range = {list(config.data.range)}: must be two numbers in ascending order")
     layers = config.network.layers
     if not isinstance(layers, str) and (len(layers) < 2 or min(layers) < 1):
         raise InputError(f"{origin}: network.layers = {list(layers)}: must be two or more sizes of at least 1")
     engine, loss = config.simulation.engine, config.loss.name
-    if readout(config) == "leaky" and not loss.startswith("membrane"):
+    if readout(config) == "leaky" and not reads_membranes(loss, leaky=True):
         raise InputError(f"{origin}: loss.name = {loss!r}: needs network.readout = spiking")
-    if readout(config) == "spiking" and loss.startswith("membrane"):
+    if readout(config) == "spiking" and reads_membranes(loss, leaky=False):
         raise InputError(f"{origin}: loss.name = {loss!r}: needs network.readout = leaky")
-    if config.loss.label_smoothing and not loss.startswith("membrane"):
+    if config.loss.label_smoothing and loss not in CLASSIFY_MEMBRANES:
         raise InputError(f"{origin}: loss.label_smoothing = {config.loss.label_smoothing}: loss {loss} has none")
     if config.loss.activity_cost and config.gradient.method not in ("surrogate", "tssl"):
         raise InputError(
             f"{origin}: loss.activity_cost = {config.loss.activity_cost}: needs gradient.method = surrogate or tssl, "
             "since a spike that moves does not change how many there are"
         )
-    if config.data.mixup and not loss.startswith("membrane"):
+    if config.data.mixup and loss not in CLASSIFY_MEMBRANES:
         raise InputError(f"{origin}: data.mixup = {config.data.mixup}: loss {loss} has none")
     if engine != "clock" and config.gradient.method != "exact":
         raise InputError(
@@ -494,14 +534,41 @@ def readout(config):
     """``leaky`` or ``spiking``, with ``auto`` decided by the loss."""
     if config.network.readout != "auto":
         return config.network.readout
-    return "leaky" if config.loss.name.startswith("membrane") else "spiking"
+    return "leaky" if reads_membranes(config.loss.name) else "spiking"
+
+
+def reads_membranes(loss, leaky=None):
+    """Whether a loss reads membranes; ``leaky`` is what one of one's own is taken to do where the readout is given."""
+    if not LOSSES.is_own(loss):
+        return loss in READ_MEMBRANES
+    return leaky if leaky is not None else getattr(LOSSES.find(loss), "reads", None) == "membrane"
+
+
+def parts(config):
+    """Names of the parts of a configuration that may be one's own, by their registry."""
+    o = config.optimizer
+    return {LOSSES: config.loss.name, ENCODERS: config.encoder.name, OPTIMIZERS: o.name, SCHEDULES: o.schedule}
+
+
+FINEST_SINGLE = 1e-4
+"""Step, in shortest time constants, below which float32 does not tell a decay from none: ``1 - dv[k+1]/dv[k]`` is
+rounded by up to 3e-8/1e-4."""
 
 
 def precision(config):
-    """``float32`` or ``float64``, with ``auto`` decided by the engine."""
-    if config.simulation.precision != "auto":
-        return config.simulation.precision
-    return "float32" if config.simulation.engine == "clock" else "float64"
+    """``float32`` or ``float64``, with ``auto`` decided by the engine and by the step size."""
+    s = config.simulation
+    if s.precision != "auto":
+        return s.precision
+    return "float32" if s.engine == "clock" and s.dt >= FINEST_SINGLE * shortest_constant(config) else "float64"
+
+
+def shortest_constant(config):
+    """Shortest time constant that a configuration names, of membranes and synapses."""
+    tables = [config.network, *config.population]
+    found = [getattr(table, key, None) for table in tables for key in ("tau_mem", "tau_syn")]
+    values = [value if isinstance(value, tuple) else (value,) for value in found if value is not None]
+    return float(min(map(min, values)))
 
 
 def neurons(config):
@@ -559,12 +626,6 @@ def setting_value(text, origin):
         raise
 
 
-def nearest(name, known):
-    """End of a message that suggests the nearest of the known names; empty if none is near."""
-    close = difflib.get_close_matches(name, list(known), 1, 0.5)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
 def _list(factory, table, entries, origin):
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InputError(f"{origin}: {table} = {str(entries)[:60]}: must be tables, each below a line [[{table}]]")
@@ -584,6 +645,8 @@ def _table(factory, table, values, origin):
             hint = f"; did you mean {elsewhere[0]}?" if elsewhere else nearest(key, known)
             raise InputError(f"{origin}: unknown key {table}.{key}{hint}")
         converted[key] = _convert(value, known[key], f"{origin}: {table}.{key}")
+    if converted.get("layers") == "":
+        return factory(**converted)
     if isinstance(converted.get("layers"), str):
         layers = layers_of(converted["layers"], f"{origin}: {table}.layers =")
         converted["layers"] = tuple(layers) if isinstance(layers, list) else layers

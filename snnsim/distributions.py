@@ -26,18 +26,18 @@ class Distribution:
         if not self.probabilities[0] < self.probabilities[1]:
             raise InputError(f"{self}: has no values between {self.low} and {self.high}")
 
-    def below(self, x):
+    def below(self, x: np.ndarray) -> np.ndarray:
         """Probability of a value below x, given that it lies between the bounds; ndarray of the shape of x."""
         low, high = self.probabilities
         return np.clip((self._below(np.asarray(x, float)) - low) / (high - low), 0, 1)
 
     @property
-    def probabilities(self):
+    def probabilities(self) -> np.ndarray:
         """Where the bounds lie in the distribution without them."""
         low, high = (float(self._below(np.asarray(x, float))) for x in (self.low, self.high))
         return low, high
 
-    def drawn(self, uniform):
+    def drawn(self, uniform: np.ndarray) -> np.ndarray:
         """Values of uniform numbers in (0, 1), float64."""
         low, high = self.probabilities
         kind, a, b = self.parameters
@@ -66,7 +66,7 @@ class Normal(Distribution):
         self._check("mean", "std")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple:
         """Kind and parameters, as kernels take them."""
         return NORMAL, float(self.mean), float(self.std)
 
@@ -99,7 +99,7 @@ class Lognormal(Distribution):
         self._check("mu", "sigma")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple:
         """Kind and parameters, as kernels take them."""
         return LOGNORMAL, float(self.mu), float(self.sigma)
 
@@ -126,7 +126,7 @@ class Uniform(Distribution):
         self._check("low", "high")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple:
         """Kind and parameters, as kernels take them."""
         return UNIFORM, float(self.low), float(self.high)
 
@@ -155,21 +155,21 @@ class Clipped(Distribution):
             raise InputError(f"{self}: least = {self.least}: must lie below most = {self.most}")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple:
         """Kind and parameters, as kernels take them."""
         return self.of.parameters
 
     @property
-    def probabilities(self):
+    def probabilities(self) -> np.ndarray:
         """Where the bounds of the other distribution lie."""
         return self.of.probabilities
 
-    def below(self, x):
+    def below(self, x: np.ndarray) -> np.ndarray:
         """Probability of a value below x; see :meth:`Distribution.below`."""
         x = np.asarray(x, float)
         return np.where(x <= self.least, 0.0, np.where(x > self.most, 1.0, self.of.below(x)))
 
-    def drawn(self, uniform):
+    def drawn(self, uniform: np.ndarray) -> np.ndarray:
         """Values of uniform numbers in (0, 1), float64."""
         return np.clip(self.of.drawn(uniform), self.least, self.most)
 
@@ -185,20 +185,20 @@ class Fixed(Distribution):
             raise InputError(f"value {self.value!r}: must be a finite number")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple:
         """Kind and parameters, as kernels take them."""
         return CONSTANT, float(self.value), 0.0
 
     @property
-    def probabilities(self):
+    def probabilities(self) -> np.ndarray:
         """All of it."""
         return 0.0, 1.0
 
-    def below(self, x):
+    def below(self, x: np.ndarray) -> np.ndarray:
         """1 above the number, else 0."""
         return (np.asarray(x, float) > self.value).astype(float)
 
-    def drawn(self, uniform):
+    def drawn(self, uniform: np.ndarray) -> np.ndarray:
         """Return the number, as often as asked for."""
         return np.full(np.shape(uniform), float(self.value))
 

@@ -6,9 +6,9 @@ from snnsim.engines.grid import GridSpikes, slab_of_grid
 from snnsim.engines.outputs import SpikeOutput
 from snnsim.errors import InputError
 from snnsim.kernels import cpu
+from snnsim.registry import ENCODERS
 from snnsim.spikes import grid_steps
 
-ENCODERS = ("poisson", "poisson-rate", "regular", "latency")
 ALWAYS = 2**32
 WORD = 0xFFFFFFFF
 MOST_A_STEP = 100
@@ -48,8 +48,8 @@ class Encoder:
     def __init__(
         self, name, *, dt, n_steps, max_probability=1.0, max_rate=1.0, t_latest=0.0, latency_floor=0.0, seed=0
     ):
-        if name not in ENCODERS:
-            raise InputError(f"encoder.name = {name!r}: must be one of {', '.join(ENCODERS)}")
+        if name not in tuple(ENCODERS):
+            raise InputError(f"encoder.name = {name!r}: must be one of {ENCODERS.help}")
         if not 0 <= max_probability <= 1:
             raise InputError(f"encoder.max_probability = {max_probability}: must lie in 0..1")
         check_rate(max_rate, dt)

@@ -1,7 +1,8 @@
-"""Give memory back that the just-in-time compiler used and kernels do not need."""
+"""Memory that arrays take, and giving back what the just-in-time compiler used and kernels do not need."""
 
 import ctypes
 import sys
+import tracemalloc
 
 _DONTNEED = 4  # MADV_DONTNEED of Linux
 
@@ -26,3 +27,14 @@ def release_compiler_pages():
             elif mapping and key == "Anonymous:" and words[0] == "0":
                 start, stop = (int(a, 16) for a in mapping.split("-"))
                 libc.madvise(start, stop - start, _DONTNEED)
+
+
+def peak_memory(function):
+    """Call a function; its result, and the largest number of bytes that NumPy and Python held for it."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        result = function()
+        return result, tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()

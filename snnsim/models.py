@@ -1,6 +1,7 @@
 """A trained network as a file."""
 
 import dataclasses
+import json
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from snnsim import config as configuration
 from snnsim.connections import SHAPES, Pool
 from snnsim.errors import InputError, check_names
 from snnsim.files.hdf5 import reading
+from snnsim.files.text import parse_json
 from snnsim.network import Network
 from snnsim.neurons import MODELS, LIFParameters, settings
 from snnsim.recording.provenance import provenance
@@ -86,7 +88,7 @@ def _of_graph(tree):
     return network
 
 
-def save_model(path, network, config=None, **notes):
+def save_model(path, network, config=None, classes=(), **notes):
     """Write a network with its configuration and provenance, atomically.
 
     Parameters
@@ -94,6 +96,8 @@ def save_model(path, network, config=None, **notes):
     path : str or Path
     network : Network
     config : Config, optional
+    classes : sequence, optional
+        What each output stands for: strings, numbers or booleans.
     **notes
         Numbers and strings to keep beside it, such as ``epoch`` and ``val_accuracy``.
     """
@@ -101,6 +105,7 @@ def save_model(path, network, config=None, **notes):
     tree["config"] = configuration.to_toml(config) if config is not None else ""
     tree["provenance"] = provenance()
     tree["notes"] = notes
+    tree["classes"] = json.dumps(list(classes))
     save_tree(path, tree, "model")
 
 
@@ -117,9 +122,42 @@ def load_model(path):
     InputError
         If the file is not a model of ours.
     """
+    return read_model(path)[:2]  # without what only a training needs
+
+
+def read_model(path, changes=()):
+    """Read a network, its configuration, its classes and what else was noted.
+
+    Parameters
+    ----------
+    path : str or Path
+    changes : iterable of (str, object)
+        Keys ``table.key`` of the configuration, and what they are instead.
+
+    Returns
+    -------
+    network : Network
+    config : Config or None
+    classes : tuple
+    notes : dict
+
+    Raises
+    ------
+    InputError
+        If the file is not a model of ours.
+    """
     tree = load_tree(path, "model")
     network = network_of(tree, path)
-    text = tree.get("config", "")
-    if not isinstance(text, str):
-        raise InputError(f"{path}: its config must be text")
-    return network, configuration.from_tree(configuration.parse(text, path), path) if text else None
+    text, classes = tree.get("config", ""), tree.get("classes", "[]")
+    if not isinstance(text, str) or not isinstance(classes, str):
+        raise InputError(f"{path}: its config and classes must be text")
+    classes = parse_json(classes, f"{path}: classes")
+    if not isinstance(classes, list) or any(isinstance(c, list | dict) for c in classes):
+        raise InputError(f"{path}: its classes must be a list of names or numbers")
+    settings = configuration.parse(text, path) if text else {}
+    for key, value in changes:
+        table, name = key.split(".")
+        settings.setdefault(table, {})[name] = value
+    config = configuration.from_tree(settings, path) if text else None
+    notes = tree.get("notes", {})
+    return network, config, tuple(classes), notes if isinstance(notes, dict) else {}

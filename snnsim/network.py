@@ -7,8 +7,10 @@ nobody names them, connections ``source->target``; tensors are ``"input->hidden0
 
 import math
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -64,17 +66,17 @@ class Population:
     learn_each: bool = True
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of neurons."""
         return size_of(self.shape)
 
     @property
-    def is_input(self):
+    def is_input(self) -> bool:
         """Whether its spikes or currents come from outside."""
         return self.neuron is None
 
     @property
-    def spiking(self):
+    def spiking(self) -> bool:
         """Whether it spikes: an input of spikes, or neurons with a threshold."""
         return self.kind == "spikes" if self.is_input else self.neuron.has_threshold
 
@@ -109,13 +111,13 @@ class Connection:
     weight: object = None
 
     @property
-    def delayed(self):
+    def delayed(self) -> bool:
         """Whether a spike can arrive later than it was sent."""
         if isinstance(self.delay, Distribution):
             return True
         return "delay" in self.learn or bool(np.any(np.asarray(self.delay) > 0))
 
-    def same_as(self, other):
+    def same_as(self, other: "Connection") -> bool:
         """Whether another connection is the same in every field."""
         mine, theirs = ((c.name, c.source, c.target, c.learn) for c in (self, other))
         return mine == theirs and self.shape == other.shape and np.array_equal(self.delay, other.delay)
@@ -146,7 +148,7 @@ class Network:
     ['input->hidden', 'hidden->hidden']
     """
 
-    def __init__(self, weights=None, parameters=None, readout="spiking", *, seed=0):
+    def __init__(self, weights: Any = None, parameters: Any = None, readout: str = "spiking", *, seed: int = 0) -> None:
         self.populations_by_name, self.connections_by_name, self.tensors = {}, {}, {}
         self.seed = int(seed)
         self._order = None
@@ -159,7 +161,7 @@ class Network:
             self._chain(weights, parameters, readout)
 
     @classmethod
-    def chain(cls, weights, parameters, readout="spiking"):
+    def chain(cls, weights: Any, parameters: Any, readout: str = "spiking") -> "Network":
         """Fully connected layers, one after another.
 
         Parameters
@@ -180,7 +182,7 @@ class Network:
         return network
 
     @classmethod
-    def of_layers(cls, sizes, parameters, readout="spiking"):
+    def of_layers(cls, sizes: Sequence[int], parameters: Any, readout: str = "spiking") -> "Network":
         """Structure of fully connected layers, without weights.
 
         Parameters
@@ -229,7 +231,7 @@ class Network:
             self.population(names[layer + 1], w.shape[1], p.leaky() if leaky and isinstance(p, LIFParameters) else p)
             self.connect(names[layer], names[layer + 1], weight=w)
 
-    def input(self, name, shape, kind="spikes"):
+    def input(self, name: str, shape: int | Sequence[int], kind: str = "spikes") -> Population:
         """Add an input.
 
         Parameters
@@ -246,7 +248,10 @@ class Network:
         check_names(f"input {name}: kind", kind, INPUT_KINDS)
         return self._add(Population(name, _shape(name, shape), kind=kind))
 
-    def population(self, name, shape, neuron, bias=None, learn_bias=False, learn=(), learn_each=True):
+    def population(
+        self, name: str, shape: int | Sequence[int], neuron: Neuron, bias: Any = None, learn_bias: bool = False,
+        learn: Iterable[str] = (), learn_each: bool = True,
+    ) -> Population:
         """Add neurons.
 
         Parameters
@@ -287,7 +292,10 @@ class Network:
             self.set(f"{name}.{constant}", np.broadcast_to(np.asarray(value, float), made.constant_shape(constant)))
         return made
 
-    def connect(self, source, target, shape=None, *, weight=None, delay=0.0, learn=("weight",), name=None):
+    def connect(
+        self, source: str, target: str, shape: Any = None, *, weight: Any = None, delay: Any = 0.0, learn:
+        Iterable[str] = ("weight",), name: str | None = None,
+    ) -> Connection:
         """Connect two populations.
 
         Parameters
@@ -347,7 +355,7 @@ class Network:
             self.set(f"{name}.delay", np.asarray(made.delay, float))
         return made
 
-    def ends(self, source, target, where):
+    def ends(self, source: str, target: str, where: str) -> tuple[Population, Population]:
         """Look up the populations of two names.
 
         Raises
@@ -374,7 +382,7 @@ class Network:
         self.connections_by_name[name], self._order = made, None
         return made
 
-    def drawn(self):
+    def drawn(self) -> "Network":
         """Network whose weights and delays are all arrays: those that are drawn where they are used, listed now.
 
         Returns
@@ -398,7 +406,7 @@ class Network:
             other.tensors[name] = weights
         return other
 
-    def set(self, name, value):
+    def set(self, name: str, value: Any) -> None:
         """Give a tensor its values.
 
         Raises
@@ -421,12 +429,12 @@ class Network:
             raise InputError(f"network: {name}[{', '.join(map(str, at))}] = {value[at]}: must be a finite number")
         self.tensors[name] = np.ascontiguousarray(value).reshape(wanted)
 
-    def weight_shape(self, connection):
+    def weight_shape(self, connection: Connection) -> tuple:
         """Shape of a connection's weights."""
         pre, post = self.populations_by_name[connection.source], self.populations_by_name[connection.target]
         return connection.shape.weight_shape(pre.shape, post.shape, connection.name)
 
-    def tensor_shapes(self):
+    def tensor_shapes(self) -> dict[str, tuple]:
         """Shape of every tensor that the network has, by name, in the one order that all sums over tensors take."""
         shapes = {}
         for name in self.order:
@@ -442,13 +450,13 @@ class Network:
             shapes |= {f"{name}.{constant}": p.constant_shape(constant) for constant in sorted(p.learn)}
         return shapes
 
-    def learnt(self):
+    def learnt(self) -> list[str]:
         """Names of the tensors that a training changes."""
         fixed = {c.name for c in self.connections if "weight" not in c.learn}
         fixed |= {f"{p.name}.bias" for p in self.populations_by_name.values() if not p.learn_bias}
         return [name for name in self.tensor_shapes() if name not in fixed]
 
-    def up_to(self, names):
+    def up_to(self, names: Iterable[str]) -> "Network":
         """Give the part of the network that the given populations depend on."""
         wanted, waiting = set(), list(names)
         while waiting:
@@ -461,13 +469,13 @@ class Network:
         part.connections_by_name = {n: c for n, c in self.connections_by_name.items() if c.target in wanted}
         return part
 
-    def neuron_of(self, name):
+    def neuron_of(self, name: str) -> Neuron:
         """Neuron of a population with the values of the constants that it has learnt."""
         p = self.populations_by_name[name]
         learnt = {c: np.array(self.tensors[f"{name}.{c}"], float) for c in p.learn if f"{name}.{c}" in self.tensors}
         return p.neuron.with_numbers({c: v if v.ndim else float(v) for c, v in learnt.items()}) if learnt else p.neuron
 
-    def project(self, tensors, dt, duration):
+    def project(self, tensors: dict[str, np.ndarray], dt: float, duration: float) -> None:
         """Bring what is learnt to what engines can run, in place.
 
         Delays: at least 0, or a step in a cycle, below the trial; constants: :mod:`snnsim.neurons.bounds`.
@@ -480,14 +488,14 @@ class Network:
                 delay = tensors[f"{connection.name}.delay"]
                 np.clip(delay, least, duration * (1 - 1e-6), out=delay)
 
-    def with_tensors(self, tensors):
+    def with_tensors(self, tensors: dict[str, np.ndarray]) -> "Network":
         """Network of the same structure with other tensors (not copied)."""
         other = Network(seed=self.seed)
         other.populations_by_name, other.connections_by_name = self.populations_by_name, self.connections_by_name
         other.tensors = dict(tensors)
         return other
 
-    def with_neurons(self, other):
+    def with_neurons(self, other: "Network") -> "Network":
         """Network of the same populations and connections with the neurons of another one."""
         made = self.with_tensors(self.tensors)
         made.populations_by_name = {
@@ -511,7 +519,7 @@ class Network:
 
     __hash__ = None
 
-    def astype(self, dtype):
+    def astype(self, dtype: Any) -> "Network":
         """Copy the network with tensors of another dtype; raises InputError if one of them exceeds it."""
         made = self.with_tensors({})
         with np.errstate(over="ignore"):  # what exceeds it is infinite, and refused
@@ -519,37 +527,37 @@ class Network:
                 made.set(name, np.array(w, dtype))
         return made
 
-    def check_complete(self):
+    def check_complete(self) -> None:
         """Raise InputError if a tensor has no values yet."""
         missing = [name for name in self.tensor_shapes() if name not in self.tensors]
         if missing:
             raise InputError(f"network: {', '.join(missing)} have no values yet; give them, or draw initial weights")
 
     @property
-    def populations(self):
+    def populations(self) -> tuple[str, ...]:
         """Names of the populations, in schedule order: inputs first."""
         return tuple(self.order)
 
     @property
-    def connections(self):
+    def connections(self) -> tuple[Connection, ...]:
         """Connections by target in schedule order, then by name."""
         return tuple(c for name in self.order for c in self.into(name))
 
     @property
-    def sizes(self):
+    def sizes(self) -> dict[str, int]:
         """Neurons of each population, by name."""
         return {name: self.populations_by_name[name].size for name in self.order}
 
-    def into(self, target):
+    def into(self, target: str) -> list[Connection]:
         """List the connections into a population, by name: the order in which their input is summed."""
         return sorted((c for c in self.connections_by_name.values() if c.target == target), key=lambda c: c.name)
 
-    def out_of(self, source):
+    def out_of(self, source: str) -> list[Connection]:
         """List the connections out of a population."""
         return [c for c in self.connections if c.source == source]
 
     @property
-    def order(self):
+    def order(self) -> list[str]:
         """Names of the populations: inputs, then strongly connected components one after another."""
         if self._order is None:
             inputs = [p.name for p in self.populations_by_name.values() if p.is_input]
@@ -558,12 +566,12 @@ class Network:
         return self._order
 
     @property
-    def inputs(self):
+    def inputs(self) -> list[Population]:
         """Populations that come from outside."""
         return [p for p in self.populations_by_name.values() if p.is_input]
 
     @property
-    def output(self):
+    def output(self) -> Population:
         """The population that a loss reads: the one named ``output``, else the last one made."""
         neurons = [p for p in self.populations_by_name.values() if not p.is_input]
         if not neurons:
@@ -571,12 +579,12 @@ class Network:
         return self.populations_by_name.get("output", neurons[-1])
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype:
         """Dtype of the tensors."""
         return np.result_type(*(t.dtype for t in self.tensors.values())) if self.tensors else np.dtype(np.float32)
 
     @property
-    def is_chain(self):
+    def is_chain(self) -> bool:
         """Whether it is fully connected layers of plain LIF neurons one after another, without delay, pool or bias."""
         names = list(self.populations_by_name)
         pairs = [(c.source, c.target) for c in self.connections_by_name.values()]
@@ -588,7 +596,7 @@ class Network:
             and all(p.is_input or p.neuron.plain for p in self.populations_by_name.values())
         )
 
-    def require_chain(self, who):
+    def require_chain(self, who: str) -> None:
         """Raise InputError unless :attr:`is_chain`; ``who`` begins the message."""
         if not self.is_chain:
             raise InputError(
@@ -597,26 +605,26 @@ class Network:
             )
 
     @property
-    def layers(self):
+    def layers(self) -> tuple[int, ...]:
         """Sizes from the input to the output, such as ``(784, 400, 10)``."""
         return tuple(p.size for p in self.populations_by_name.values())
 
     @property
-    def weights(self):
+    def weights(self) -> tuple[np.ndarray, ...]:
         """Weights of every connection, in the order of :attr:`connections`."""
         return tuple(self.tensors[c.name] for c in self.connections)
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple:
         """Neuron parameters of every population that is no input."""
         return tuple(p.neuron for p in self.populations_by_name.values() if not p.is_input)
 
     @property
-    def readout(self):
+    def readout(self) -> str:
         """``leaky`` if the output has no threshold, else ``spiking``."""
         return "spiking" if self.output.spiking else "leaky"
 
-    def spikes_in(self, layer):
+    def spikes_in(self, layer: int) -> bool:
         """Whether layer ``layer`` (0 is the first after the input) has a threshold."""
         return [p for p in self.populations_by_name.values() if not p.is_input][layer].spiking
 

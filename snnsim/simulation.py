@@ -1,5 +1,8 @@
 """Simulation of a network without learning: one call for every engine."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from snnsim.arguments import number, whole
@@ -14,25 +17,25 @@ BATCH = 100
 
 
 def simulate(
-    network,
-    spikes=None,
-    engine="clock",
+    network: Any,
+    spikes: Spikes | None = None,
+    engine: str = "clock",
     *,
-    dt=None,
-    n_steps=None,
-    duration=None,
-    scheme=None,
-    impulse="unit-area",
-    record=("spikes",),
-    record_layers=None,
-    record_neurons=None,
-    record_every=1,
-    precision=None,
-    synapse="auto",
-    target="cpu",
-    every=None,
-    **long,
-):
+    dt: float | None = None,
+    n_steps: int | None = None,
+    duration: float | None = None,
+    scheme: str | None = None,
+    impulse: str = "unit-area",
+    record: Sequence[str] = ("spikes",),
+    record_layers: Sequence[str] | None = None,
+    record_neurons: Any = None,
+    record_every: int = 1,
+    precision: str | None = None,
+    synapse: str = "auto",
+    target: str = "cpu",
+    every: int | None = None,
+    **long: Any,
+) -> Any:
     """Simulate trials, or without ``spikes`` one long run; return what was recorded.
 
     Parameters

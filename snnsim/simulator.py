@@ -149,7 +149,7 @@ class Simulator:
 
         Parameters
         ----------
-        inputs : Spikes, GridSpikes (clock) or SpikeOutput (hybrid and event)
+        inputs : Spikes, GridSpikes or ndarray of currents (clock), or SpikeOutput (hybrid and event)
         """
         if isinstance(inputs, Spikes):
             clock = self.engine.name == "clock"
@@ -200,6 +200,8 @@ class Simulator:
         return Recording(tuple(layers), self.engine.name, self.duration, self.dt if clocked else None, self.scheme)
 
     def _batch(self):
+        if isinstance(self._inputs, np.ndarray):
+            return len(self._inputs)
         counts = self._inputs.counts if isinstance(self._inputs, SpikeOutput) else self._inputs.row_ptr
         return len(counts)
 

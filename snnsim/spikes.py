@@ -1,13 +1,14 @@
 """Spike trains of a batch of trials in continuous time: the currency between engines, recorder and readers."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from snnsim.arguments import array, integers, number, whole
 from snnsim.errors import InputError
-from snnsim.kernels.cpu.unpack import grid_neurons
 
 EXACT = 2.0**-52
 ROUNDINGS, SLACK = 16, 1e-9
@@ -81,7 +82,10 @@ class Spikes:
         vars(self).update(zip(self.__dataclass_fields__, values, strict=True))
 
     @classmethod
-    def trusted(cls, offsets, times, neurons, n_neurons, duration, precision=EXACT):
+    def trusted(
+        cls, offsets: np.ndarray, times: np.ndarray, neurons: np.ndarray, n_neurons: int, duration: float,
+        precision: float = EXACT,
+    ) -> "Spikes":
         """Make one of arrays that are known to fit, which nothing looks through."""
         made = object.__new__(cls)
         made._set(offsets, times, neurons, n_neurons, duration, precision)
@@ -99,15 +103,15 @@ class Spikes:
 
     __hash__ = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def trial(self, b):
+    def trial(self, b: int) -> tuple[np.ndarray, np.ndarray]:
         """Return ``(times, neurons)`` of trial b, as views."""
         window = slice(self.offsets[b], self.offsets[b + 1])
         return self.times[window], self.neurons[window]
 
-    def runs(self):
+    def runs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Entries that share trial and time, as runs.
 
         Returns
@@ -124,7 +128,7 @@ class Spikes:
         ends = np.flatnonzero(last) + 1
         return self.times[ends - 1], ends, np.searchsorted(ends, self.offsets, side="right")
 
-    def lists(self):
+    def lists(self) -> tuple[np.ndarray, np.ndarray]:
         """Neurons of each trial as they lie in memory.
 
         Returns
@@ -135,13 +139,13 @@ class Spikes:
         """
         return self.neurons, self.offsets[:-1]
 
-    def counts(self):
+    def counts(self) -> np.ndarray:
         """Spikes of each neuron in each trial, (B, N) int64."""
         trial = np.repeat(np.arange(len(self)), np.diff(self.offsets))
         flat = np.bincount(trial * self.n_neurons + self.neurons, minlength=len(self) * self.n_neurons)
         return flat.reshape(len(self), self.n_neurons)
 
-    def first_times(self):
+    def first_times(self) -> np.ndarray:
         """Time of each neuron's first spike, (B, N) float64; infinite where it is silent."""
         first = np.full((len(self), self.n_neurons), np.inf)
         trial = np.repeat(np.arange(len(self)), np.diff(self.offsets))
@@ -149,7 +153,9 @@ class Spikes:
         return first
 
     @classmethod
-    def from_trials(cls, trials, n_neurons, duration, precision=None):
+    def from_trials(
+        cls, trials: Iterable[Any], n_neurons: int, duration: float, precision: float | None = None,
+    ) -> "Spikes":
         """Spikes from an iterable of ``(times, neurons)``, one pair a trial, each sorted here by (time, neuron).
 
         ``precision`` as of :class:`Spikes`; None: that of the coarsest dtype of the times.
@@ -190,7 +196,7 @@ class Spikes:
         )
 
     @classmethod
-    def from_dense(cls, dense, dt):
+    def from_dense(cls, dense: Any, dt: float) -> "Spikes":
         """Spikes from a (B, T, N) array of their numbers; those of step k lie at ``(k + 1) * dt``.
 
         Raises
@@ -212,7 +218,7 @@ class Spikes:
         offsets = np.concatenate([[0], np.cumsum(np.bincount(trial, minlength=len(dense)))]).astype(np.int64)
         return Spikes.trusted(offsets, (step + 1) * dt, neuron.astype(np.int32), dense.shape[2], dense.shape[1] * dt)
 
-    def to_dense(self, dt, n_steps):
+    def to_dense(self, dt: float, n_steps: int) -> np.ndarray:
         """Numbers of spikes on a grid; a spike in ``(k dt, (k + 1) dt]`` belongs to step k.
 
         Returns
@@ -285,6 +291,8 @@ class RowSpikes(StepSpikes):
     @cached_property
     def neurons(self):
         """As in :class:`Spikes`."""
+        from snnsim.kernels.cpu.unpack import grid_neurons  # data is read without Numba
+
         neurons = np.empty(self.offsets[-1], np.int32)
         grid_neurons(self._rows, self.offsets, neurons)
         return neurons

@@ -1,9 +1,10 @@
 """Damaged files of every kind that is read, given to the command: ``python -m tests.fuzz --mutations 10000``.
 
 Each mutation is one valid file, changed: bits and bytes anywhere, or (HDF5) objects and attributes that are missing, of
-another type, not UTF-8, huge, negative, or lead elsewhere. The commands that read such files then run in a process of
-their own, and must end within ten seconds of the processor with success or with our one line that names the file. Files
-that carry a digest must be refused whatever was changed. ``--only 123`` runs one mutation again and shows everything.
+another type, not UTF-8, huge, negative, or lead elsewhere, or (TOML) such values. The commands that read the file then
+run in a process of their own, and must end within ten seconds of the processor with success or with our one line that
+names the file. Files that carry a digest must be refused whatever was changed. ``--only 123`` runs one mutation again
+and shows everything.
 """
 
 import argparse
@@ -38,6 +39,7 @@ from snnsim.parameters import LIFParameters
 from snnsim.recording.runs import save_tree
 from snnsim.recording.writer import TraceWriter
 from snnsim.spikes import Spikes
+from tests.fuzz_tables import GRAPH, LONG, change_value
 from tests.recordings import network, recording
 
 SECONDS = 10
@@ -74,6 +76,19 @@ class Kind:
 
 KINDS = {
     "toml": Kind(("study.toml",), lambda d, f: [["config", "check", f]], hdf5=False),
+    "graph": Kind(
+        ("graph.toml",),
+        lambda d, f: [
+            ["config", "show", f],
+            ["train", f, "--run-dir", d / "run", "--limit", "6", "--epochs", "1", "--dt", "0.1", "--steps", "6"],
+        ],
+        hdf5=False,
+    ),
+    "long": Kind(("long.toml",), lambda d, f: [["simulate", f, "-o", d / "traces", "--threads", "1"]], hdf5=False),
+    "long-state": Kind(
+        ("state.h5",), lambda d, f: [["simulate", d / "long.toml", "--resume", d, "--duration", "3"]], True
+    ),
+    "long-spikes": Kind(("cells.h5",), lambda d, f: [["simulate", d / "long.toml", "-o", d / "traces"]]),
     "idx": Kind((IMAGE, f"{IMAGE}.gz"), lambda d, f: [["idx", f]], hdf5=False),
     "model": Kind(("model.h5",), lambda d, f: [["inspect", f], ["export", f, "--to", "nir", "-o", d / "o.nir"]], True),
     "old-model": Kind(("model.h5",), lambda d, f: [["inspect", f], ["export", f, "--to", "nir", "-o", d / "o.nir"]]),
@@ -109,6 +124,12 @@ def make_originals(folder):
     raw = bytes([0, 0, 8, 3]) + struct.pack(">III", 4, 5, 5) + images.tobytes()
     (folder / "idx" / IMAGE).write_bytes(raw)
     (folder / "idx" / f"{IMAGE}.gz").write_bytes(gzip.compress(raw))
+    (folder / "graph" / "graph.toml").write_text(GRAPH)
+    for name in ("long", "long-state", "long-spikes"):
+        (folder / name / "long.toml").write_text(LONG)
+        _save_cells(folder / name / "cells.h5", rng, 5)
+    _quiet("simulate", folder / "long-state" / "long.toml", "-o", folder / "long-state", folder=folder / "long-state")
+    _quiet(*KINDS["graph"].commands(folder / "spare", folder / "graph" / "graph.toml")[1], folder=folder)
     weights = [rng.normal(size=shape).astype(np.float32) for shape in ((6, 5), (5, 3))]
     net = Network.chain(weights, [LIFParameters() for _ in weights])
     save_model(folder / "model" / "model.h5", net, base, epoch=3)
@@ -125,11 +146,15 @@ def make_originals(folder):
         writer.append(recording(6, rate=0.05), label=np.arange(6), prediction=np.arange(6), split="test")
     trials = [(rng.random(30) * 10, rng.integers(0, 8, 30)) for _ in range(4)]
     save_spikes(folder / "events" / "events.h5", Spikes.from_trials(trials, 8, 10.0), [0, 1, 2, 1])
-    with h5py.File(folder / "sonata" / "cells.h5", "w") as file:
-        group = file.create_group("spikes/cells")
-        group["timestamps"], group["node_ids"] = np.sort(rng.random(50) * 30), rng.integers(0, 9, 50, np.uint64)
-        group["timestamps"].attrs["units"] = "ms"
+    _save_cells(folder / "sonata" / "cells.h5", rng, 9)
     export_nir(net, folder / "nir" / "net.nir")
+
+
+def _save_cells(path, rng, size):
+    with h5py.File(path, "w") as file:
+        group = file.create_group("spikes/cells")
+        group["timestamps"], group["node_ids"] = np.sort(rng.random(50) * 30), rng.integers(0, size, 50, np.uint64)
+        group["timestamps"].attrs["units"] = "ms"
 
 
 # Mutations
@@ -138,7 +163,10 @@ def make_originals(folder):
 def mutate(path, kind, rng):
     """Change a file; says how, or None where nothing came of it."""
     before = path.read_bytes()
-    if kind.hdf5 and rng.random() < 0.5:
+    if path.suffix == ".toml" and rng.random() < 0.7:
+        text, what = change_value(before.decode(), rng)
+        path.write_text(text)
+    elif kind.hdf5 and rng.random() < 0.5:
         with h5py.File(path, "r+") as file:
             what = _change_object(file, rng)
     else:
@@ -288,6 +316,7 @@ def _child(kind, rng, place, file, reader, writer, show):
         if show:
             shutil.copy(file, Path(tempfile.gettempdir()) / f"mutation-{file.name}")
             print(what, file)
+        os.chdir(place)
         for command in kind.commands(place, file) if what else ():
             line = _command([str(part) for part in command], place, kind.sealed, show)
             os.write(writer, json.dumps(line).encode() + b"\n")
@@ -358,7 +387,7 @@ def _main(arguments):
     return 0
 
 
-def fuzz(mutations, seed=0, first=0, report=None):
+def fuzz(mutations, seed=0, first=0, report=None, kinds=tuple(KINDS)):
     """Run mutations, the kinds in turn.
 
     Returns
@@ -374,7 +403,7 @@ def fuzz(mutations, seed=0, first=0, report=None):
         originals = Path(name) / "originals"
         make_originals(originals)
         for number in range(first, first + mutations):
-            kind = list(KINDS)[number % len(KINDS)]
+            kind = kinds[number % len(kinds)]
             result = run(kind, number, seed, originals, Path(name))
             state = "refused" if any(result["codes"]) else "accepted" if result["what"] else "unchanged"
             counts[kind, state] += 1
@@ -400,10 +429,17 @@ def _load():
         importlib.import_module(f"snnsim.recording.{name}")
     for name in ("csv", "nir", "shd"):
         importlib.import_module(f"snnsim.interchange.{name}")
-    with contextlib.redirect_stdout(io.StringIO()):
-        _main(["config", "list"])  # it imports more when it is called first
+    _quiet("config", "list")  # it imports more when it is called first
     gc.collect()
     gc.freeze()  # so that no child copies all memory to look for what it may free
+
+
+def _quiet(*arguments, folder="."):
+    """A command that works, within this process and a folder."""
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        code = _main([str(part) for part in arguments])
+    if code:
+        raise RuntimeError(f"{arguments}: ended with {code}")
 
 
 def main():
@@ -412,13 +448,15 @@ def main():
     parser.add_argument("--mutations", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first mutation")
+    parser.add_argument("--kinds", default="", help="of files, such as toml,nir; all without it")
     parser.add_argument("--only", type=int, help="run this mutation alone, and show what the commands print")
     options = parser.parse_args()
+    kinds = options.kinds.split(",") if options.kinds else list(KINDS)
     if options.only is not None:
         _load()
         with tempfile.TemporaryDirectory(dir=PLACE) as name:
             make_originals(Path(name) / "originals")
-            kind = list(KINDS)[options.only % len(KINDS)]
+            kind = kinds[options.only % len(kinds)]
             print(run(kind, options.only, options.seed, Path(name) / "originals", Path(name), show=True))
         return 0
     start, shown = time.monotonic(), []
@@ -430,8 +468,8 @@ def main():
         if (number + 1) % 500 == 0:
             print(f"{number + 1} mutations, {len(faults)} faults, {time.monotonic() - start:.0f} s", flush=True)
 
-    counts, faults = fuzz(options.mutations, options.seed, options.first, report)
-    for kind in KINDS:
+    counts, faults = fuzz(options.mutations, options.seed, options.first, report, kinds)
+    for kind in kinds:
         states = ", ".join(f"{counts[kind, s]} {s}" for s in ("refused", "accepted", "unchanged") if counts[kind, s])
         print(f"{kind:12} {states}")
     print(f"{options.mutations} mutations, {len(faults)} faults, {time.monotonic() - start:.0f} s")

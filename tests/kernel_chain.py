@@ -14,14 +14,15 @@ from threadpoolctl import threadpool_limits
 from snnsim.dynamics.lif import RESET_HARD, RESET_NONE, RESET_SUBTRACT
 from snnsim.kernels import cpu
 from snnsim.kernels.cpu import dense as dense_kernels
+from tests import one_layer
 
 RESETS = {"hard": RESET_HARD, "subtract": RESET_SUBTRACT, "none": RESET_NONE}
 KEPT = {
-    "exact": cpu.GRADIENT_EXACT,
-    "literal": cpu.GRADIENT_LITERAL,
-    "tssl": cpu.GRADIENT_TSSL,
-    "tssl-fallback": cpu.GRADIENT_TSSL,
-    "surrogate": cpu.GRADIENT_TSSL,
+    "exact": one_layer.GRADIENT_EXACT,
+    "literal": one_layer.GRADIENT_LITERAL,
+    "tssl": one_layer.GRADIENT_TSSL,
+    "tssl-fallback": one_layer.GRADIENT_TSSL,
+    "surrogate": one_layer.GRADIENT_TSSL,
 }
 EVERY_STEP = ("tssl-fallback", "surrogate")
 
@@ -100,7 +101,7 @@ def chunks(n_steps, length):
 
 
 def forward(
-    dense, weights, parameters, dt, coefficient_sets, kept=cpu.GRADIENT_EXACT, bound=1e4, leaky=False, way=None
+    dense, weights, parameters, dt, coefficient_sets, kept=one_layer.GRADIENT_EXACT, bound=1e4, leaky=False, way=None
 ):
     """Run a batch of dense spikes (B, T, N_in) through the layers; returns one :class:`Layer` each."""
     way = way or Way()
@@ -146,7 +147,7 @@ def _run(given, w, coefficients, neuron, reset, kept, way):
             else:
                 cpu.synaptic_input(table, rows, row_ptr, k0, k1, x)
             x_trace[:, k0:k1] = x[:, : k1 - k0]
-            cpu.lif_forward(
+            one_layer.lif_forward(
                 x, coefficients, neuron, reset, kept, k0, k1, v, i, neurons, spike_ptr, inverse, slope, v_trace,
                 i_trace, 1,
             )  # fmt: skip
@@ -196,18 +197,18 @@ def backward(layers, weights, signal, method="exact", continuous=False, width=0.
             error = np.full(layer.neurons.shape, np.nan, way.dtype)
             cpu.at_spikes(signal, layer.neurons, layer.spike_ptr, error)
         layer.error = error
-        at_spikes = error if error.ndim == 2 else np.empty((0, 0), way.dtype)
+        at_spikes = error if error.ndim == 2 else np.empty((batch, 0), way.dtype)
         dloss_dv = signal if silent else nothing
         for k0, k1 in reversed(chunks(steps, way.chunk)):
             adjoint, spike_adjoint = np.full((2, batch, way.chunk, n_out), np.nan, way.dtype)
             if every_step and not silent:
-                cpu.surrogate_backward(
+                one_layer.surrogate_backward(
                     layer.coefficients, layer.neuron, layer.reset, way.dtype(width), method == "tssl-fallback",
                     continuous, k0, k1, layer.neurons, layer.spike_ptr, layer.inverse, layer.slope, layer.v,
                     error, dloss_dv, g, h, adjoint, spike_adjoint,
                 )  # fmt: skip
             else:
-                cpu.lif_backward(
+                one_layer.lif_backward(
                     layer.coefficients, layer.neuron, layer.reset, KEPT[method], continuous, k0, k1, layer.neurons,
                     layer.spike_ptr, layer.inverse, layer.slope, at_spikes,
                     dloss_dv, g, h, carry, adjoint, spike_adjoint,

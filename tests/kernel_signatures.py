@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snnsim.dynamics import events, image, lif, loss, philox, schemes, transport
 from snnsim.kernels import cfunctions, cpu
-from snnsim.kernels.cpu import dense
+from snnsim.kernels.cpu import dense, loops
 
 LIST = Path(__file__).with_name("kernel_signatures.txt")
 SCALARS = (schemes, lif, loss, philox, image, transport)
@@ -28,6 +28,7 @@ def public_signatures():
     lines += [_line(lif, name) for name in vars(lif) if name.startswith("RESET_")]
     lines += [_line(events, name) for name in EVENTS]
     lines += [f"{_line(cfunctions, name, f.__wrapped__)}: {f._sig}" for name, f in c_functions().items()]
+    lines += [_line(loops, name) for name in ("backward_of", "forward_of")]
     lines.append(_line(cfunctions, "CONSTANTS"))
     return sorted(lines)
 

@@ -1,4 +1,4 @@
-"""What each process of ``mpiexec -n N python -m tests.one_of_many DATA OUT THREADS`` does in tests/test_distributed.py.
+"""A process of ``mpiexec -n N python -m tests.one_of_many DATA OUT THREADS CASES`` in tests/test_distributed.py.
 
 Each case is trained for an epoch; process 0 writes weights and evaluations, with digests of every process's weights.
 """
@@ -73,8 +73,8 @@ def difference(group):
         return str(error)
 
 
-def main(data_dir, out, threads):
-    """Train every case, and write what came out."""
+def main(data_dir, out, threads, names):
+    """Train the named cases, and write what came out."""
     from mpi4py import MPI
 
     from snnsim.threads import use_threads
@@ -83,7 +83,7 @@ def main(data_dir, out, threads):
         report = {"threads": MPI.COMM_WORLD.allgather(group.threads(0)), "cases": {}}
         use_threads(threads)
         arrays = {}
-        for name in CASES:
+        for name in names:
             session, numbers = trained(name, data_dir, group)
             report["cases"][name] = {"digests": MPI.COMM_WORLD.allgather(digest(session)), **numbers}
             arrays |= {f"{name} {layer}": w for layer, w in enumerate(session.weights)}
@@ -95,4 +95,4 @@ def main(data_dir, out, threads):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:])

@@ -1,5 +1,7 @@
 """``snnsim analyze`` on recordings and networks, its results, and what it refuses."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,8 @@ def test_wavelet(command, traces, tmp_path):
         (("population", "--grid", "20x20"), "grid too coarse for the jump size"),
         (("population", "--grid", "fine"), "--grid fine: must be cells in v x cells in i"),
         (("convergence", "--dts", "0.03"), "dt = 0.03: must divide the duration"),
+        (("step", "--tolerance", "2"), "tolerance = 2.0: must lie between 0 and 1"),
+        (("step", "--schemes", "magic"), "--schemes magic: must be of forward_euler"),
     ],
 )
 def test_bad_input_is_one_line(command, traces, tmp_path, arguments, message):
@@ -131,10 +135,17 @@ def test_convergence(command, tmp_path):
         "0.1,0.02", "--samples", 2, "--schemes", "backward_euler,exact", "-o", tmp_path,
     )  # fmt: skip
     assert code == 0, error
-    for words in ("backward_euler", "hybrid", "order", "Euler's bound of the free v", "orders fitted to dt <= 0.06"):
+    for words in (
+        "backward_euler",
+        "hybrid",
+        "order",
+        "Euler's bound of the free v",
+        "orders fitted to dt <= 0.06",
+        "hidden0->output",
+    ):
         assert words in out
     assert {p.name for p in tmp_path.iterdir()} == {
-        "convergence.h5", "convergence-errors.png", "convergence-gradients.png",
+        "convergence.h5", "convergence-errors.png", "convergence-gradients.png", "convergence-tensors.png",
     }  # fmt: skip
     assert results(tmp_path, "convergence")["gradient_cosine"].shape == (3, 2, 2)
 
@@ -144,3 +155,25 @@ def test_nothing_chosen(traces):
 
     with open_traces(traces / "v") as t, pytest.raises(InputError, match="no trial is chosen"):
         own.spectrum_of_traces(t, trials=slice(0, 0))
+
+
+STEP = (
+    "analyze", "step", "--set", "network.layers=[784,12,10]", "--set", "encoder.name=latency", "--set",
+    "network.target_rate=1.0", "--set", "loss.name=first-spike", "--set", "simulation.n_steps=40", "--samples", 2,
+    "--schemes", "exact", "--finest", 0.02,
+)  # fmt: skip
+
+
+def test_step(command, tmp_path):
+    code, out, error = command(*STEP, "-o", tmp_path)
+    assert code == 0, error
+    for words in ("Largest dt within 1 % of continuous time: 2 trials of 4", "hybrid", "ms a trial", "Cheapest within"):
+        assert words in out
+    assert {p.name for p in tmp_path.iterdir()} == {"step.h5", "step.png"}
+    assert results(tmp_path, "step")["gradient"].shape[::2] == (2, 2)
+    code, out, error = command(*STEP, "--json", "--force", "-o", tmp_path)
+    assert code == 0, error
+    numbers = json.loads(out)
+    assert set(numbers["runs"]) == {"exact", "hybrid"}
+    assert numbers["runs"]["hybrid"]["distance"]["spikes lost or added"] <= 0.01
+    assert numbers["cheapest"]["run"] in ("event", "hybrid", "exact")

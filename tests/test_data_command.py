@@ -1,4 +1,4 @@
-"""``snnsim data`` as a user runs it: a process of its own, and a mirror on this machine that may misbehave."""
+"""``snnsim data`` as a user runs it, and a mirror on this machine that may misbehave."""
 
 import gzip
 import os
@@ -17,32 +17,43 @@ from pathlib import Path
 
 import pytest
 
-MNIST = Path(__file__).parents[1] / "data" / "mnist"
+from tests import ROOT
+from tests.command import COMMAND, Caller
+
+MNIST = ROOT / "data" / "mnist"
 FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-COMMAND = [sys.executable, "-c", "from snnsim_cli.main import main; main()", "data"]
 
 
 @pytest.fixture
-def environment(tmp_path):
-    """Of a user without data of their own."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("SNNSIM_")}
-    return {**kept, "XDG_CACHE_HOME": str(tmp_path / "cache"), "no_proxy": "*", "COLUMNS": "80"}
+def environment(tmp_path, monkeypatch):
+    """Of a user without data of their own, here and for processes."""
+    for key in [key for key in os.environ if key.startswith("SNNSIM_")]:
+        monkeypatch.delenv(key)
+    for key, value in {"XDG_CACHE_HOME": str(tmp_path / "cache"), "no_proxy": "*", "COLUMNS": "80"}.items():
+        monkeypatch.setenv(key, value)
+    return dict(os.environ)
 
 
-def run(environment, *arguments, **changes):
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        env={**environment, **changes},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+@pytest.fixture
+def run(environment, monkeypatch, capsys):
+    """``run("list", SNNSIM_DATA="x")``: the command's exit code and output, with these variables set."""
+    call = Caller(monkeypatch, capsys)
+
+    def run(*arguments, **changes):
+        before = dict(os.environ)
+        os.environ.update(changes)
+        try:
+            return subprocess.CompletedProcess(arguments, *call("data", *arguments))
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+    return run
 
 
 def assert_bad_input(result, *fragments):
@@ -105,8 +116,8 @@ def copy_of_mnist(folder):
 # --- list and verify -----------------------------------------------------------------------------------------
 
 
-def test_list_shows_what_is_shipped(environment):
-    result = run(environment, "list")
+def test_list_shows_what_is_shipped(run):
+    result = run("list")
     assert result.returncode == 0
     rows = [line.split() for line in result.stdout.splitlines()]
     mnist = next(row for row in rows if row[:1] == ["mnist"])
@@ -116,73 +127,73 @@ def test_list_shows_what_is_shipped(environment):
     assert result.stderr == ""
 
 
-def test_list_names_origin_and_state(environment, tmp_path):
+def test_list_names_origin_and_state(run, tmp_path):
     folder = copy_of_mnist(tmp_path / "a folder" / "mnist")
     (folder / f"{FILES[3]}.gz").unlink()
-    result = run(environment, "list", SNNSIM_DATA=str(tmp_path / "a folder"))
+    result = run("list", SNNSIM_DATA=str(tmp_path / "a folder"))
     assert re.search(rf"mnist +SNNSIM_DATA +{folder} .*incomplete, without {FILES[3]}", result.stdout)
-    result = run(environment, "list", "--data-dir", MNIST)
+    result = run("list", "--data-dir", MNIST)
     assert re.search(rf"mnist +--data-dir +{MNIST} .*complete", result.stdout)
     assert re.search(r"fashion-mnist +--data-dir .*these are the files of mnist", result.stdout)
 
 
-def test_list_goes_on_after_an_unreadable_file(environment, tmp_path):
+def test_list_goes_on_after_an_unreadable_file(run, tmp_path):
     (tmp_path / f"{FILES[3]}.gz").write_bytes((MNIST / f"{FILES[3]}.gz").read_bytes()[:100])
-    result = run(environment, "list", "--data-dir", tmp_path)
+    result = run("list", "--data-dir", tmp_path)
     assert result.returncode == 0
     assert re.search(r"mnist +--data-dir .*truncated gzip", result.stdout)
     assert "yin-yang" in result.stdout
 
 
-def test_verify_finds_the_shipped_files_canonical(environment):
-    result = run(environment, "verify", "mnist")
+def test_verify_finds_the_shipped_files_canonical(run):
+    result = run("verify", "mnist")
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("canonical") == 4
-    result = run(environment, "verify")
+    result = run("verify")
     assert result.returncode == 0
     assert result.stdout.count("canonical") >= 4
 
 
-def test_verify_takes_plain_files(environment, tmp_path):
+def test_verify_takes_plain_files(run, tmp_path):
     for name in FILES:
         (tmp_path / name).write_bytes(gzip.decompress((MNIST / f"{name}.gz").read_bytes()))
-    result = run(environment, "verify", "mnist", "--data-dir", tmp_path)
+    result = run("verify", "mnist", "--data-dir", tmp_path)
     assert (result.returncode, result.stdout.count("canonical")) == (0, 4)
 
 
-def test_verify_names_the_file_that_differs(environment, tmp_path):
+def test_verify_names_the_file_that_differs(run, tmp_path):
     folder = copy_of_mnist(tmp_path / "mnist")
     labels = bytearray(gzip.decompress((folder / f"{FILES[1]}.gz").read_bytes()))
     labels[1000] ^= 1
     (folder / f"{FILES[1]}.gz").write_bytes(gzip.compress(bytes(labels)))
-    result = run(environment, "verify", "mnist", "--data-dir", tmp_path)
+    result = run("verify", "mnist", "--data-dir", tmp_path)
     assert_bad_input(
         result, f"{folder / FILES[1]}.gz: SHA-256", "must be 65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9e"
     )
     assert (result.stdout.count("canonical"), result.stdout.count("differs")) == (3, 1)
     (folder / f"{FILES[0]}.gz").write_bytes(b"\x1f\x8b\x08\0 nothing")
     (folder / f"{FILES[2]}.gz").unlink()
-    result = run(environment, "verify", "mnist", "--data-dir", tmp_path)
+    result = run("verify", "mnist", "--data-dir", tmp_path)
     assert_bad_input(result, f"{folder / FILES[0]}.gz: ", "gzip file", "(and 2 more problems)")
 
 
-def test_bad_input_of_list_and_verify(environment, tmp_path):
-    assert_bad_input(run(environment, "verify", "minst"), "'minst': must be one of mnist, fashion-mnist, yin-yang")
-    assert_bad_input(run(environment, "verify", "yin-yang"), "is generated, there is nothing to verify")
-    assert_bad_input(run(environment, "verify", "mnist", "--data-dir", tmp_path), f"no files found in {tmp_path}/mnist")
-    assert_bad_input(run(environment, "verify", "fashion-mnist", "--data-dir", MNIST), "holds the files of mnist")
-    assert_bad_input(run(environment, "list", "--data-dir", tmp_path / "no"), f"'{tmp_path / 'no'}': must be an exist")
-    assert_bad_input(run(environment, "list", SNNSIM_DATA=str(tmp_path / "no")), "SNNSIM_DATA = ")
-    assert_bad_input(run(environment, "list", "--nonsense"), "--nonsense")
-    assert_bad_input(run(environment, "fetch"), "NAME")
+def test_bad_input_of_list_and_verify(run, tmp_path):
+    assert_bad_input(run("verify", "minst"), "'minst': must be one of mnist, fashion-mnist, yin-yang")
+    assert_bad_input(run("verify", "yin-yang"), "is generated, there is nothing to verify")
+    assert_bad_input(run("verify", "mnist", "--data-dir", tmp_path), f"no files found in {tmp_path}/mnist")
+    assert_bad_input(run("verify", "fashion-mnist", "--data-dir", MNIST), "holds the files of mnist")
+    assert_bad_input(run("list", "--data-dir", tmp_path / "no"), f"'{tmp_path / 'no'}': must be an exist")
+    assert_bad_input(run("list", SNNSIM_DATA=str(tmp_path / "no")), "SNNSIM_DATA = ")
+    assert_bad_input(run("list", "--nonsense"), "--nonsense")
+    assert_bad_input(run("fetch"), "NAME")
 
 
 # --- fetch ---------------------------------------------------------------------------------------------------
 
 
-def test_fetch_puts_checked_files_into_the_cache(environment, tmp_path):
+def test_fetch_puts_checked_files_into_the_cache(run, tmp_path):
     with mirror(good) as (url, requests):
-        result = run(environment, "fetch", "mnist", "--force", "--mirror", url)
+        result = run("fetch", "mnist", "--force", "--mirror", url)
     assert result.returncode == 0, result.stderr
     folder = tmp_path / "cache" / "snnsim" / "mnist"
     assert f"mnist is in {folder}, with canonical checksums" in result.stdout
@@ -195,34 +206,34 @@ def test_fetch_puts_checked_files_into_the_cache(environment, tmp_path):
 
 
 @pytest.mark.parametrize("by", ["option", "environment"])
-def test_fetch_puts_files_where_it_is_told(by, environment, tmp_path):
+def test_fetch_puts_files_where_it_is_told(by, run, tmp_path):
     folder = tmp_path / "new" / "data"
     with mirror(good) as (url, requests):
         if by == "option":
-            result = run(environment, "fetch", "mnist", "--data-dir", folder, SNNSIM_MIRROR=url + "/")
+            result = run("fetch", "mnist", "--data-dir", folder, SNNSIM_MIRROR=url + "/")
         else:
             folder.mkdir(parents=True)
-            result = run(environment, "fetch", "mnist", "--force", SNNSIM_DATA=str(folder), SNNSIM_MIRROR=url + "/")
+            result = run("fetch", "mnist", "--force", SNNSIM_DATA=str(folder), SNNSIM_MIRROR=url + "/")
         assert result.returncode == 0, result.stderr
         assert "is searched first" not in result.stdout
-        assert run(environment, "verify", "mnist", "--data-dir", folder).returncode == 0
-        again = run(environment, "fetch", "mnist", "--data-dir", folder, SNNSIM_MIRROR=url)
+        assert run("verify", "mnist", "--data-dir", folder).returncode == 0
+        again = run("fetch", "mnist", "--data-dir", folder, SNNSIM_MIRROR=url)
     assert "mnist is there already, with canonical checksums" in again.stdout
     assert len(requests) == 4
 
 
-def test_fetch_replaces_a_damaged_file(environment, tmp_path):
+def test_fetch_replaces_a_damaged_file(run, tmp_path):
     folder = copy_of_mnist(tmp_path / "mnist")
     (folder / f"{FILES[1]}.gz").write_bytes(b"damaged")
     with mirror(good) as (url, _):
-        result = run(environment, "fetch", "mnist", "--data-dir", tmp_path, "--mirror", url)
+        result = run("fetch", "mnist", "--data-dir", tmp_path, "--mirror", url)
     assert result.returncode == 0, result.stderr
     assert (folder / f"{FILES[1]}.gz").read_bytes() == (MNIST / f"{FILES[1]}.gz").read_bytes()
 
 
-def test_fetch_accepts_a_stream_of_unknown_length(environment, tmp_path):
+def test_fetch_accepts_a_stream_of_unknown_length(run, tmp_path):
     with mirror(lambda handler, name: send(handler, (MNIST / f"{name}.gz").read_bytes(), announce=0)) as (url, _):
-        result = run(environment, "fetch", "mnist", "--data-dir", tmp_path, "--mirror", url)
+        result = run("fetch", "mnist", "--data-dir", tmp_path, "--mirror", url)
     assert result.returncode == 0, result.stderr
 
 
@@ -284,23 +295,23 @@ def hangs_up(handler, _):
         (hangs_up, "interrupted ("),
     ],
 )
-def test_fetch_from_a_bad_mirror_changes_nothing(reply, message, environment, tmp_path):
+def test_fetch_from_a_bad_mirror_changes_nothing(reply, message, run, tmp_path):
     folder = tmp_path / "mnist"
     folder.mkdir()
     old = folder / f"{FILES[0]}.gz"
     old.write_bytes(b"what was there before")
     with mirror(reply) as (url, _):
-        result = run(environment, "fetch", "mnist", "--data-dir", tmp_path, "--mirror", url)
+        result = run("fetch", "mnist", "--data-dir", tmp_path, "--mirror", url)
     assert_bad_input(result, f"cannot download {FILES[0]}: {url}/{FILES[0]}.gz: {message}")
     assert list(folder.iterdir()) == [old]
     assert old.read_bytes() == b"what was there before"
 
 
-def test_fetch_without_a_network_is_one_clear_line(environment, tmp_path):
+def test_fetch_without_a_network_is_one_clear_line(run, tmp_path):
     with socket.socket() as taken:  # bound and not listening: every connection is refused
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        result = run(environment, "fetch", "fashion-mnist", "--data-dir", tmp_path, "--mirror", url)
+        result = run("fetch", "fashion-mnist", "--data-dir", tmp_path, "--mirror", url)
     assert_bad_input(result, "cannot download train-images-idx3-ubyte", "no connection", "refused")
     assert "Traceback" not in result.stderr
 
@@ -323,17 +334,17 @@ def test_fetch_tries_the_next_mirror(tmp_path, monkeypatch):
     assert progress[-1] == (FILES[3], 4517, 4517)
 
 
-def test_bad_input_of_fetch(environment, tmp_path):
-    assert_bad_input(run(environment, "fetch", "yin-yang"), "nothing to fetch")
-    assert_bad_input(run(environment, "fetch", "kmnist"), "'kmnist': must be one of")
-    bad = run(environment, "fetch", "mnist", "--data-dir", tmp_path / "x", "--mirror", "ftp://example.org")
+def test_bad_input_of_fetch(run, tmp_path):
+    assert_bad_input(run("fetch", "yin-yang"), "nothing to fetch")
+    assert_bad_input(run("fetch", "kmnist"), "'kmnist': must be one of")
+    bad = run("fetch", "mnist", "--data-dir", tmp_path / "x", "--mirror", "ftp://example.org")
     assert_bad_input(bad, "--mirror = 'ftp://example.org': must be an address that begins with http:// or https://")
     (tmp_path / "file").touch()
-    bad = run(environment, "fetch", "mnist", "--data-dir", tmp_path / "file", "--mirror", "http://127.0.0.1:9")
+    bad = run("fetch", "mnist", "--data-dir", tmp_path / "file", "--mirror", "http://127.0.0.1:9")
     assert_bad_input(bad, str(tmp_path / "file"), "cannot be made")
     (tmp_path / "mnist").mkdir()
     (tmp_path / "mnist" / FILES[2]).write_bytes(b"the user's own")
-    bad = run(environment, "fetch", "mnist", "--data-dir", tmp_path, "--mirror", "http://127.0.0.1:9")
+    bad = run("fetch", "mnist", "--data-dir", tmp_path, "--mirror", "http://127.0.0.1:9")
     assert_bad_input(bad, f"{tmp_path / 'mnist' / FILES[2]}: is in the way of the download")
 
 
@@ -370,7 +381,7 @@ def test_ctrl_c_during_a_download_leaves_no_partial_file(environment, tmp_path):
 
     with mirror(stalls) as (url, _):
         process = subprocess.Popen(
-            [*COMMAND, "fetch", "mnist", "--data-dir", str(tmp_path), "--mirror", url],
+            [*COMMAND, "data", "fetch", "mnist", "--data-dir", str(tmp_path), "--mirror", url],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

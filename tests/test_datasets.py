@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +18,9 @@ from snnsim.datasets import load, location, names, yin_yang
 from snnsim.datasets.idx import read_idx
 from snnsim.datasets.registry import FASHION_MNIST, MNIST, SOURCES
 from snnsim.errors import InputError
+from tests import ROOT
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = ROOT / "data"
 
 
 def idx_bytes(array):
@@ -138,9 +138,11 @@ def test_mnist_is_the_published_set():
 
 
 def test_names():
-    assert names() == ("mnist", "fashion-mnist", "yin-yang")
+    assert names() == ("mnist", "fashion-mnist", "yin-yang", "shd", "ssc", "nmnist", "spoken-digits")
     with pytest.raises(InputError, match="dataset 'minst': must be one of mnist, fashion-mnist, yin-yang"):
         load("minst")
+    with pytest.raises(InputError, match="dataset 'shd': holds events"):
+        load("shd")
 
 
 @pytest.mark.parametrize("compress", [False, True])

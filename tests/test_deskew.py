@@ -6,8 +6,8 @@ from scipy import ndimage
 
 from snnsim.datasets import load
 from snnsim.datasets.deskew import deskewed
-from snnsim.datasets.loading import Dataset
 from snnsim.errors import InputError
+from snnsim.samples import Samples
 
 SHAPE = (20, 26)  # not square
 
@@ -29,7 +29,7 @@ def strokes(slants):
 
 def dataset(images):
     flat, labels = images.reshape(len(images), -1), np.zeros(len(images), np.int64)
-    return Dataset("made up", flat, labels, flat[::-1].copy(), labels, 10, images.shape[1:], ())
+    return Samples(flat, labels, (1, *images.shape[1:]), range(10), "made up")
 
 
 def test_against_scipy():
@@ -37,7 +37,7 @@ def test_against_scipy():
     made = deskewed(dataset(images))
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
     my, mx = (SHAPE[0] - 1) / 2, (SHAPE[1] - 1) / 2
-    for image, result in zip(images, made.train_images, strict=True):
+    for image, result in zip(images, made.x, strict=True):
         cy, cx, together, spread = moments(image)
         source = [y + cy - my, x + cx - mx + together / spread * (y - my)]
         exact = ndimage.map_coordinates(image.astype(float), source, order=1, mode="grid-constant", cval=0)
@@ -45,16 +45,15 @@ def test_against_scipy():
         after = moments(result.reshape(SHAPE).astype(float))
         assert after[:2] == pytest.approx((my, mx), abs=0.02)
         assert abs(after[2] / after[3]) < 0.02  # interpolation blurs a little
-    np.testing.assert_array_equal(made.test_images, made.train_images[::-1])
 
 
 def test_images_without_an_axis_stay_as_they_are():
     images = np.zeros((3, 5, 7), np.uint8)
     images[1, 2, 1:6] = 200  # one row, in the middle
     images[2, 2, 3] = 9
-    np.testing.assert_array_equal(deskewed(dataset(images)).train_images.reshape(images.shape), images)
+    np.testing.assert_array_equal(deskewed(dataset(images)).x.reshape(images.shape), images)
 
 
 def test_only_images():
     with pytest.raises(InputError, match=r"data\.deskew: yin-yang has no images to deskew"):
-        deskewed(load("yin-yang"))
+        deskewed(load("yin-yang").sets().train)

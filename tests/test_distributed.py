@@ -19,6 +19,7 @@ from snnsim.models import load_model
 from snnsim.processes import Group, Total, divided
 from snnsim.recording.lock import wait_until_free
 from snnsim.recording.runs import load_tree
+from tests import ROOT
 from tests.command import COMMAND, Caller, start
 from tests.one_of_many import CASES, SMALL, digest, trained
 
@@ -26,6 +27,11 @@ MPIEXEC = Path(sysconfig.get_path("scripts")) / "mpiexec"
 # float32 sums in another order, in networks so small that no spike comes or goes: rounding, and what the optimiser
 # makes of it within an epoch.
 TOLERANCE = 1e-5
+# Four processes beside two: more of them than samples, and parts of a batch that they divide otherwise.
+MANY = [(2, name) for name in CASES] + [
+    (4, name)
+    for name in ("leaky readout", "last batch of one", "hybrid", "four parts", "twenty parts, last batch of one")
+]
 
 
 @pytest.fixture
@@ -40,7 +46,7 @@ def mpiexec(n, *command):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
         env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
     )
 
@@ -82,19 +88,24 @@ def outcome(directory):
     return repr(state), bits, [{**m, "seconds": None} for m in metrics]
 
 
-@pytest.fixture(scope="module", params=[2, 4])
-def many(request, small_mnist, tmp_path_factory):
-    """Reports and weights of two trainings of every case on N processes, the second with two threads each for N = 2."""
-    results = []
-    for repeat in range(2):
-        out = tmp_path_factory.mktemp("many") / "result"
-        threads = 1 + (repeat if request.param == 2 else 0)
-        code, _, err = ended(
-            mpiexec(request.param, sys.executable, "-m", "tests.one_of_many", small_mnist, out, threads)
-        )
-        assert code == 0, err
-        results.append((json.loads(out.with_suffix(".json").read_text()), dict(np.load(out.with_suffix(".npz")))))
-    return request.param, results
+@pytest.fixture(scope="module")
+def many(small_mnist, tmp_path_factory):
+    """``many(n)``: reports and weights of trainings on n processes, for n = 2 once more with two threads each."""
+
+    @functools.cache
+    def run(n):
+        results = []
+        for threads in (1, 2) if n == 2 else (1,):
+            out = tmp_path_factory.mktemp("many") / "result"
+            names = [name for number, name in MANY if number == n]
+            code, _, err = ended(
+                mpiexec(n, sys.executable, "-m", "tests.one_of_many", small_mnist, out, threads, *names)
+            )
+            assert code == 0, err
+            results.append((json.loads(out.with_suffix(".json").read_text()), dict(np.load(out.with_suffix(".npz")))))
+        return results
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +114,9 @@ def alone(small_mnist):
     return functools.cache(lambda name, micro_batches=1: trained(name, small_mnist, None, micro_batches))
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_as_the_single_process(many, alone, name):
-    _, [(report, arrays), _] = many
+@pytest.mark.parametrize(("n", "name"), MANY)
+def test_as_the_single_process(many, alone, n, name):
+    report, arrays = many(n)[0]
     session, numbers = alone(name)
     found = [arrays[f"{name} {layer}"] for layer in range(len(session.weights))]
     assert distance(found, session.weights) < TOLERANCE
@@ -115,9 +126,9 @@ def test_as_the_single_process(many, alone, name):
     assert case["confusion"] == numbers["confusion"]
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_the_bits_of_a_single_process_that_computes_as_many_parts(many, alone, name):
-    n, [(report, _), _] = many
+@pytest.mark.parametrize(("n", "name"), MANY)
+def test_the_bits_of_a_single_process_that_computes_as_many_parts(many, alone, n, name):
+    report, _ = many(n)[0]
     session, numbers = alone(name, n)
     found = report["cases"][name]
     assert found["digests"] == [digest(session)] * n
@@ -130,21 +141,23 @@ def test_the_number_of_parts_matters(alone):
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_process_has_the_same_bits_and_so_has_every_run(many, name):
-    n, [(first, _), (second, _)] = many
+    (first, _), (second, _) = many(2)
     digests = first["cases"][name]["digests"] + second["cases"][name]["digests"]
-    assert len(digests) == 2 * n
+    assert len(digests) == 4
     assert len(set(digests)) == 1
     assert first["cases"][name] == second["cases"][name]
 
 
-def test_the_cores_are_divided(many):
-    n, [(report, _), _] = many
+@pytest.mark.parametrize("n", [2, 4])
+def test_the_cores_are_divided(many, n):
+    report, _ = many(n)[0]
     cores = len(os.sched_getaffinity(0))
     assert report["threads"] == [max(1, cores // n)] * n
 
 
-def test_other_weights_in_one_process_are_an_error_in_all(many):
-    n, [(report, _), _] = many
+@pytest.mark.parametrize("n", [2, 4])
+def test_other_weights_in_one_process_are_an_error_in_all(many, n):
+    report, _ = many(n)[0]
     assert len(set(report["different"])) == 1
     assert report["different"][0].startswith("weights: processes [1] have other values than process 0")
     assert len(report["different"]) == n
@@ -170,8 +183,8 @@ with join("mpi") as group:
 """
 
 
-@pytest.mark.parametrize("micro_batches", [1, 4])
-def test_after_a_killed_process_the_checkpoint_continues_on_any_number(small_mnist, tmp_path, micro_batches):
+@pytest.mark.parametrize(("micro_batches", "numbers"), [(1, (2, 4)), (4, (1, 4))])
+def test_after_a_killed_process_the_checkpoint_continues_on_any_number(small_mnist, tmp_path, micro_batches, numbers):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     options = [*settings(small_mnist), "--set", f"training.micro_batches={micro_batches}"]
     code, out, err = train(2, *options, "--run-dir", whole, "--json")
@@ -182,7 +195,7 @@ def test_after_a_killed_process_the_checkpoint_continues_on_any_number(small_mni
     code, out, _ = ended(mpiexec(2, sys.executable, "-c", KILLED, killed, *options[1::2]))
     assert code == 9
     assert "Killed (signal 9)" in out
-    for n in (1, 2, 4):
+    for n in numbers:
         directory = tmp_path / f"on {n}"
         shutil.copytree(killed, directory)
         if n == 1:

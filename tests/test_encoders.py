@@ -193,7 +193,7 @@ def test_nothing_to_encode():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("rate", {}, "encoder.name = 'rate': must be one of poisson, poisson-rate, regular, latency"),
+        ("rate", {}, f"encoder.name = 'rate': must be one of {ENCODERS.help}"),
         ("poisson", {"max_probability": 1.1}, "encoder.max_probability = 1.1: must lie in 0..1"),
         ("poisson-rate", {"max_rate": np.inf}, "encoder.max_rate = inf: must be a number of at least 0"),
         (

@@ -1,7 +1,7 @@
 """The exact engine on graphs: against the serial reference, central differences, identities and itself.
 
-Mistakes in the adjoint that train unnoticed (cosine above .98) change a gradient by 1e-2 or more here: each net says
-which it would show. Central differences are of the engine's own forward pass, which it confirms.
+Mistakes in the adjoint that train unnoticed (cosine above .98) change a gradient by 1e-2 or more here. Central
+differences are of the engine's own forward pass, which it confirms.
 """
 
 import numba
@@ -108,12 +108,18 @@ def shaped(rng, _, output):
     return net
 
 
-# Which mistakes a net shows. "refractory": slope_plus at the spike instead of the release; lambda_v not cleared while v
-# is held. "alif": slope of v instead of v - threshold; (q/tau_a) lambda_a left out of mu; lambda_a not changed by beta
-# mu. "adlif": slope_plus with a before its jump. "instant": slopes with i after the arrivals of a spike's own instant.
-# All with a bias: bias left out of the slopes; with delays: the lambda_v term left out of an arrival's time; with
-# constants: the jump term of tau_syn left out. "max": a largest membrane that an arrival ends, without that arrival's
-# share.
+def driven(rng):
+    """Currents that settle around threshold and above, with inhibition: membranes that fall at first cross later."""
+    net = Network()
+    net.input("input", 4)
+    net.population("hidden", 4, LIF(v_leak=0.05, v0=0.4), bias=rng.uniform(0.9, 1.3, 4), learn_bias=True)
+    net.population("output", 3, LIF(), bias=rng.uniform(0.8, 1.1, 3))
+    net.connect("input", "hidden", weight=rng.normal(-0.2, 0.4, (4, 4)), delay=rng.uniform(0, 0.1, 4))
+    net.connect("hidden", "output", weight=rng.normal(0.0, 0.4, (4, 3)))
+    return net
+
+
+# tests/test_mistakes.py lists which mistake each net shows.
 NETS = {
     "refractory": (
         lambda rng: recurrent(rng, LIF(**spread(rng, 4, t_ref=np.array([0.05, 0.0, 0.1, 0.02]))), LIF()),
@@ -124,9 +130,10 @@ NETS = {
         {},
     ),
     "adlif": (
-        lambda rng: recurrent(rng, AdLIF(c_a=0.4, **spread(rng, 4, t_ref=0.05), **adapting(rng, 4)), AdLIF(t_ref=0.03)),
+        lambda rng: recurrent(rng, AdLIF(c_a=0.4, **spread(rng, 4, t_ref=0.05), **adapting(rng, 4)), AdLIF()),
         {},
     ),
+    "driven": (driven, {}),
     "instant": (lambda rng: recurrent(rng, ALIF(v_reset=-0.1, beta=0.3), LIF(), delays=False, mean=0.22, std=0.5), {}),
     "shapes": (lambda rng: shaped(rng, None, LIF(tau_mem=0.9)), {}),
     "sampled": (lambda rng: recurrent(rng, LIF(**spread(rng, 4)), LI(v0=0.2, i0=0.3)), {"n_samples": 7}),
@@ -489,47 +496,6 @@ def test_gradients_of_constants_obey_the_shift_and_scale_of_voltages_and_of_time
     assert total + moved == pytest.approx(loss, rel=1e-7)  # differences of the input's times limit it
 
 
-# --- crossings -------------------------------------------------------------------------------------------------------
-
-
-def dense_scan(w, u, a, span, tau_mem, tau_syn, tau_a, beta, pull, points=4001):
-    """``w - beta a`` on a fine grid, by the closed form's partial fractions."""
-    t = np.linspace(0, span, points)
-    mem, syn, ada = (np.exp(-t / tau) for tau in (tau_mem, tau_syn, tau_a))
-    drive = u * tau_syn / (tau_mem - tau_syn) * (mem - syn) - pull * a * tau_a / (tau_mem - tau_a) * (mem - ada)
-    return t, w * mem + drive - beta * a * ada
-
-
-@pytest.mark.parametrize("kind", ["constant current", "threshold", "current", "both"])
-def test_first_crossings_are_neither_missed_nor_invented(kind):
-    from snnsim.dynamics.graph_events import adaptive_crossing
-
-    rng = np.random.default_rng(11)
-    found_some = 0
-    for _ in range(1500):
-        tau_mem, tau_syn, tau_a = rng.uniform(0.3, 2.0, 3)
-        w, u, theta = rng.normal(0, 1), rng.normal(0, 2), rng.normal(0, 0.7)
-        a = 0.0 if kind == "constant current" else rng.exponential(1.0)
-        beta = rng.uniform(0, 1) if kind in ("threshold", "both") else 0.0
-        pull = rng.uniform(0, 1) if kind in ("current", "both") else 0.0
-        span = rng.exponential(1.5)
-        t, g = dense_scan(w, u, a, span, tau_mem, tau_syn, tau_a, beta, pull)
-        if g[0] >= theta:
-            continue
-        wait = adaptive_crossing(w, u, a, span, theta, tau_mem, tau_syn, tau_a, beta, pull)
-        curvature = 1e-4 * (abs(w) + abs(u) + a)  # of what the grid may hide around an extremum
-        if wait < 0:
-            assert g.max() < theta + 1e-9
-        else:
-            found_some += 1
-            assert 0 <= wait <= span
-            _, at = dense_scan(w, u, a, wait, tau_mem, tau_syn, tau_a, beta, pull, 2)
-            assert at[1] == pytest.approx(theta, abs=1e-11)
-            assert g[t < wait - 1e-9].max(initial=-np.inf) < theta + 1e-9
-            assert g.max() > theta - curvature
-    assert found_some > 100
-
-
 # --- what else the engine promises -----------------------------------------------------------------------------------
 
 
@@ -574,6 +540,31 @@ def test_traces_are_the_references(name):
     truth = reference.sample(run, "hidden", times)[:, [0, 3, 2]]
     rest = np.broadcast_to(tensors["hidden.v_leak"], (net.populations_by_name["hidden"].size,))[[0, 3, 2]]
     assert np.abs(v[0] + rest - truth).max() < 10 * TIME
+
+
+def test_a_sample_lies_before_an_arrival_of_its_instant():
+    net = Network()
+    net.input("input", 1)
+    net.population("output", 1, LI(v0=0.3))
+    net.connect("input", "output", weight=np.ones((1, 1)), delay=0.25, learn=("weight", "delay"))
+    inputs = slab_of_spikes(Spikes.from_trials([([0.25], [0])], 1, T))
+    tensors = {**net.tensors, "output.tau_syn": np.array(0.6)}
+    engine = exact(net, n_samples=6)
+    output = engine.forward(tensors, inputs)
+    assert output.v[0, 0, 0] == pytest.approx(0.3 * np.exp(-0.5 / 0.8))
+    grads = engine.backward(tensors, np.eye(6)[None, 0, :, None])
+    assert not any(grad.any() for grad in grads.values())
+
+
+def test_equal_time_constants_are_the_limit_of_nearly_equal_ones():
+    rng = np.random.default_rng(3)
+    net = recurrent(rng, ALIF(tau_syn=0.8, tau_a=0.8, beta=0.2, q=0.4, t_ref=0.02), AdLIF(tau_syn=0.8, tau_a=0.8))
+    inputs, found = spikes_in(rng, net), []
+    for factor in (1.0, 1 + 1e-9):
+        names = [f"{p}.{tau}" for p in ("hidden", "other", "output") for tau in ("tau_syn", "tau_a")]
+        found.append(gradients(exact(net), {**net.tensors, **{n: np.array(0.8 * factor) for n in names}}, inputs))
+    for name, grad in found[0].items():
+        assert np.abs(grad - found[1][name]).max() <= 1e-5 * max(np.abs(grad).max(), 1.0), name
 
 
 def test_gradients_arrive_tensor_by_tensor_from_the_output_on():

@@ -1,6 +1,5 @@
 import importlib
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from snnsim.errors import InputError
 from snnsim.experiments import base, catalogue, report, reproduce
 from snnsim.recording.runs import load_tree
+from tests import ROOT
 
 SMALL = {
     "frequency-response": {"dt": [0.1], "n_steps": 2048, "n_neurons": 8, "n_probe": 4},
@@ -111,7 +111,7 @@ def test_progress_ends_at_one(tmp_path, monkeypatch):
 
 
 def test_bad_input(tmp_path):
-    with pytest.raises(InputError, match="experiment 'spectrum': must be one of all, frequency-response"):
+    with pytest.raises(InputError, match="experiment 'spectrum': must be one of all, closed-form, frequency-response"):
         reproduce.reproduce(["spectrum"], tmp_path)
     with pytest.raises(InputError, match="figure format 'bmp'"):
         reproduce.reproduce(["truncation"], tmp_path, figure_format="bmp")
@@ -128,7 +128,7 @@ def test_durations_are_readable():
 
 
 def test_the_report_in_the_docs_is_whole():
-    folder = Path(__file__).parents[1] / "docs" / "study"
+    folder = ROOT / "docs" / "study"
     text = (folder / "report.md").read_text()
     for entry in catalogue.CATALOGUE:
         assert f"## {entry.title}" in text

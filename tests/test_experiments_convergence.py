@@ -12,6 +12,9 @@ from snnsim.errors import InputError
 from snnsim.experiments import convergence
 from snnsim.experiments.base import Context, load_config, tree
 from snnsim.experiments.learning import run_config
+from snnsim.network import Network
+from snnsim.parameters import LI, LIF
+from snnsim.plotting import analysis
 from snnsim.plotting.experiments.convergence import figures
 from snnsim.plotting.style import save_figure
 from snnsim.spikes import Spikes
@@ -82,6 +85,52 @@ def test_other_readouts(loss):
     assert found.n_reference.shape == ((1,) if loss.startswith("membrane") else (2,))
     assert found.gradient_cosine[0, 0].min() > 0.99
     assert np.abs(found.loss - found.loss_reference)[1, 0] < 1e-9  # the hybrid
+
+
+def graph(readout=LIF(v_reset=-0.1), seed=35):
+    """Two populations in a cycle, an autapse, a skip; delays of all kinds, two of them learnt, and a bias that is."""
+    rng = np.random.default_rng(seed)
+    net = Network()
+    net.input("input", 6)
+    net.population("hidden", 5, LIF(v_reset=-0.1), bias=rng.uniform(0, 0.1, 5), learn_bias=True)
+    net.population("other", 4, LIF(tau_mem=0.7, v_reset=-0.1))
+    net.population("output", 3, readout)
+    late = rng.integers(10, 20, (6, 5)) / 100
+    net.connect("input", "hidden", weight=rng.uniform(0, 0.9, (6, 5)), delay=late, learn=("weight", "delay"))
+    net.connect("hidden", "other", weight=rng.uniform(0, 0.7, (5, 4)), delay=0.1)
+    net.connect("other", "hidden", weight=rng.uniform(-0.2, 0.3, (4, 5)), delay=0.15, learn=("weight", "delay"))
+    net.connect("hidden", "hidden", weight=rng.uniform(-0.2, 0.2, (5, 5)), delay=np.full(5, 0.2))
+    net.connect("other", "output", weight=rng.uniform(0, 0.8, (4, 3)))
+    net.connect("input", "output", weight=rng.uniform(0, 0.2, (6, 3)), delay=0.1)
+    return net
+
+
+@pytest.mark.parametrize("loss", ["van-rossum", "membrane-mean"])
+def test_any_graph_converges_to_continuous_time(loss):
+    readout = "leaky" if loss.startswith("membrane") else "spiking"
+    config, _, inputs, labels = problem(readout, loss)
+    net = graph(LI() if loss.startswith("membrane") else LIF(v_reset=-0.1))
+    found = network_convergence(config, net, inputs, labels, [2.5e-4, 1e-2], ("exact", "bilinear"), fit_below=0.02)
+    assert found.layers == ("hidden", "other", "output")
+    assert found.spiking == (found.layers[:2] if loss.startswith("membrane") else found.layers)
+    assert {"input->hidden.delay", "other->hidden.delay", "hidden.bias", "hidden->hidden"} < set(found.tensors)
+    assert (found.n_reference > 4).all()
+    assert found.lost[:, 0].sum() == found.added[:, 0].sum() == 0
+    assert found.gradient_cosine[:, 0].min() > 0.999
+    assert (found.gradient_error[:2, 0] < 0.2 * found.gradient_error[:2, 1]).all()
+    # Finer by 40: membranes, spikes and loss follow; free membranes by the closed form have no error.
+    assert found.free_max[0].max() < 1e-11
+    loss = np.abs(found.loss - found.loss_reference)[:2]
+    for errors in (found.free_max[1:2], found.v_rms[:2].max(-1), found.time_error[:2].max(-1), loss):
+        assert (errors[:, 0] < 0.1 * errors[:, 1]).all()
+    # All that the hybrid engine sees is exact.
+    assert found.unseen[0] == 0
+    assert found.time_max[2, 0].max() < 1e-12
+    assert found.gradient_error[2, 0].max() < 1e-9
+    assert np.isnan(found.euler_bound).all()
+    assert found.estimators == ("tssl", "surrogate")
+    figures = analysis.convergence(tree(found))
+    assert len(figures["tensors"].axes) == 4 * -(-len(found.tensors) // 4)
 
 
 def test_silent_network():

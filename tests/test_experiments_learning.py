@@ -195,7 +195,7 @@ def test_numbers_that_are_not_finite_in_words():
 
 def test_accuracy_over_dt(tmp_path):
     config = small("accuracy-vs-dt", seeds=[0, 1])
-    for mode, dts in (("steps", [0.001, 0.1, 0.5]), ("time", [0.1, 0.5])):
+    for mode, dts in (("steps", [0.001, 0.1, 0.5]), ("estimators", [0.1, 0.5]), ("time", [0.1, 0.5])):
         config[mode] |= {"dt": dts, "estimators": ["exact", "literal"], "samples": 250, "test_samples": 60}
     results = accuracy_vs_dt.run(config, Context(tmp_path, config))
     # Twelve hidden neurons see no spike in 20 steps of 0.001: recorded, not an error.
@@ -205,17 +205,18 @@ def test_accuracy_over_dt(tmp_path):
     check_claims(accuracy_vs_dt.claims(results))
     draw("accuracy-vs-dt", results, tmp_path)
     # A seed that stopped counts with the last accuracy seen.
-    curve = results["steps"]["curves"]["exact"][1]
+    curve = results["estimators"]["curves"]["exact"][0]
     curve["test_accuracy"][0, 1] = np.nan
     curve["loss"][0, 2:] = np.nan
     curve["failures"][0] = "loss is not finite"
     found = check_claims(accuracy_vs_dt.claims(results))
-    assert "exact at dt = 0.1 (steps)" in found["An ANN of the same shape, for comparison."].measured
+    assert "exact at dt = 0.1 (estimators)" in found["The printed gradient trains the network."].measured
     draw("accuracy-vs-dt", results, tmp_path)
 
 
 def test_gradients_of_the_first_batch(tmp_path):
-    results = run(gradients, "gradients", tmp_path, dt=[0.01, 0.1], limits=[1.0, 1e4])
+    results = run(gradients, "gradients", tmp_path, dt=[0.01, 0.1], limits=[1.0, 1e4],
+                  depth={"layers": [3], "width": 12, "target_rate": 4.0})  # fmt: skip
     exact = results["estimators"].index("exact")
     np.testing.assert_allclose(results["cosine"][:, :, exact], 1, atol=1e-6)
     for d, dt in enumerate((0.01, 0.1)):
@@ -266,14 +267,15 @@ def test_optimisers_on_one_batch(tmp_path):
     config = small("optimizers", iterations=6, batch_size=8, line_points=9)
     config["run"]["network"]["target_rate"] = 4.0
     config["run"]["simulation"]["n_steps"] = 40
-    config["tasks"] = [config["tasks"][k] for k in (0, 4, 5)]
+    config["tasks"] = [config["tasks"][k] for k in (1, 4, 8, 9)]
+    config["study_steps"] = 20
     results = optimizers.run(config, Context(tmp_path, config))
-    clock, event = results["lines"][0], results["lines"][2]
+    clock, event = results["lines"][1], results["lines"][3]
     # A loss of spike times on a grid is flat but for steps; the event engine's follows its derivative.
     assert clock["levels"] < 9
     assert event["levels"] == 9
     assert abs(event["slope"][1] / event["slope"][0] - 1) < 1e-4
-    bfgs = results["runs"][2][results["optimizers"].index("l-bfgs")]
+    bfgs = results["runs"][3][results["optimizers"].index("l-bfgs")]
     assert bfgs["loss"][-1] < bfgs["loss"][0]
     check_claims(optimizers.claims(results))
     draw("optimizers", results, tmp_path)

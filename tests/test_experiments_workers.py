@@ -41,7 +41,7 @@ def small():
 
 def same(a, b):
     if isinstance(a, dict):
-        return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
+        return list(a) == list(b) and all(same(a[key], b[key]) for key in a if key != "seconds")
     if isinstance(a, list):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, np.ndarray):
@@ -56,7 +56,7 @@ def test_parts_at_once_are_the_same_bits_and_are_kept(workers, lines, tmp_path):
     assert same(alone, at_once)
     assert alone["steps"]["curves"]["exact"][0]["loss"].size > 0
     assert lines == ["independent parts run on 2 processes of one thread"]
-    assert seen == [k / 9 for k in range(10)]
+    assert seen == [k / 13 for k in range(14)]
     # Where one part is missing, one part is computed, here.
     (tmp_path / "at-once" / "ann-0.h5").unlink()
 

@@ -3,7 +3,6 @@
 import ast
 import shutil
 import signal
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -18,10 +17,9 @@ from snnsim.recording.runs import load_tree, save_tree
 from snnsim.recording.summary import summarise
 from snnsim.recording.superblock import marked
 from snnsim.recording.writer import TraceWriter
+from tests import ROOT
 from tests.command import Caller
 from tests.recordings import network, recording
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture

@@ -4,18 +4,17 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from snnsim import open_traces
 from snnsim.recording.repair import repair
 from snnsim.recording.writer import TraceWriter
+from tests import ROOT
 from tests.command import python
 from tests.full_disk import tmpfs
 from tests.recordings import network, recording
 
-ROOT = Path(__file__).parents[1]
 SIZES = {"tmpfs": (4, 8, 16, 24, 32, 48, 64, 96, 128, 640, 768, 1024), "limit": (4, 24, 64, 128, 400, 600)}
 
 

@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+
+from tests import ROOT
 
 MUTATIONS = 198  # 22 of each kind
 
@@ -13,7 +14,7 @@ def test_damaged_files_end_in_one_line():
     pytest.importorskip("nir")
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz", "--mutations", str(MUTATIONS)],
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

@@ -7,7 +7,6 @@ import resource
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -18,6 +17,7 @@ from snnsim import open_traces, read_spikes
 from snnsim.recording.runs import save_tree
 from snnsim.recording.summary import summarise
 from snnsim.recording.writer import TraceWriter
+from tests import ROOT
 from tests.recordings import network, recording
 
 
@@ -207,7 +207,7 @@ def test_event_files_of_others(snnsim, tmp_path):
 def test_the_commands_of_the_documentation_run(snnsim, path, tmp_path, monkeypatch):
     for module in ("neo", "nixio", "pynwb"):
         pytest.importorskip(module)
-    text = (Path(__file__).parents[1] / "docs" / "traces.md").read_text()
+    text = (ROOT / "docs" / "traces.md").read_text()
     commands = re.findall(r"(?:`|^    )snnsim ((?:export|import-spikes|inspect) [^`\n]*)", text, re.MULTILINE)
     assert len(commands) == 6
     shutil.copytree(path, tmp_path / "traces")

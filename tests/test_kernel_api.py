@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numba
 import numpy as np
@@ -15,11 +14,10 @@ from scipy.integrate import quad
 
 from snnsim.dynamics import lif, philox, schemes
 from snnsim.kernels import cfunctions
-from tests import reference
+from tests import ROOT, reference
 from tests.examples import custom_simulator
 from tests.kernel_signatures import LIST, c_functions, public_signatures
 
-ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "kernels.md"
 EXAMPLES = ROOT / "tests" / "examples"
 BLOCK = re.compile(r"^```(\w[\w ]*)\n(.*?)^```$", re.M | re.S)

@@ -1,4 +1,4 @@
-"""Time loops of a component: as one layer to the bit of the layer's kernels; wired inside, against a dense oracle."""
+"""Time loops of a component that is wired inside, against a dense oracle; of one layer: test_kernels_lif.py."""
 
 from itertools import pairwise
 
@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from snnsim.dynamics import schemes
-from snnsim.estimators import exact, literal, surrogate, tssl, tssl_fallback
-from snnsim.kernels import cpu
+from snnsim.estimators import exact, surrogate, tssl, tssl_fallback
 from snnsim.kernels.cpu.inside import refill_ring
 from snnsim.kernels.cpu.loops import backward_of, forward_of
 from snnsim.kernels.cpu.wiring import Rows, Synapses, longest_delay, wiring_of
@@ -19,12 +18,10 @@ DT = 0.05
 BATCH, STEPS, NEURONS = 3, 40, 21
 SETTINGS = {
     exact: exact.Settings(0.9),
-    literal: literal.Settings(0.9),
-    tssl: tssl.Settings(4.0),
+    tssl: tssl.Settings(4.0, 0.2),
     tssl_fallback: tssl_fallback.Settings(4.0, 0.2),
     surrogate: surrogate.Settings(10.0),
 }
-OLD_KEPT = {exact: cpu.GRADIENT_EXACT, literal: cpu.GRADIENT_LITERAL}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -37,10 +34,6 @@ def constants_of(dtype, reset, scheme=schemes.bilinear):
     coefficients = scheme(DT, 0.8, 0.6, 1.2)
     values = lif.Constants(*coefficients, 0.5, 0.2, reset, 1.2, 0.8, 0.6, DT, 0.1)
     return lif.Constants(*(v if isinstance(v, int) else dtype(v) for v in values))
-
-
-def cast(values, dtype):
-    return type(values)(*(dtype(v) for v in values))
 
 
 def drive(dtype, n_neurons=NEURONS, steps=STEPS, seed=0):
@@ -76,99 +69,32 @@ def run_forward(estimator, x, constants, settings, wiring, chunk, cap=None, wire
     return state, neurons, spike_ptr, kept, traces
 
 
-def run_backward(
-    estimator, lists, constants, settings, wiring, error, dloss_dv, chunk, reach=1, continuous=False, wired=False
-):
-    """The adjoint through all steps: ``X``, what is passed down, ``h/tau_syn``, states at the start."""
+def run_backward(estimator, lists, constants, settings, wiring, error, dloss_dv, chunk, reach=1, wired=False):
+    """The adjoint through all steps: ``X`` and what is passed down."""
     _, neurons, spike_ptr, kept, traces = lists
     dtype, (batch, steps, n) = traces[0].dtype, traces[0].shape
     names = lif.ADJOINT + estimator.EXTRA
     state = tuple(np.zeros((len(names), batch, n), dtype))
-    whole = np.full((3, batch, steps, n), np.nan, dtype)
+    whole = np.full((2, batch, steps, n), np.nan, dtype)
     later = np.zeros((batch, reach, n), dtype)
     seen = traces if estimator.EVERY_STEP else ()
     for k0, k1 in reversed(chunks(steps, chunk)):
         span = k1 - k0
         adjoint = np.concatenate([np.full((batch, span, n), np.nan, dtype), later], axis=1)
-        passed, current = np.full((2, batch, span, n), np.nan, dtype)
+        passed = np.full((batch, span, n), np.nan, dtype)
         backward_of(lif, estimator, wired)(
             constants, settings, wiring, k0, k1, neurons, spike_ptr, kept, seen, error, dloss_dv, 0, state, adjoint,
-            passed, current if continuous else empty(dtype), empty(dtype), (),
+            passed, empty(dtype), empty(dtype), (),
         )  # fmt: skip
         later = adjoint[:, :reach].copy()
-        for out, part in zip(whole, (adjoint[:, :span], passed, current), strict=True):
+        for out, part in zip(whole, (adjoint[:, :span], passed), strict=True):
             out[:, k0:k1] = part
-    return (*whole, state)
-
-
-def old_forward(estimator, x, c, settings):
-    dtype, (batch, steps, n) = x.dtype, x.shape
-    v, i = np.zeros((2, batch, n), dtype)
-    neurons, spike_ptr = np.full((batch, steps * n), -1, np.int32), np.zeros((batch, steps + 1), np.int32)
-    kept, traces = np.full((2, batch, steps * n), np.nan, dtype), np.full((2, batch, steps, n), np.nan, dtype)
-    coefficients = c[:5]
-    neuron = (c.v_threshold, c.v_reset, c.r, c.tau_mem, c.tau_syn, c.dt, settings[0])
-    code = OLD_KEPT.get(estimator, cpu.GRADIENT_TSSL)
-    cpu.lif_forward(
-        x, coefficients, neuron, c.reset, code, 0, steps, v, i, neurons, spike_ptr, *kept, *traces, 1
-    )  # fmt: skip
-    return (v, i), neurons, spike_ptr, tuple(kept), tuple(traces)
-
-
-def old_backward(estimator, lists, c, settings, error, dloss_dv, continuous):
-    _, neurons, spike_ptr, kept, traces = lists
-    dtype, (batch, steps, n) = traces[0].dtype, traces[0].shape
-    neuron = (c.v_threshold, c.v_reset, c.r, c.tau_mem, c.tau_syn, c.dt, settings[0])
-    g, h, carry = np.zeros((3, batch, n), dtype)
-    adjoint, passed = np.full((2, batch, steps, n), np.nan, dtype)
-    if estimator.EVERY_STEP:
-        cpu.surrogate_backward(
-            c[:5], neuron, c.reset, settings[-1], estimator is tssl_fallback, continuous, 0, steps, neurons, spike_ptr,
-            *kept, traces[0], error, dloss_dv, g, h, adjoint, passed,
-        )  # fmt: skip
-    else:
-        code = OLD_KEPT.get(estimator, cpu.GRADIENT_TSSL)
-        cpu.lif_backward(
-            c[:5], neuron, c.reset, code, continuous, 0, steps, neurons, spike_ptr, *kept, error, dloss_dv, g, h,
-            carry, adjoint, passed,
-        )  # fmt: skip
-    return adjoint, passed, (g, h)
+    return whole
 
 
 def assert_equal(ours, theirs):
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.parametrize(
-    ("estimator", "dtype"),
-    [(exact, np.float64), (literal, np.float64), (surrogate, np.float32)],
-    ids=lambda e: e.__name__.split(".")[-1],
-)
-def test_a_component_of_one_population_is_a_layer_to_the_bit(estimator, dtype):
-    x, settings, wiring = drive(dtype), cast(SETTINGS[estimator], dtype), wiring_of([NEURONS], dtype=dtype)
-    rng = np.random.default_rng(1)
-    dloss_dv = rng.normal(size=x.shape).astype(dtype)
-    for reset in (0, 1, 2):
-        c = constants_of(dtype, reset)
-        theirs = old_forward(estimator, x, c, settings)
-        assert theirs[2][:, -1].min() > 40
-        assert (np.diff(theirs[2], axis=1) > 1).any()
-        for chunk in (STEPS, 1, 7):
-            ours = run_forward(estimator, x, c, settings, wiring, chunk)
-            for a, b in zip((*ours[0], *ours[1:3], *ours[4]), (*theirs[0], *theirs[1:3], *theirs[4]), strict=True):
-                np.testing.assert_array_equal(a, b)
-            if estimator.KEPT:
-                assert_equal(ours[3], theirs[3])
-            for continuous in (False, True):
-                shape = x.shape if estimator.EVERY_STEP else theirs[1].shape
-                error = rng.normal(size=shape).astype(dtype)
-                signal = dloss_dv if reset == 1 else empty(dtype)
-                adjoint, passed, state = old_backward(estimator, theirs, c, settings, error, signal, continuous)
-                found = run_backward(estimator, ours, c, settings, wiring, error, signal, chunk, continuous=continuous)
-                np.testing.assert_array_equal(found[2 if continuous else 0], adjoint)
-                np.testing.assert_array_equal(found[1], passed)
-                assert_equal(found[3][:2], state)
 
 
 # A component of three populations with all kinds of connections inside. Dense matrices (N_source, N_target) of weights,
@@ -386,7 +312,7 @@ def test_adjoint_of_a_wired_component(estimator):
     found = []
     for chunk in (STEPS, 1, 7):
         error = given.copy()
-        adjoint, passed, _, _ = run_backward(estimator, lists, c, settings, wiring, error, dv, chunk, reach, wired=True)
+        adjoint, passed = run_backward(estimator, lists, c, settings, wiring, error, dv, chunk, reach, wired=True)
         found.append((adjoint, passed, error))
     for other in found[1:]:
         assert_equal(other, found[0])
@@ -414,7 +340,7 @@ def test_adjoint_of_every_step_of_a_wired_component(estimator):
     e, dv = np.random.default_rng(2).normal(size=(2, *x.shape))
     reach = int(wiring.row_delay.max()) + 1
     found = [
-        run_backward(estimator, lists, c, settings, wiring, e, dv, chunk, reach, wired=True)[:2]
+        run_backward(estimator, lists, c, settings, wiring, e, dv, chunk, reach, wired=True)
         for chunk in (STEPS, 1, 7)
     ]
     for other in found[1:]:

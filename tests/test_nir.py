@@ -4,7 +4,6 @@ import itertools
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import nir
 import numpy as np
@@ -16,6 +15,7 @@ from snnsim.connections import Convolution, Dense, OneToOne, Pool
 from snnsim.interchange.nir import SNNTORCH_STEP, export_nir, from_nir, import_nir, to_nir
 from snnsim.models import load_model, save_model
 from snnsim.neurons import IF, LI, LIF, DeltaLIF
+from tests import ROOT
 from tests.recordings import assert_same_spikes
 
 STEPS, DT = 60, 0.1
@@ -523,7 +523,7 @@ def test_snntorch_and_norse_classify_as_we_do():
     if python is None:
         pytest.importorskip("snntorch")
         pytest.importorskip("norse")
-    script = Path(__file__).parent / "comparisons" / "nir_peers.py"
+    script = ROOT / "tests" / "comparisons" / "nir_peers.py"
     arguments = ["--images", "100", "--batches", "100", "--peer-python", python or sys.executable]
     done = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

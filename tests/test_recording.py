@@ -24,6 +24,7 @@ from snnsim.recording.repair import repair
 from snnsim.recording.superblock import lookup3
 from snnsim.recording.writer import TraceWriter
 from snnsim.spikes import Spikes
+from tests import ROOT
 from tests.recordings import SIZES, assert_same_recording, assert_same_spikes, network, recording
 
 ALL = ("spikes", "v", "i_syn")
@@ -364,7 +365,7 @@ with TraceWriter(sys.argv[1], network(), duration=0.2, dt=0.01, record=("spikes"
 
 
 def _start(path):
-    root = str(Path(__file__).parents[1])
+    root = str(ROOT)
     return subprocess.Popen([sys.executable, "-c", GROW, str(path), root], stdout=subprocess.PIPE, text=True)
 
 
@@ -449,7 +450,7 @@ writer.append(recording(seed=1))
 
 @pytest.mark.parametrize("column", [0, 1, 2, 9, 12, 16, 24])
 def test_a_kill_in_the_middle_of_a_commit_keeps_the_one_before(tmp_path, column):
-    path, root = tmp_path / "traces", str(Path(__file__).parents[1])
+    path, root = tmp_path / "traces", str(ROOT)
     result = subprocess.run([sys.executable, "-c", HALF, path, root, str(column)], check=False)
     assert result.returncode == -9
     batch = recording(seed=0)
@@ -469,7 +470,7 @@ def test_a_kill_in_the_middle_of_a_commit_keeps_the_one_before(tmp_path, column)
 
 
 def test_a_run_killed_before_its_first_commit_is_repaired_to_nothing(tmp_path):
-    path, root = tmp_path / "traces", str(Path(__file__).parents[1])
+    path, root = tmp_path / "traces", str(ROOT)
     code = HALF.replace("writer.append(recording(seed=0))", "os.kill(os.getpid(), 9)")
     subprocess.run([sys.executable, "-c", code, path, root, "0"], check=False)
     with open_traces(path) as traces:
@@ -503,7 +504,7 @@ except InputError as error:
 def test_a_full_disk_is_one_line_and_loses_nothing_committed(tmp_path, limit):
     path = tmp_path / "traces"
     result = subprocess.run(
-        [sys.executable, "-c", FILL, str(path), str(Path(__file__).parents[1])],
+        [sys.executable, "-c", FILL, str(path), str(ROOT)],
         capture_output=True,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
@@ -554,7 +555,7 @@ def _documented(text):
 
 
 def test_the_documentation_lists_every_dataset_with_its_dtype(tmp_path):
-    tables = _documented((Path(__file__).parents[1] / "docs" / "traces.md").read_text())
+    tables = _documented((ROOT / "docs" / "traces.md").read_text())
     write(tmp_path, [recording()], off_grid=("hidden0",), neurons={"hidden0": [1, 2]})
     for name, table in {"spikes.h5": "spikes.h5", "v.h5": "v.h5", "i_syn.h5": "v.h5"}.items():
         with h5py.File(tmp_path / name) as file:
@@ -582,7 +583,7 @@ ATTRIBUTES = {
 
 
 def test_the_code_of_the_documentation_runs(tmp_path, monkeypatch):
-    text = (Path(__file__).parents[1] / "docs" / "traces.md").read_text()
+    text = (ROOT / "docs" / "traces.md").read_text()
     batch = recording(10)
     options = {"duration": 0.2, "dt": 0.01, "time_unit_ms": 100.0, "record": ALL}
     with TraceWriter(tmp_path / "traces", network(), **options) as writer:

@@ -5,15 +5,15 @@ import numpy as np
 import snnsim
 from snnsim import config
 from snnsim.training import Session, train
-from snnsim.training.recorder import BatchRecorder
+from snnsim.training.recorder import Record
 
 SMALL = ["data.limit=300", "network.layers=[784, 20, 10]", "training.epochs=1"]
 
 
 def test_recorded_batches_are_those_trained_on_and_change_nothing(tmp_path):
     plain = train(config.load(None, SMALL), tmp_path / "plain")
-    with BatchRecorder(tmp_path / "traces", slice(1, 3), record=("spikes", "v")) as recorder:
-        recorded = train(config.load(None, SMALL), tmp_path / "recorded", recorder=recorder)
+    recorder = Record(tmp_path / "traces", slice(1, 3), record=("spikes", "v"))
+    recorded = train(config.load(None, SMALL), tmp_path / "recorded", callbacks=[recorder])
     assert plain["test_loss"] == recorded["test_loss"]
     session = Session(config.load(None, SMALL))
     session.step()

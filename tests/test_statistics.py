@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from scipy import signal
 from snnsim import LIFParameters, Network, PoissonTrains, open_traces, simulate
 from snnsim.analysis.statistics import jackknife, statistics_of
 from snnsim.errors import InputError
+from tests import ROOT
 from tests.command import Caller
 
 N, RATE, LENGTH = 40, 0.02, 20_000.0
@@ -177,7 +177,7 @@ def test_elephant_finds_the_same(found, trains, tmp_path):
     times = np.concatenate([(t + 0.5) / 10 for t in own])
     neurons = np.repeat(np.arange(N), [t.size for t in own])
     np.savez(tmp_path / "case.npz", times=times, neurons=neurons, n=N, stop=LENGTH, window=50.0)
-    script = Path(__file__).parent / "comparisons" / "elephant_statistics.py"
+    script = ROOT / "tests" / "comparisons" / "elephant_statistics.py"
     command = [os.environ["SNNSIM_ELEPHANT_PYTHON"], script, tmp_path / "case.npz", tmp_path / "result.npz"]
     subprocess.run(command, check=True, capture_output=True)
     theirs, p = np.load(tmp_path / "result.npz"), found["populations"]["ext"]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from rich.console import Group
-from snnsim_cli.progress import RunningMean, TimeLeft, training_bar
 from snnsim_cli.terminal import bars, console
 
 from snnsim import open_traces
+from snnsim.training.progress import RunningMean, TimeLeft, training_bar
 from tests.command import Caller
 
 SMALL = ("--layers", "784-10-10", "--steps", "12", "--limit", "200", "--epochs", "1", "--batch-size", "30")

@@ -10,15 +10,17 @@ import pytest
 
 from snnsim import config, training
 from snnsim.errors import InputError
+from snnsim.losses import MEMBRANE_LOSSES, SPIKE_LOSSES
 from snnsim.models import load_model
 from snnsim.recording.runs import load_tree
 from snnsim.training import Session, run, session
+from snnsim.training.callbacks import Callback
 from snnsim.training.evaluation import Evaluation
 from snnsim.training.mixup import Partners
 from tests.command import python
 
 ENGINES = ("clock", "event", "hybrid")
-LOSSES = config.CHOICES["loss.name"]
+LOSSES = SPIKE_LOSSES + MEMBRANE_LOSSES
 
 
 @pytest.fixture(scope="session")
@@ -182,7 +184,7 @@ def test_augmentation_changes_what_is_learnt_and_needs_images(study):
     plain, shifted = (trained(study(f"data.shift={shift}"), 2) for shift in (0, 2))
     assert bits(plain.weights) != bits(shifted.weights)
     assert bits(shifted.weights) == bits(trained(study("data.shift=2"), 2).weights)
-    with pytest.raises(InputError, match="yin-yang has no images to distort"):
+    with pytest.raises(InputError, match="yin-yang has no images of one channel to distort"):
         trained(study("data.dataset=yin-yang", "network.layers=[5, 4, 3]", "data.limit=50", "data.shift=2"), 1)
 
 
@@ -338,16 +340,16 @@ def test_a_finished_run_repeats_itself(study, tmp_path, unstopped):
 
 @pytest.mark.parametrize("after", [1, 7, 10, 13])
 def test_ctrl_c_saves_a_checkpoint_that_continues_bit_for_bit(study, tmp_path, unstopped, after):
-    class Interrupting(run.Listener):
+    class Interrupting(Callback):
         count = 0
 
-        def batch(self, session, loss, accuracy):
+        def on_batch_end(self, session, metrics):
             self.count += 1
             if self.count == after:
                 os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        training.train(study(), tmp_path, listener=Interrupting())
+        training.train(study(), tmp_path, callbacks=Interrupting())
     saved = load_tree(tmp_path / "checkpoint.h5")["session"]
     assert saved["epoch"] * 10 + saved["batch"] == after
     assert resumed(tmp_path) == state_of(unstopped)
@@ -355,13 +357,13 @@ def test_ctrl_c_saves_a_checkpoint_that_continues_bit_for_bit(study, tmp_path, u
 
 
 def test_ctrl_c_in_the_last_validation_is_heard(study, tmp_path, unstopped):
-    class Interrupting(run.Listener):
-        def evaluating(self, name, done, total):
+    class Interrupting(Callback):
+        def on_evaluate(self, session, name, done, total):
             if (tmp_path / "metrics.jsonl").exists() and name == "validation":
                 os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        training.train(study(), tmp_path, listener=Interrupting())
+        training.train(study(), tmp_path, callbacks=Interrupting())
     assert not (tmp_path / "result.json").exists()
     assert resumed(tmp_path) == state_of(unstopped)
 
@@ -372,6 +374,7 @@ from snnsim import config, training
 from snnsim.files import atomic
 from snnsim.recording import runs
 from snnsim.training import run
+from snnsim.training.callbacks import Callback
 
 directory, source, how, when = sys.argv[1:]
 run.CHECKPOINT_SECONDS = -1  # a checkpoint after every batch
@@ -379,9 +382,9 @@ run.CHECKPOINT_SECONDS = -1  # a checkpoint after every batch
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
-class Killing(run.Listener):
+class Killing(Callback):
     count = 0
-    def batch(self, session, loss, accuracy):
+    def on_batch_end(self, session, metrics):
         self.count += 1
         if self.count == int(when):
             if how == "batch":
@@ -409,7 +412,7 @@ def syncing(path):
         die()
     original_sync(path)
 
-training.train(config.load(source), directory, listener=Killing())
+training.train(config.load(source), directory, callbacks=Killing())
 """
 
 
@@ -433,19 +436,20 @@ import resource, sys
 from snnsim import config, training
 from snnsim.errors import InputError
 from snnsim.training import run
+from snnsim.training.callbacks import Callback
 
 directory, source = sys.argv[1:]
 run.CHECKPOINT_SECONDS = -1
 
-class Filling(run.Listener):
+class Filling(Callback):
     count = 0
-    def batch(self, session, loss, accuracy):
+    def on_batch_end(self, session, metrics):
         self.count += 1
         if self.count == 7:
             resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
 
 try:
-    training.train(config.load(source), directory, listener=Filling())
+    training.train(config.load(source), directory, callbacks=Filling())
 except InputError as error:
     sys.exit(str(error))
 """
@@ -608,13 +612,13 @@ def test_a_gradient_whose_norm_overflows_stops_the_training(study):
 
 
 def test_no_checkpoint_of_weights_that_are_not_finite(study, tmp_path):
-    class Spoiling(run.Listener):
-        def batch(self, session, loss, accuracy):
+    class Spoiling(Callback):
+        def on_batch_end(self, session, metrics):
             session.weights[1][2, 3] = np.inf
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(InputError, match=r"^hidden0->output is not finite in epoch 1, batch 2"):
-        training.train(study(), tmp_path, listener=Spoiling())
+        training.train(study(), tmp_path, callbacks=Spoiling())
     assert load_tree(tmp_path / "checkpoint.h5")["session"]["batch"] == 0
 
 

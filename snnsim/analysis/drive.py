@@ -1,13 +1,16 @@
-"""Drive the clock engine's own kernel with a given input, to measure what it does."""
+"""Drive the clock engine's own loop with a given input, to measure what it does."""
 
 import numpy as np
 
-from snnsim.kernels.cpu.lif import GRADIENT_EXACT, lif_forward
+from snnsim.estimators import exact
+from snnsim.kernels.cpu.loops import forward_of
+from snnsim.kernels.cpu.wiring import wiring_of
+from snnsim.neurons import lif
 from snnsim.parameters import scheme_coefficients
 
 
 def kernel_drive(parameters, dt, scheme):
-    """Free-running neurons in the clock engine's kernel, as a function for :mod:`snnsim.analysis.frequency`.
+    """Free-running neurons in the clock engine's loop, as a function for :mod:`snnsim.analysis.frequency`.
 
     Parameters
     ----------
@@ -22,18 +25,19 @@ def kernel_drive(parameters, dt, scheme):
         Takes the summed weight that arrives in each step, (T, N) float64, and returns the membrane relative to rest at
         the ends of the steps, (T, N) float64, from rest.
     """
-    coefficients = scheme_coefficients(parameters, dt, scheme)
     p = parameters
-    neuron = (np.inf, float(p.reset_value), float(p.r), float(p.tau_mem), float(p.tau_syn), float(dt), 1.0)
+    constants = lif.Constants(
+        *scheme_coefficients(p, dt, scheme), np.inf, float(p.reset_value), p.reset_mode, float(p.r), float(p.tau_mem),
+        float(p.tau_syn), float(dt), 0.0,
+    )  # fmt: skip
 
     def drive(x):
         n_steps, n = x.shape
-        v_trace = np.empty((1, n_steps, n))
-        nothing = np.empty((1, 0))
-        lif_forward(
-            np.ascontiguousarray(x[None]), coefficients, neuron, p.reset_mode, GRADIENT_EXACT, 0, n_steps,
-            np.zeros((1, n)), np.zeros((1, n)), np.empty((1, 0), np.int32), np.zeros((1, n_steps + 1), np.int32),
-            nothing, nothing, v_trace, np.empty((1, 0, n)), 1,
+        v_trace, nothing = np.empty((1, n_steps, n)), np.empty((0, 0, 0))
+        forward_of(lif, exact)(
+            np.ascontiguousarray(x[None]), nothing, constants, exact.Settings(1.0), wiring_of([n], dtype=x.dtype), 0,
+            n_steps, (np.zeros((1, n)), np.zeros((1, n))), nothing, np.empty((1, 0), np.int32),
+            np.zeros((1, n_steps + 1), np.int32), (np.empty((1, 0)), np.empty((1, 0))), (v_trace, nothing), 0, 1,
         )  # fmt: skip
         return v_trace[0]
 

@@ -27,12 +27,14 @@ class GradientStatistics:
     edges : ndarray, (K + 1,) float64
     counts : ndarray, (K,) int64
         Histogram of all finite entries.
-    outlier_limit : float
-        Tukey's outer fence of the non-zero entries' magnitudes on a logarithmic scale: ``q75 (q75/q25)^3``.
+    fences : ndarray, (2,) float64
+        Tukey's outer fences of the entries that are not zero: ``q25 - 3 (q75 - q25)`` and ``q75 + 3 (q75 - q25)``.
     n_outliers : int
-        Entries larger in magnitude than the limit.
+        Entries beyond the fences.
     outlier_energy : float
         Their share of the squared norm.
+    kurtosis : float
+        Fourth standardised moment of the entries that are not zero; 3 for a normal distribution.
     """
 
     name: str
@@ -47,9 +49,10 @@ class GradientStatistics:
     quantiles: np.ndarray
     edges: np.ndarray
     counts: np.ndarray
-    outlier_limit: float
+    fences: np.ndarray
     n_outliers: int
     outlier_energy: float
+    kurtosis: float
 
 
 def gradient_statistics(gradients, names=None, n_bins=100, limit=None):
@@ -80,17 +83,11 @@ def _statistics(name, gradient, n_bins, limit):
     if finite.size == 0:
         raise InputError(f"gradient {name}: has no finite entry")
     size = np.abs(finite)
-    nonzero = size[size > 0]
     largest = float(size.max())
     half_width = limit if limit is not None else (largest or 1.0)
     edges = np.linspace(-half_width, half_width, n_bins + 1)
     counts = np.histogram(np.clip(finite, -half_width, half_width), edges)[0]
-    if nonzero.size:
-        low, high = np.quantile(nonzero, [0.25, 0.75])
-        fence = float(high * (high / low) ** 3)
-    else:
-        fence = float("inf")
-    beyond = size > fence
+    fences, n_outliers, outlier_energy, kurtosis = outliers(finite)
     energy = float((size**2).sum())
     return GradientStatistics(
         name,
@@ -105,10 +102,44 @@ def _statistics(name, gradient, n_bins, limit):
         np.quantile(finite, QUANTILES),
         edges,
         counts.astype(np.int64),
-        fence,
-        int(beyond.sum()),
-        float((size[beyond] ** 2).sum() / energy) if energy > 0 else 0.0,
+        fences,
+        n_outliers,
+        outlier_energy,
+        kurtosis,
     )
+
+
+def outliers(values):
+    """Entries beyond Tukey's outer fences, among those that are not zero.
+
+    Parameters
+    ----------
+    values : array_like
+        Finite.
+
+    Returns
+    -------
+    fences : ndarray, (2,) float64
+        Infinite if every entry is zero.
+    count : int
+    energy : float
+        Share of the sum of squares that they carry.
+    kurtosis : float
+        Fourth standardised moment; NaN where there is no spread.
+    """
+    values = np.asarray(values, np.float64).ravel()
+    values = values[values != 0]
+    if not values.size:
+        return np.array([-np.inf, np.inf]), 0, 0.0, float("nan")
+    low, high = np.quantile(values, [0.25, 0.75])
+    fences = np.array([low - 3 * (high - low), high + 3 * (high - low)])
+    beyond = values[(values < fences[0]) | (values > fences[1])]
+    scaled = values / np.abs(values).max()  # squares of the smallest floats vanish
+    centred = scaled - scaled.mean()
+    variance = float((centred**2).mean())
+    kurtosis = float((centred**4).mean() / variance**2) if variance > 0 else float("nan")
+    share = float((beyond**2).sum() / (values**2).sum()) if beyond.size else 0.0
+    return fences, int(beyond.size), share, kurtosis
 
 
 @dataclass(frozen=True)
@@ -305,7 +336,7 @@ class ClampSweep:
     limits : ndarray, (K,) float64
     norm, max_abs : ndarray, (K, L) float64
     outlier_energy : ndarray, (K, L) float64
-        Share of the squared norm beyond Tukey's outer fence.
+        Share of the squared norm beyond Tukey's outer fences.
     cosine : ndarray, (K, L) float64
         With the gradient of the largest bound.
     """

@@ -1,7 +1,8 @@
 """A network on clocks of falling step size, and as a hybrid, against the same network in continuous time.
 
-Reference is the event engine: membranes, spike times, loss and the gradient of every weight tensor are compared with
-those of every clock scheme, of the hybrid engine, and, for the gradient, of every estimator.
+Reference is the event engine: membranes, spike times, loss and the gradient of every tensor that is learnt are compared
+with those of every clock scheme, of the hybrid engine, and, for the gradient, of every estimator. The network may be
+any that the event engine runs.
 """
 
 from dataclasses import dataclass, replace
@@ -10,14 +11,13 @@ import numpy as np
 
 from snnsim.analysis.convergence import fit_order, match_spikes
 from snnsim.analysis.gradients import compare_gradients
-from snnsim.analysis.truncation import lipschitz_constant, second_derivative_bound, stability_limit
-from snnsim.engines.grid import grid_of_spikes
-from snnsim.engines.outputs import slab_of_spikes, spikes_of_slab
-from snnsim.errors import InputError
+from snnsim.analysis.runs import EVENT, HYBRID, Batch
+from snnsim.analysis.truncation import lipschitz_constant, second_derivative_bound
+from snnsim.engines.outputs import slab_of_spikes
 from snnsim.network import Network
-from snnsim.training.parts import engine_of, loss_of
 
-HYBRID = "hybrid"
+ESTIMATORS = ("literal", "tssl", "surrogate")
+"""Estimators beside ``exact``; the first is for fully connected layers alone."""
 WINDOW_STEPS, WINDOW_TAU = 5.0, 0.1
 """Largest distance of a matched pair: so many steps, but at least this share of the shortest time constant."""
 
@@ -26,19 +26,26 @@ WINDOW_STEPS, WINDOW_TAU = 5.0, 0.1
 class NetworkConvergence:
     """Errors against the event engine.
 
-    Axes: S runs (clock schemes, then the hybrid), D step sizes, L layers, P spiking layers, E estimators. NaN where
-    there is nothing to compare.
+    Axes: S runs (clock schemes, then the hybrid), D step sizes, L populations, P spiking populations, G tensors, E
+    estimators. NaN where there is nothing to compare.
 
     Parameters
     ----------
     runs : tuple of str, length S
     dt : ndarray, (D,) float64
     layers : tuple of str, length L
+        Populations but for inputs, in schedule order.
+    spiking : tuple of str, length P
+        Those with a threshold.
+    tensors : tuple of str, length G
+        Weights, delays, biases and constants that are learnt.
     duration : float
     free_rms, free_max : ndarray, (S, D) float64
-        Error of the first layer's membranes without threshold, at multiples of the largest step.
+        Error of the first population's membranes without threshold, driven by the inputs, at multiples of the largest
+        step.
     euler_bound : ndarray, (D,) float64
-        Forward Euler's bound of ``free_max``: the study's global bound of every input spike, summed.
+        Forward Euler's bound of ``free_max``: the study's global bound of every input spike, summed. NaN unless the
+        network is fully connected layers.
     v_rms, v_max : ndarray, (S, D, L) float64
         Error of the membranes, spikes and all.
     n_reference : ndarray, (P,) int64
@@ -49,17 +56,16 @@ class NetworkConvergence:
     unseen : ndarray, (D,) int64
         Upper bound of the excursions that the hybrid engine could not see.
     loss, loss_reference : ndarray, (S, D) and (D,) float64
-    gradient_error, gradient_cosine, sign_agreement : ndarray, (S, D, L) float64
+    gradient_error, gradient_cosine, sign_agreement : ndarray, (S, D, G) float64
         Exact gradient of each run against the event engine's.
     estimators : tuple of str, length E
-    estimator_cosine : ndarray, (E, S, D, L) float64
+    estimator_cosine : ndarray, (E, S, D, G) float64
         Of the clock's estimators.
     stability_limit : ndarray, (S,) float64
     spacing : float
         Shortest distance of two spikes in one sample of the reference, of whichever neurons and layers.
     free_order, loss_order : ndarray, (S,) float64
-    v_order, gradient_order : ndarray, (S, L) float64
-    time_order : ndarray, (S, P) float64
+    v_order, time_order, gradient_order : ndarray, (S, L), (S, P) and (S, G) float64
         Fitted to the step sizes below ``fit_below``.
     fit_below : float
     """
@@ -67,6 +73,8 @@ class NetworkConvergence:
     runs: tuple
     dt: np.ndarray
     layers: tuple
+    spiking: tuple
+    tensors: tuple
     duration: float
     free_rms: np.ndarray
     free_max: np.ndarray
@@ -97,8 +105,8 @@ class NetworkConvergence:
 
 
 def network_convergence(
-    config, network, inputs, labels, dt, schemes, *, hybrid=True, estimators=("literal", "tssl", "surrogate"),
-    fit_below=None, progress=lambda: None,
+    config, network, inputs, labels, dt, schemes, *, hybrid=True, estimators=None, fit_below=None,
+    progress=lambda: None,
 ):  # fmt: skip
     """Compare a network on clocks, and as a hybrid, with the event engine.
 
@@ -107,17 +115,17 @@ def network_convergence(
     config : Config
         Its network, loss and gradient bounds; the trial lasts ``simulation.dt * simulation.n_steps``.
     network : Network
-        Fully connected layers, with weights.
-    inputs : Spikes
-        Of a batch of trials. Spikes off a grid are moved to the end of their step.
+        With its tensors.
+    inputs : Spikes or dict of str to Spikes
+        Of a batch of trials, by input where there are several. Spikes off a grid are moved to the end of their step.
     labels : ndarray, (B,) int64
     dt : sequence of float
         Step sizes that divide the largest one and the duration.
     schemes : sequence of str
     hybrid : bool
         Whether the hybrid engine is a run, too, its bins being the steps.
-    estimators : sequence of str
-        Estimators of the clock's gradient beside ``exact``.
+    estimators : sequence of str, optional
+        Estimators of the clock's gradient beside ``exact``; all that there are for the network if None.
     fit_below : float, optional
         Orders are fitted to steps not above it; by default a tenth of the shortest time constant.
     progress : callable
@@ -130,156 +138,99 @@ def network_convergence(
     Raises
     ------
     InputError
-        If a step does not divide the largest one or the duration, lies outside forward Euler's stable range, or a
-        neuron cannot be simulated exactly.
+        If a step does not divide the largest one or the duration, lies outside forward Euler's stable range or above
+        a delay that closes a cycle, or a neuron cannot be simulated exactly.
     """
+    if estimators is None:
+        estimators = ESTIMATORS if network.is_chain else ESTIMATORS[1:]
     study = _Study(config, network, inputs, labels, dt, schemes, hybrid, estimators, progress)
-    if fit_below is None:
-        fit_below = 0.1 * min(min(p.tau_mem, p.tau_syn) for p in study.parameters)
-    return study.result(float(fit_below))
+    return study.result(float(0.1 * shortest_time(network) if fit_below is None else fit_below))
+
+
+def shortest_time(network):
+    """Shortest time constant of membranes and synapses of a network."""
+    neurons = [p.neuron for p in network.populations_by_name.values() if not p.is_input]
+    return float(min(np.min(getattr(n, name)) for n in neurons for name in ("tau_mem", "tau_syn") if hasattr(n, name)))
 
 
 class _Study:
     def __init__(self, config, network, inputs, labels, dt, schemes, hybrid, estimators, progress):
-        self.duration = config.simulation.dt * config.simulation.n_steps
+        simulation = replace(config.simulation, synapse="gather")
+        config = replace(config, simulation=simulation, gradient=replace(config.gradient, method="exact"))
+        self.batch = Batch(config, network, inputs, labels, "float64")
+        self.network, self.duration = network, self.batch.duration
         self.dt = np.sort(np.asarray(dt, np.float64))
-        self._check_steps()
-        simulation = replace(config.simulation, precision="float64")
-        gradient = replace(config.gradient, method="exact")
-        self.config = replace(config, simulation=simulation, gradient=gradient)
-        self.network = network.astype(np.float64)
-        self.parameters, self.readout = network.parameters, network.readout
-        self.weights, self.tensors = self.network.weights, self.network.tensors
-        self.inputs, self.labels = inputs, np.asarray(labels, np.int64)
+        for step in self.dt:
+            self.batch.check_step(step, self.duration, "the duration")
+            self.batch.check_step(step, self.dt[-1], "the largest dt")
         self.schemes, self.estimators, self.progress = tuple(schemes), tuple(estimators), progress
         self.runs = self.schemes + ((HYBRID,) if hybrid else ())
-        self.layers = network.populations[1:]
-        self.spiking = len(self.weights) - (self.readout == "leaky")
-        self.times = self.dt[-1] * np.arange(1, round(self.duration / self.dt[-1]) + 1)
-        self.slab = slab_of_spikes(inputs)
-        self.window = WINDOW_TAU * min(min(p.tau_mem, p.tau_syn) for p in self.parameters)
-
-    def _check_steps(self):
-        for step in self.dt:
-            for name, whole in (("the duration", self.duration), ("the largest dt", self.dt[-1])):
-                ratio = whole / step
-                if step <= 0 or abs(ratio - round(ratio)) > 1e-6 * ratio:
-                    raise InputError(f"dt = {step:g}: must divide {name}, {whole:g}")
-
-    def _make(self, engine, step, network=None, **gradient):
-        simulation = replace(
-            self.config.simulation, engine=engine if engine in (HYBRID, "event") else "clock", dt=float(step),
-            n_steps=round(self.duration / step), synapse="gather",
-        )  # fmt: skip
-        if engine in self.schemes:
-            simulation = replace(simulation, scheme=engine)
-        changed = replace(self.config, simulation=simulation, gradient=replace(self.config.gradient, **gradient))
-        made = engine_of(changed, network or self.network)
-        return made, loss_of(changed, self.weights[-1].shape[1], made)
-
-    def _inputs(self, engine, step):
-        return (
-            self.slab if engine in (HYBRID, "event") else grid_of_spikes(self.inputs, step, round(self.duration / step))
-        )
-
-    def _every(self, step):
-        return round(self.dt[-1] / step)
-
-    def _membranes(self, name, engine):
-        """Membranes of all layers at the common sample times."""
-        if name in self.schemes:
-            return [engine.traces(name)[0].copy() for name in self.layers]
-        sizes = self.network.sizes
-        return [engine.trace(self.tensors, name, self.times, np.arange(sizes[name]))[0] for name in self.layers]
-
-    def _free(self, name, step):
-        first = Network.chain(self.weights[:1], self.parameters[:1], "leaky")
-        engine, _ = self._make(name, step, first)
-        v = engine.forward(first.tensors, self._inputs(name, step)).v
-        every = self._every(step)
-        return v[:, every - 1 :: every].copy()
-
-    def _run(self, name, step):
-        """One run: ``(spikes of the spiking layers, membranes, loss, gradients, unseen)``."""
-        engine, loss = self._make(name, step)
-        inputs = self._inputs(name, step)
-        if name in self.schemes:
-            output = engine.forward(self.tensors, inputs, trace=self.layers, every=self._every(step))
-        else:
-            output = engine.forward(self.tensors, inputs)
-        found = loss(output, self.labels)
-        spikes = [spikes_of_slab(slab) for layer, slab in engine.spikes().items() if layer in self.layers]
-        membranes = self._membranes(name, engine)
-        if name in self.schemes and self.readout == "leaky":
-            # The loss needed the readout after every step.
-            output = engine.forward(self.tensors, inputs)
-            found = loss(output, self.labels)
-        gradients = [g.copy() for g in engine.backward(self.tensors, found.gradient).values()]
-        unseen = sum(int(u.sum()) for u in getattr(engine, "unseen", ()))
-        return spikes, membranes, float(found.loss.mean()), gradients, unseen
-
-    def _estimate(self, method, name, step):
-        engine, loss = self._make(name, step, method=method)
-        output = engine.forward(self.tensors, self._inputs(name, step))
-        return [g.copy() for g in engine.backward(self.tensors, loss(output, self.labels).gradient).values()]
+        self.shortest = shortest_time(network)
 
     def _bound(self):
         """Forward Euler's bound of the first layer's free membranes: input spikes superpose, and so do their bounds."""
-        p = self.parameters[0]
+        if not self.network.is_chain:
+            return np.full(len(self.dt), np.nan)
+        p = self.network.parameters[0]
         lipschitz = lipschitz_constant(p)
         curvature = second_derivative_bound(p, 0.0, 1.0 / p.tau_syn, self.duration)
-        slab = self.slab
+        (inputs,) = self.batch.inputs.values()
+        slab = slab_of_spikes(inputs)
         filled = np.arange(slab.times.shape[1]) < slab.counts[:, None]
         growth = np.where(filled, np.expm1(lipschitz * (self.duration - slab.times)), 0.0)
-        summed = np.einsum("be,ben->bn", growth, np.abs(self.weights[0])[np.where(filled, slab.neurons, 0)])
+        weights = np.abs(self.network.weights[0].astype(np.float64))
+        summed = np.einsum("be,ben->bn", growth, weights[np.where(filled, slab.neurons, 0)])
         return self.dt * curvature / (2 * lipschitz) * summed.max()
 
     def result(self, fit_below):
-        n_runs, n_dt, n_layers, n_spiking = len(self.runs), len(self.dt), len(self.weights), self.spiking
+        batch = self.batch
+        n_runs, n_dt = len(self.runs), len(self.dt)
         shape = (n_runs, n_dt)
-        scalar = {key: np.full(shape, np.nan) for key in ("free_rms", "free_max", "loss")}
-        layered = {
-            key: np.full((*shape, n_layers), np.nan)
-            for key in ("v_rms", "v_max", "gradient_error", "gradient_cosine", "sign_agreement")
-        }
-        timed = {key: np.full((*shape, n_spiking), np.nan) for key in ("time_error", "time_max")}
-        counted = {key: np.zeros((*shape, n_spiking), np.int64) for key in ("lost", "added")}
-        cosine = np.full((len(self.estimators), *shape, n_layers), np.nan)
+
+        def empty(*keys, over=(), kind=np.float64, fill=np.nan):
+            return {key: np.full((*shape, *map(len, over)), fill, kind) for key in keys}
+
+        scalar = empty("free_rms", "free_max", "loss")
+        membrane = empty("v_rms", "v_max", over=[batch.layers])
+        learnt = empty("gradient_error", "gradient_cosine", "sign_agreement", over=[batch.tensors])
+        timed = empty("time_error", "time_max", over=[batch.spiking])
+        counted = empty("lost", "added", over=[batch.spiking], kind=np.int64, fill=0)
+        cosine = np.full((len(self.estimators), *shape, len(batch.tensors)), np.nan)
         unseen, loss_reference = np.zeros(n_dt, np.int64), np.empty(n_dt)
+        first, largest = _without_threshold(self.network, batch.layers[0]), self.dt[-1]
         for d, step in enumerate(self.dt):
             # A readout is sampled once a step: its reference has the same samples.
-            if d == 0 or self.readout == "leaky":
-                reference = self._run("event", step)
+            if d == 0 or self.network.readout == "leaky":
+                reference = batch.run(EVENT, step, largest)
                 self.progress()
-            free = self._free("event", step)
-            loss_reference[d] = reference[2]
+            free = batch.readout(EVENT, step, first, largest)
+            loss_reference[d] = reference.loss
             for s, name in enumerate(self.runs):
-                spikes, membranes, loss, gradients, missed = self._run(name, step)
-                difference = self._free(name, step) - free
-                scalar["free_rms"][s, d] = np.sqrt((difference**2).mean())
-                scalar["free_max"][s, d] = np.abs(difference).max()
-                scalar["loss"][s, d] = loss
-                for k in range(n_layers):
-                    difference = membranes[k] - reference[1][k]
-                    layered["v_rms"][s, d, k] = np.sqrt((difference**2).mean())
-                    layered["v_max"][s, d, k] = np.abs(difference).max()
-                compared = compare_gradients(reference[3], gradients)
-                layered["gradient_error"][s, d] = compared.relative_error[:-1]
-                layered["gradient_cosine"][s, d] = compared.cosine[:-1]
-                layered["sign_agreement"][s, d] = compared.sign_agreement[:-1]
-                for k, (mine, other) in enumerate(zip(reference[0], spikes, strict=True)):
-                    match = match_spikes(mine, other, max(WINDOW_STEPS * step, self.window))
+                found = batch.run(name, step, largest)
+                difference = batch.readout(name, step, first, largest) - free
+                scalar["free_rms"][s, d], scalar["free_max"][s, d] = _sizes(difference)
+                scalar["loss"][s, d] = found.loss
+                for k, layer in enumerate(batch.layers):
+                    difference = found.membranes[layer] - reference.membranes[layer]
+                    membrane["v_rms"][s, d, k], membrane["v_max"][s, d, k] = _sizes(difference)
+                compared = _compared(reference, found)
+                learnt["gradient_error"][s, d] = compared.relative_error[:-1]
+                learnt["gradient_cosine"][s, d] = compared.cosine[:-1]
+                learnt["sign_agreement"][s, d] = compared.sign_agreement[:-1]
+                for k, layer in enumerate(batch.spiking):
+                    window = max(WINDOW_STEPS * step, WINDOW_TAU * self.shortest)
+                    match = match_spikes(reference.spikes[layer], found.spikes[layer], window)
                     counted["lost"][s, d, k], counted["added"][s, d, k] = match.lost.size, match.added.size
                     if match.errors.size:
                         size = np.abs(match.errors)
                         timed["time_error"][s, d, k], timed["time_max"][s, d, k] = size.mean(), size.max()
                 if name == HYBRID:
-                    unseen[d] = missed
+                    unseen[d] = found.unseen
                 else:
                     for e, method in enumerate(self.estimators):
-                        estimate = self._estimate(method, name, step)
-                        if all(np.isfinite(g).all() for g in estimate):
-                            cosine[e, s, d] = compare_gradients(reference[3], estimate).cosine[:-1]
+                        estimate = batch.run(name, step, method=method)
+                        if all(np.isfinite(g).all() for g in estimate.gradients.values()):
+                            cosine[e, s, d] = _compared(reference, estimate).cosine[:-1]
                 self.progress()
         small = self.dt <= fit_below
 
@@ -290,37 +241,57 @@ class _Study:
             ]
             return np.array(found).reshape(n_runs, *values.shape[2:])
 
-        off = np.abs(scalar["loss"] - loss_reference)
-        limits = [
-            min(stability_limit(p, s) for p in self.parameters) if s in self.schemes else np.inf for s in self.runs
-        ]
         order = {
             "free_order": orders(scalar["free_rms"], 1e-11),
-            "loss_order": orders(off, 1e-13),
-            "v_order": orders(layered["v_rms"], 1e-12),
-            "gradient_order": orders(layered["gradient_error"], 1e-11),
+            "loss_order": orders(np.abs(scalar["loss"] - loss_reference), 1e-13),
+            "v_order": orders(membrane["v_rms"], 1e-12),
+            "gradient_order": orders(learnt["gradient_error"], 1e-11),
             "time_order": orders(timed["time_error"], 1e-12),
         }
+        spikes = list(reference.spikes.values())
         return NetworkConvergence(
             runs=self.runs,
             dt=self.dt,
-            layers=self.layers,
+            layers=batch.layers,
+            spiking=batch.spiking,
+            tensors=tuple(batch.tensors),
             duration=float(self.duration),
             euler_bound=self._bound(),
-            n_reference=np.array([x.times.size for x in reference[0]]),
+            n_reference=np.array([x.times.size for x in spikes]),
             unseen=unseen,
             loss_reference=loss_reference,
             estimators=self.estimators,
             estimator_cosine=cosine,
-            stability_limit=np.array(limits),
-            spacing=_spacing(reference[0]),
+            stability_limit=np.array([2 * self.shortest if s == "forward_euler" else np.inf for s in self.runs]),
+            spacing=_spacing(spikes),
             fit_below=fit_below,
             **scalar,
-            **layered,
+            **membrane,
+            **learnt,
             **timed,
             **counted,
             **order,
         )
+
+
+def _sizes(difference):
+    return np.sqrt((difference**2).mean()), np.abs(difference).max()
+
+
+def _compared(reference, other):
+    return compare_gradients(list(reference.gradients.values()), list(other.gradients.values()))
+
+
+def _without_threshold(network, name):
+    """Network of one population, the given one, which the inputs drive and which has no threshold."""
+    p = network.populations_by_name[name]
+    driven = [c for c in network.into(name) if network.populations_by_name[c.source].is_input]
+    part = Network(seed=network.seed)
+    part.populations_by_name = {q.name: q for q in network.inputs}
+    part.populations_by_name[name] = replace(p, neuron=p.neuron.leaky() if p.spiking else p.neuron)
+    part.connections_by_name = {c.name: c for c in driven}
+    part.tensors = {key: network.tensors[key] for key in part.tensor_shapes()}
+    return part
 
 
 def _spacing(populations):

@@ -56,6 +56,12 @@ def lipschitz_constant(parameters):
     return float(np.linalg.norm(system_matrix(parameters), 2))
 
 
+def printed_lipschitz_constant(parameters):
+    """Compute the constant of eq 17, ``sqrt(max((1 + r)/tau_mem^2, (r + r^2)/tau_mem^2 + 1/tau_syn^2))``."""
+    p = parameters
+    return float(np.sqrt(max((1 + p.r) / p.tau_mem**2, (p.r + p.r**2) / p.tau_mem**2 + 1 / p.tau_syn**2)))
+
+
 def second_derivative_bound(parameters, v0, i0, t_end, n_samples=20001):
     """``M = max |d^2 y/dt^2|`` over [0, t_end] along the free solution (eq 17), sampled and raised by its own slack.
 

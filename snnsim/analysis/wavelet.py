@@ -119,11 +119,15 @@ class Scalogram:
         Cycles per unit of time, descending.
     power : ndarray, (F, T) float64
         Squared modulus of the coefficients.
+    cone : ndarray, (F,) float64
+        Cone of influence: nearer than this to either end, the end itself shows (the power of a jump there has fallen to
+        exp(-2), as of Torrence and Compo, 1998); NaN for a wavelet that has no bandwidth.
     """
 
     times: np.ndarray
     frequencies: np.ndarray
     power: np.ndarray
+    cone: np.ndarray
 
 
 def scalogram(v, dt, n_frequencies=64, wavelet="cmor1.5-1.0", octaves=None):
@@ -149,4 +153,7 @@ def scalogram(v, dt, n_frequencies=64, wavelet="cmor1.5-1.0", octaves=None):
     octaves = max(np.log2(v.size / 9.0), 1.0) if octaves is None else octaves
     scales = 3.0 * pywt.central_frequency(wavelet) * 2.0 ** np.linspace(0.0, octaves, n_frequencies)
     coefficients, frequencies = pywt.cwt(v - v.mean(), scales, wavelet, sampling_period=dt)
-    return Scalogram((np.arange(v.size) + 1) * dt, frequencies, np.abs(coefficients) ** 2)
+    # The envelope exp(-t^2/B) of the mother wavelet: its square is exp(-2) at sqrt(B), stretched by the scale.
+    bandwidth = getattr(pywt.ContinuousWavelet(wavelet), "bandwidth_frequency", None)
+    cone = np.full(scales.size, np.nan) if bandwidth is None else np.sqrt(bandwidth) * scales * dt
+    return Scalogram((np.arange(v.size) + 1) * dt, frequencies, np.abs(coefficients) ** 2, cone)

@@ -1,6 +1,7 @@
 """Convolution of a map, or of a line, with an optional pool of the source before it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class Convolution:
         for name, least in (("kernel", 1), ("stride", 1), ("padding", 0)):
             object.__setattr__(self, name, pair(name, getattr(self, name), least))
 
-    def resolved(self, source, target, name, seed):
+    def resolved(self, source: tuple, target: tuple, name: str, seed: int) -> Any:
         """Shape that a network keeps.
 
         Raises
@@ -54,7 +55,7 @@ class Convolution:
             return (1, self.kernel[1]), (1, self.stride[1]), (0, self.padding[1])
         return self.kernel, self.stride, self.padding
 
-    def before(self, source, name=""):
+    def before(self, source: tuple, name: str = "") -> tuple:
         """Channels, height and width that the kernel sees: of the source, or of its pool."""
         if as_map(source) is None:
             raise InputError(
@@ -62,7 +63,7 @@ class Convolution:
             )
         return as_map(self.pool.output(as_map(source), name)) if self.pool else as_map(source)
 
-    def output(self, source, channels, name=""):
+    def output(self, source: tuple, channels: int, name: str = "") -> tuple:
         """Shape that a target with so many channels must have.
 
         Raises
@@ -82,17 +83,17 @@ class Convolution:
             made.append((size + 2 * p - k) // s + 1)
         return (channels, made[1]) if len(source) == 2 else (channels, *made)
 
-    def weight_shape(self, source, target, name=""):
+    def weight_shape(self, source: tuple, target: tuple, name: str = "") -> tuple:
         """Shape of the weights, ``(C_in, kernel height, kernel width, C_out)``."""
         kernel, _, _ = self._along(source)
         return self.before(source, name)[0], *kernel, target[0]
 
-    def fan_in(self, source, target):
+    def fan_in(self, source: tuple, target: tuple) -> float:
         """How many weights meet at a neuron away from the border."""
         c_in, height, width, _ = self.weight_shape(source, target)
         return c_in * height * width
 
-    def synapses(self, source, target):
+    def synapses(self, source: tuple, target: tuple) -> tuple:
         """Unroll into lists by source neuron: ``indptr``, target neurons, and each one's place in the flat weights."""
         kernel, stride, padding = self._along(source)
         channels, height, width = self.before(source)

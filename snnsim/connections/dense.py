@@ -1,6 +1,7 @@
 """Every neuron of the source (or of its pooled map) to every neuron of the target."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,21 +21,21 @@ class Dense:
 
     pool: Pool | None = None
 
-    def resolved(self, source, target, name, seed):
+    def resolved(self, source: tuple, target: tuple, name: str, seed: int) -> Any:
         """Shape that a network keeps; ``source`` and ``target`` are shapes of populations."""
         self.weight_shape(source, target, name)
         return self
 
-    def weight_shape(self, source, target, name=""):
+    def weight_shape(self, source: tuple, target: tuple, name: str = "") -> tuple:
         """Shape of the weights."""
         n_in = size_of(self.pool.output(source, name)) if self.pool else size_of(source)
         return n_in, size_of(target)
 
-    def fan_in(self, source, target):
+    def fan_in(self, source: tuple, target: tuple) -> float:
         """How many weights meet at a neuron."""
         return self.weight_shape(source, target)[0]
 
-    def synapses(self, source, target):
+    def synapses(self, source: tuple, target: tuple) -> tuple:
         """Unroll into lists by source neuron: ``indptr``, target neurons, and each one's place in the flat weights."""
         n_source, n_target = size_of(source), size_of(target)
         rows = self.pool.rows(source) if self.pool else np.arange(n_source, dtype=np.int32)

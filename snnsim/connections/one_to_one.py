@@ -1,6 +1,7 @@
 """Each neuron to the one of its number."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ class OneToOne:
 
     pool = None
 
-    def resolved(self, source, target, name, seed):
+    def resolved(self, source: tuple, target: tuple, name: str, seed: int) -> Any:
         """Shape that a network keeps.
 
         Raises
@@ -29,15 +30,15 @@ class OneToOne:
             )
         return self
 
-    def weight_shape(self, source, target, name=""):
+    def weight_shape(self, source: tuple, target: tuple, name: str = "") -> tuple:
         """Shape of the weights."""
         return (size_of(source),)
 
-    def fan_in(self, source, target):
+    def fan_in(self, source: tuple, target: tuple) -> float:
         """How many weights meet at a neuron."""
         return 1
 
-    def synapses(self, source, target):
+    def synapses(self, source: tuple, target: tuple) -> tuple:
         """Give lists by source neuron: ``indptr``, target neurons, and each one's place in the weights."""
         n = size_of(source)
         return np.arange(n + 1, dtype=np.int64), np.arange(n, dtype=np.int32), np.arange(n)

@@ -34,11 +34,11 @@ class Pool:
         check_names("pool kind", self.kind, KINDS)
 
     @property
-    def scale(self):
+    def scale(self) -> float:
         """What a spike counts."""
         return 1.0 / (self.size[0] * self.size[1]) if self.kind == "average" else 1.0
 
-    def output(self, shape, name):
+    def output(self, shape: tuple, name: str) -> tuple:
         """Shape (C, H, W) of the pooled map.
 
         Raises
@@ -56,7 +56,7 @@ class Pool:
             )
         return (channels, *pooled)
 
-    def rows(self, shape):
+    def rows(self, shape: tuple) -> np.ndarray:
         """Pooled neuron of every source neuron, (N,) int32; -1 for those beyond the last whole window.
 
         Neurons are numbered channels last: ``(y W + x) C + c``.

@@ -2,6 +2,7 @@
 
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class Rule:
 
     pool = None
 
-    def resolved(self, source, target, name, seed, same=False):
+    def resolved(self, source: tuple, target: tuple, name: str, seed: int, same: bool = False) -> Any:
         """Shape that a network keeps: pairs that are drawn when they are asked for.
 
         Parameters
@@ -196,10 +197,10 @@ class Drawn:
         """How many synapses there are."""
         return int(self.plan.degree[0]) * self.n_rows if self.plan.degree.size == 1 else int(self.plan.degree.sum())
 
-    def weight_shape(self, source, target, name=""):
+    def weight_shape(self, source: tuple, target: tuple, name: str = "") -> tuple:
         """Shape of the weights."""
         return (self.size,)
 
-    def fan_in(self, source, target):
+    def fan_in(self, source: tuple, target: tuple) -> float:
         """Mean number of synapses of a target neuron, at least 1."""
         return max(1.0, self.size / size_of(target))

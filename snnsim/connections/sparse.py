@@ -1,6 +1,7 @@
 """Chosen pairs of neurons, from a matrix or a list."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Sparse:
     pool: None = field(default=None, init=False, repr=False)
 
     @classmethod
-    def of(cls, matrix):
+    def of(cls, matrix: Any) -> tuple:
         """Shape and weights of a ``scipy.sparse`` matrix or array (N_source, N_target).
 
         Returns
@@ -49,7 +50,7 @@ class Sparse:
             and np.array_equal(self.indices, other.indices)
         )
 
-    def resolved(self, source, target, name, seed):
+    def resolved(self, source: tuple, target: tuple, name: str, seed: int) -> Any:
         """Shape that a network keeps.
 
         Raises
@@ -67,15 +68,15 @@ class Sparse:
             raise InputError(f"{name}: target neurons must lie in 0..{n_target - 1}")
         return self
 
-    def weight_shape(self, source, target, name=""):
+    def weight_shape(self, source: tuple, target: tuple, name: str = "") -> tuple:
         """Shape of the weights."""
         return (self.indices.size,)
 
-    def fan_in(self, source, target):
+    def fan_in(self, source: tuple, target: tuple) -> float:
         """Mean number of synapses of a target neuron, at least 1."""
         return max(1.0, self.indices.size / size_of(target))
 
-    def synapses(self, source, target):
+    def synapses(self, source: tuple, target: tuple) -> tuple:
         """Give lists by source neuron: ``indptr``, target neurons, and each one's place in the weights."""
         return self.indptr, self.indices, np.arange(self.indices.size)
 
@@ -94,7 +95,7 @@ class Pairs:
     post: tuple
     pool: None = field(default=None, init=False, repr=False)
 
-    def resolved(self, source, target, name, seed):
+    def resolved(self, source: tuple, target: tuple, name: str, seed: int) -> Any:
         """Sort the pairs into lists.
 
         Raises

@@ -7,7 +7,7 @@ import numpy as np
 from snnsim.errors import InputError
 
 
-def deskewed(dataset):
+def deskewed(samples):
     """Put the brightness's centre of mass in the middle of each image and shear its principal axis upright.
 
     Rows are moved sideways by ``cov(x, y) / var(y)`` columns a row, so that the covariance of the two coordinates
@@ -16,25 +16,21 @@ def deskewed(dataset):
 
     Parameters
     ----------
-    dataset : Dataset
+    samples : Samples
 
     Returns
     -------
-    Dataset
+    Samples
 
     Raises
     ------
     InputError
-        If its samples are no images.
+        If they are no images of one channel, in bytes.
     """
     from snnsim.kernels.cpu import deskew as kernel
 
-    if dataset.image_shape is None:
-        raise InputError(f"data.deskew: {dataset.name} has no images to deskew")
-
-    def upright(images):
-        out = np.empty_like(images)
-        kernel.deskew(images, int(dataset.image_shape[1]), out)
-        return out
-
-    return replace(dataset, train_images=upright(dataset.train_images), test_images=upright(dataset.test_images))
+    if samples.spiking or len(samples.shape) != 3 or samples.shape[0] != 1 or samples.x.dtype != np.uint8:
+        raise InputError(f"data.deskew: {samples.name} has no images to deskew")
+    out = np.empty_like(samples.x)
+    kernel.deskew(np.ascontiguousarray(samples.x), samples.shape[2], out)
+    return replace(samples, x=out)

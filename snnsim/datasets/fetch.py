@@ -1,6 +1,7 @@
 """Downloading data sets from public mirrors: checked while they arrive, put in place atomically."""
 
 import hashlib
+import http
 import http.client
 import urllib.error
 import urllib.request
@@ -15,7 +16,7 @@ TIMEOUT = 30  # seconds without a byte
 _GZIP_WINDOW = 31  # zlib: expect a gzip header and check its trailer
 
 
-class _MirrorError(Exception):
+class MirrorError(Exception):
     """What went wrong with one mirror; another may do better."""
 
 
@@ -71,7 +72,7 @@ def _fetch_file(file, folder, mirrors, on_progress, on_note):
         try:
             _download(url, file, folder, on_progress)
             return
-        except _MirrorError as error:
+        except MirrorError as error:
             failures.append(f"{url}: {error}")
             if base != mirrors[-1]:
                 on_note(f"{failures[-1]}; trying the next mirror")
@@ -91,44 +92,60 @@ def _checked_chunks(url, file, on_progress):
     digest = hashlib.sha256()
     content = 0
     received = 0
-    for chunk, total in _receive(url):
+    for chunk, _, total in receive(url):
         received += len(chunk)
         try:
             data = decoder.decompress(chunk, file.size + 1 - content)
         except zlib.error:
-            raise _MirrorError(f"corrupted, no valid gzip data ({received} bytes in)") from None
+            raise MirrorError(f"corrupted, no valid gzip data ({received} bytes in)") from None
         digest.update(data)
         content += len(data)
         if content > file.size or decoder.unused_data:
-            raise _MirrorError(f"corrupted, more than the {file.size} bytes of content of {file.name}")
+            raise MirrorError(f"corrupted, more than the {file.size} bytes of content of {file.name}")
         on_progress(file.name, received, total)
         yield chunk
     if not decoder.eof:
-        raise _MirrorError(f"interrupted, the gzip data ends after {received} bytes")
+        raise MirrorError(f"interrupted, the gzip data ends after {received} bytes")
     if digest.hexdigest() != file.sha256:
-        raise _MirrorError(f"corrupted, SHA-256 is {digest.hexdigest()}, must be {file.sha256}")
+        raise MirrorError(f"corrupted, SHA-256 is {digest.hexdigest()}, must be {file.sha256}")
 
 
-def _receive(url):
-    """Yield ``(chunk, bytes in all or None)`` of a download; raise if the connection ends early."""
-    request = urllib.request.Request(url, headers={"User-Agent": "snnsim"})
+def receive(url, begin=0):
+    """Yield the bytes of a download from ``begin`` on, as far as the server can begin there.
+
+    Yields
+    ------
+    chunk : bytes
+    at : int
+        Byte of the file with which the chunk begins.
+    total : int or None
+        Bytes in all.
+
+    Raises
+    ------
+    MirrorError
+        If there is no such file, or the connection ends early.
+    """
+    headers = {"User-Agent": "snnsim"} | ({"Range": f"bytes={begin}-"} if begin else {})
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as response:
+            at = begin if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0
             length = response.headers.get("Content-Length", "")
-            total = int(length) if length.isdigit() else None
-            received = 0
+            total = at + int(length) if length.isdigit() else None
             while chunk := response.read(CHUNK):
-                received += len(chunk)
-                yield chunk, total
+                yield chunk, at, total
+                at += len(chunk)
     except urllib.error.HTTPError as error:
         error.close()
-        raise _MirrorError(f"HTTP status {error.code} ({error.reason})") from None
+        if begin and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # all of it has been received before
+        raise MirrorError(f"HTTP status {error.code} ({error.reason})") from None
     except urllib.error.URLError as error:
-        raise _MirrorError(f"no connection ({error.reason})") from None
+        raise MirrorError(f"no connection ({error.reason})") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _MirrorError(f"interrupted ({error or type(error).__name__})") from None
-    if total is not None and received < total:
-        raise _MirrorError(f"interrupted, {received} of {total} bytes arrived")
+        raise MirrorError(f"interrupted ({error or type(error).__name__})") from None
+    if total is not None and at < total:
+        raise MirrorError(f"interrupted, {at} of {total} bytes arrived")
 
 
 def _ignore(*_):

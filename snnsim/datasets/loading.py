@@ -7,9 +7,10 @@ import numpy as np
 from snnsim.datasets import yin_yang
 from snnsim.datasets.idx import read_idx
 from snnsim.datasets.location import locate, search_places
-from snnsim.datasets.registry import SOURCES, YIN_YANG, check_name
+from snnsim.datasets.registry import FOLDERS, SOURCES, YIN_YANG, check_name
 from snnsim.datasets.verify import other_set
 from snnsim.errors import InputError
+from snnsim.samples import Samples, SampleSets
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,18 @@ class Dataset:
         """D, the number of values of one sample."""
         return self.train_images.shape[1]
 
+    def sets(self):
+        """Give it in the form that a training takes, :class:`~snnsim.samples.SampleSets`."""
+
+        def samples(images, labels):
+            shape = (1, *self.image_shape) if self.image_shape else ()
+            return None if images is None else Samples(images, labels, shape, self.class_names, self.name)
+
+        return SampleSets(
+            self.name, samples(self.train_images, self.train_labels), samples(self.test_images, self.test_labels),
+            samples(self.validation_images, self.validation_labels),
+        )  # fmt: skip
+
 
 def load(name, data_dir=None, seed=yin_yang.DEFAULT_SEED):
     """Load a data set.
@@ -71,6 +84,8 @@ def load(name, data_dir=None, seed=yin_yang.DEFAULT_SEED):
         the others; the message names the file.
     """
     check_name(name)
+    if name in FOLDERS:
+        raise InputError(f"dataset {name!r}: holds events; snnsim.datasets.sets.sample_sets reads it")
     if name == YIN_YANG:
         return _load_yin_yang(seed)
     return _load_idx(SOURCES[name], data_dir)

@@ -64,6 +64,30 @@ def locate(source, data_dir=None):
     return None
 
 
+def locate_folder(name, data_dir=None):
+    """Find the first folder ``name`` that has files, in the places of :func:`locate`; InputError if there is none.
+
+    Parameters
+    ----------
+    name : str
+    data_dir : path-like, optional
+
+    Returns
+    -------
+    Path
+    """
+    # A folder that is named may hold other sets, too, so that only its subfolder of that name counts.
+    places = [place for place in search_places(name, data_dir) if place.folder.name == name]
+    for place in places:
+        if place.folder.is_dir() and any(place.folder.iterdir()):
+            return place.folder
+    looked = ", ".join(str(place.folder) for place in places)
+    raise InputError(
+        f"dataset {name}: not found in {looked}; name its folder with --data-dir or SNNSIM_DATA, or run "
+        f"`snnsim data fetch {name}`"
+    )
+
+
 def search_places(name, data_dir=None):
     """List all places in which files of the set ``name`` are looked for, in order, existing or not."""
     if data_dir is not None:

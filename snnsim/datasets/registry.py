@@ -128,11 +128,13 @@ FASHION_MNIST = IdxSource(
 
 YIN_YANG = "yin-yang"
 SOURCES = {source.name: source for source in (MNIST, FASHION_MNIST)}
+FOLDERS = ("shd", "ssc", "nmnist", "spoken-digits")
+"""Sets that are a folder in one of :data:`snnsim.datasets.formats.FORMATS`."""
 
 
 def names():
-    """Return the names of all data sets, those of files first."""
-    return (*SOURCES, YIN_YANG)
+    """Return the names of all data sets."""
+    return (*SOURCES, YIN_YANG, *FOLDERS)
 
 
 def idx_source(name, action):
@@ -152,6 +154,8 @@ def idx_source(name, action):
     if name == YIN_YANG:
         raise InputError(f"dataset {name!r}: is generated, there is nothing to {action}; allowed: {', '.join(SOURCES)}")
     check_name(name)
+    if name in FOLDERS:
+        raise InputError(f"dataset {name!r}: has no files with sums to {action}; allowed: {', '.join(SOURCES)}")
     return SOURCES[name]
 
 

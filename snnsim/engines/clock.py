@@ -21,13 +21,14 @@ from snnsim.engines.ways import make_way
 from snnsim.engines.ways.base import Clock
 from snnsim.engines.workspace import Workspace
 from snnsim.errors import InputError, check_names
-from snnsim.estimators import exact, literal, surrogate, tssl, tssl_fallback
+from snnsim.estimators import tssl_fallback as tssl_fallback_estimator
 from snnsim.kernels import cpu
 from snnsim.kernels.cpu.inside import refill_ring
 from snnsim.kernels.cpu.loops import backward_of, forward_of
 from snnsim.kernels.cpu.synapses import add_errors, sub_list
 from snnsim.kernels.cpu.wiring import longest_delay, wiring_of
 from snnsim.parameters import check_on_clock
+from snnsim.registry import ESTIMATORS
 from snnsim.schedule import check_delays, components
 
 CHUNK = 64
@@ -38,14 +39,7 @@ FADED = 2.0**40
 than a normal one are tens of times slower to compute with."""
 FIRST_GUESS = 256
 """Room for spikes in every 16th of so many steps, to begin with: a longer trial need not have more of them."""
-GRADIENTS = ("exact", "literal", "tssl", "surrogate")
-ESTIMATORS = {
-    "exact": exact,
-    "literal": literal,
-    "tssl": tssl,
-    "tssl-fallback": tssl_fallback,
-    "surrogate": surrogate,
-}
+GRADIENTS = tuple(ESTIMATORS)
 WEIGHT_GRADIENTS = ("discrete", "continuous")
 SYNAPSES = ("auto", "gather", "pattern", "dense")
 PRECISIONS = {"float32": np.float32, "float64": np.float64}
@@ -173,10 +167,9 @@ class ClockEngine:
         self.continuous = weight_gradient == "continuous"
         self.fallback = gradient == "tssl"
         # What the kernels for one layer on a GPU take.
-        self.kept = cpu.GRADIENT_TSSL if self.takes_amplitude else GRADIENTS.index(gradient)
         self.width = self.dtype.type(tssl_width if self.fallback else surrogate_slope)
         self._bound = self.dtype.type(tssl_max_inverse if self.takes_amplitude else max_inverse_slope)
-        estimator = ESTIMATORS["tssl-fallback" if gradient == "tssl" and tssl_fallback else gradient]
+        estimator = tssl_fallback_estimator if self.fallback and tssl_fallback else ESTIMATORS.find(gradient)
         self._estimator, self.every_step = estimator, estimator.EVERY_STEP
         given = {
             "max_inverse": tssl_max_inverse if gradient == "tssl" else max_inverse_slope,

@@ -21,6 +21,12 @@ FIELD = 2**26
 """Numbers of a field (samples, steps, neurons) above which trials are cut into chunks of steps."""
 LONGEST = 2**16 - CHUNK
 """Most steps of a chunk: some kernels have a block a step along an axis of the grid, which takes 65,535."""
+KEPT = {
+    "exact": lif.GRADIENT_EXACT,
+    "literal": lif.GRADIENT_LITERAL,
+    "tssl": lif.GRADIENT_TSSL,
+    "surrogate": lif.GRADIENT_TSSL,
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ class CudaClockEngine(DeviceNetwork):
             for way, shape in zip(self.plan, pairwise(layers), strict=True)
         ]
         super().__init__(layers, clock.dtype, Pool(batch), n_squares)
-        self.clock = clock
+        self.clock, self.kept = clock, KEPT[clock.gradient]
         self._learns, self._trace, self._every = learns, frozenset(trace), every
         self.n_steps = clock.n_steps
         for n in self.layers:
@@ -179,8 +185,8 @@ class CudaClockEngine(DeviceNetwork):
             constants = self.clock.layer_constants(index)
             for k0, k1 in chunks:
                 self._sum_input(index, inputs, k0, k1, layer.x)
-                lif.lif_forward_words(
-                    layer.x, constants.coefficients, constants.neuron, constants.reset, self.clock.kept, k0, k1,
+                lif.lif_forward(
+                    layer.x, constants.coefficients, constants.neuron, constants.reset, self.kept, k0, k1,
                     layer.v, layer.i_syn, layer.spikes.rows, layer.spikes.row_ptr, layer.inverse, layer.slope,
                     layer.v_trace, layer.i_trace, layer.every, k0 == 0, layer.spikes.words, layer.total,
                 )  # fmt: skip
@@ -210,14 +216,14 @@ class CudaClockEngine(DeviceNetwork):
             for k0, k1 in chunks:
                 lists = layer.spikes.rows, layer.spikes.row_ptr, layer.inverse, layer.slope
                 if constants.spiking and clock.every_step:
-                    lif.surrogate_backward_from(
+                    lif.surrogate_backward(
                         constants.coefficients, constants.neuron, constants.reset, clock.width, clock.fallback,
                         clock.continuous, k0, k1, *lists, layer.v_trace, error, dloss_dv, layer.g, layer.h, layer.x,
                         layer.spike_adjoint, k1 == self.n_steps,
                     )  # fmt: skip
                 else:
-                    lif.lif_backward_from(
-                        constants.coefficients, constants.neuron, constants.reset, clock.kept, clock.continuous, k0,
+                    lif.lif_backward(
+                        constants.coefficients, constants.neuron, constants.reset, self.kept, clock.continuous, k0,
                         k1, *lists, error, dloss_dv, layer.g, layer.h, layer.carry, layer.x, layer.spike_adjoint,
                         k1 == self.n_steps,
                     )  # fmt: skip

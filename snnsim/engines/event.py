@@ -132,8 +132,8 @@ class EventEngine:
                 raise InputError(f"layer {layer}: {error}") from error
             if not p.plain:
                 raise InputError(
-                    f"layer {layer}: {p!r}: must be LIF with one number each, at rest at first, v_leak below "
-                    "v_threshold, without refractory period or adaptation"
+                    f"layer {layer}: {type(p).__name__}: must be LIF with one number each, at rest at first, v_leak "
+                    "below v_threshold, without refractory period or adaptation"
                 )
         if readout not in ("spiking", "leaky"):
             raise InputError(f"readout = {readout!r}: must be one of spiking, leaky")

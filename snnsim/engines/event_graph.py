@@ -6,7 +6,7 @@ import numpy as np
 
 from snnsim.dynamics.integral import faded
 from snnsim.engines.constants import HEAVY, as_shaped, constant_gradients
-from snnsim.engines.event import MAX_SPIKES, PRECISIONS, EventEngine
+from snnsim.engines.event import PRECISIONS, EventEngine, most_spikes
 from snnsim.engines.graph_tables import cells_of, delay_kind, groups_of, runs_of, unit_size, wires_of
 from snnsim.engines.outputs import ScoreOutput, SpikeOutput, VoltageOutput
 from snnsim.engines.workspace import Workspace
@@ -15,11 +15,24 @@ from snnsim.kernels.events.arrivals import Store
 from snnsim.kernels.events.backward import add_parts
 from snnsim.kernels.events.forward import all_within
 from snnsim.kernels.events.graph_backward import N_SUMS, graph_backward
-from snnsim.kernels.events.graph_forward import A0, BETA, FULL, JUMP, PULL, T_REF, Plan, graph_forward
+from snnsim.kernels.events.graph_forward import (
+    A0,
+    BETA,
+    FULL,
+    JUMP,
+    PULL,
+    T_REF,
+    TAU_MEM,
+    TAU_SYN,
+    TOO_FAST,
+    Plan,
+    graph_forward,
+)
 from snnsim.kernels.events.graph_trace import graph_trace
 from snnsim.kernels.events.integral import integral_backward, integral_forward
 from snnsim.kernels.events.jumping import CELLS as JUMPING
 from snnsim.kernels.events.jumping import jumping_forward
+from snnsim.kernels.interruptible import until_done
 from snnsim.neurons.matrices import values_of
 from snnsim.parameters import check_continuous
 from snnsim.schedule import components, ordered
@@ -30,6 +43,8 @@ CONSTANTS = (
     "a0",
 )  # fmt: skip
 """Constants of a neuron that may be tensors, ``population.constant``."""
+LEAST_INTERVAL = 5e-3
+"""Mean interval between a neuron's spikes, of the least time constant, below which a cycle of the graph runs away."""
 _PARTS = 16  # groups of samples whose gradients are summed apart; no number of threads enters
 
 
@@ -410,7 +425,8 @@ class GraphEventEngine:
         plan = Plan(
             unit, component.size // unit, self.duration, float(d_min), self.n_bins,
             bool((cells[:, [BETA, PULL, JUMP, A0]] != 0).any()), bool((cells[:, T_REF] > 0).any()),
-            component.readout and self.readout == "max",
+            component.readout and self.readout == "max", 0,
+            LEAST_INTERVAL * float(cells[:, [TAU_MEM, TAU_SYN]].min()) if inner else 0.0,
         )  # fmt: skip
         component.state = {"cells": cells, "wires": wires, "w": w, "plan": plan, "values": values, "biases": biases}
         component.state["groups"] = groups_of(cells, unit)
@@ -435,25 +451,31 @@ class GraphEventEngine:
         shape = (batch, len(samples), component.size)
         v, slope = np.empty(shape), np.empty(shape)
         best = np.empty((batch, component.size if plan.widest else 0, 3))
-        cap = 1 if component.readout else max(16, self._caps.get(component.slab, component.size))
+        limit = most_spikes(batch)
+        cap = 1 if component.readout else min(max(16, self._caps.get(component.slab, component.size)), limit)
         while True:
             neurons = self._workspace.array((component.slab, "neurons"), (batch, cap), np.int32)
             times = self._workspace.array((component.slab, "times"), (batch, cap), np.float64)
             marks = self._workspace.array((component.slab, "marks"), (batch, cap, 3), np.float64)
             counts, unseen = np.empty(batch, np.int64), np.empty(batch, np.int64)
             store = self._store(component, batch)
-            graph_forward(
-                wires, store, w, cells, groups, plan, samples, neurons, times, marks, counts, unseen, v, slope, best
-            )
+            # Own spikes that reach the component itself must be there; others are counted first, then there is room.
+            plan = plan._replace(most=cap if plan.d_min < np.inf else limit)
+            until_done(
+                graph_forward, wires, store, w, cells, groups, plan, samples, neurons, times, marks, counts, unseen, v,
+                slope, best,
+            )  # fmt: skip
             self._check_stalled(component, counts)
-            if counts.min(initial=0) != FULL:
+            most = int(counts.max(initial=0))
+            full = counts.min(initial=0) == FULL
+            if not full and most <= cap:
                 break
-            self._caps[component.slab] = cap = 2 * cap
-            if cap * batch > MAX_SPIKES:
+            if most > limit or cap == limit:
                 raise InputError(
-                    f"populations {', '.join(component.names)}: over {cap // 2} spikes in a trial; {MAX_SPIKES} in "
-                    f"a batch of {batch} is the most allowed"
+                    f"{_called(component)}: more than {limit} spikes in a trial, the most allowed in a batch of "
+                    f"{batch}; weights must be smaller"
                 )
+            self._caps[component.slab] = cap = min(2 * cap if full else most + most // 4, limit)
         component.state |= {"marks": marks, "unseen": unseen, "slope": slope, "best": best}
         slab = SpikeOutput(neurons, times, counts.astype(np.int32), component.size, self.duration)
         self._stored.append(slab)
@@ -478,18 +500,24 @@ class GraphEventEngine:
         wires = component.wires._replace(delays=np.concatenate(delays) if delays else np.empty(0))
         w, samples = self._packed(component), np.asarray(samples, np.float64)
         starts = np.array([*component.bases.values(), component.size], np.int64)
-        cap = max(16, self._caps.get(component.slab, component.size))
+        limit = most_spikes(batch)
+        cap = min(max(16, self._caps.get(component.slab, component.size)), limit)
         while True:
             neurons = self._workspace.array((component.slab, "neurons", len(samples)), (batch, cap), np.int32)
             times = self._workspace.array((component.slab, "times", len(samples)), (batch, cap), np.float64)
             counts, v = np.empty(batch, np.int64), np.empty((batch, len(samples), component.size))
             store = self._store(component, batch)
-            jumping_forward(wires, store, w, cells, starts, self.duration, samples, neurons, times, counts, v)
+            until_done(
+                jumping_forward, wires, store, w, cells, starts, self.duration, samples, neurons, times, counts, v
+            )
             if counts.min(initial=0) != FULL:
                 break
-            self._caps[component.slab] = cap = 2 * cap
-            if cap * batch > MAX_SPIKES:
-                raise InputError(f"populations {', '.join(component.names)}: over {cap // 2} spikes in a trial")
+            if cap == limit:
+                raise InputError(
+                    f"{_called(component)}: more than {limit} spikes in a trial, the most allowed in a batch of "
+                    f"{batch}; weights must be smaller"
+                )
+            self._caps[component.slab] = cap = min(2 * cap, limit)
         if samples.size:
             return v
         slab = SpikeOutput(neurons, times, counts.astype(np.int32), component.size, self.duration)
@@ -520,6 +548,11 @@ class GraphEventEngine:
 
     def _check_stalled(self, component, counts):
         least = int(counts.min(initial=0))
+        if (counts == TOO_FAST).any():
+            raise InputError(
+                f"{_called(component)}: neurons fire again within {LEAST_INTERVAL:g} of the least time constant, since "
+                "they excite each other without bound; weights must be smaller, or a refractory period longer"
+            )
         if least > FULL - 1:
             return
         n = -3 - least
@@ -674,6 +707,10 @@ class GraphEventEngine:
                 found[f"{c.name}.delay"] = delays[d : d + n].reshape(np.shape(c.delay)).copy()
             at, d = at + size, d + n
         return found
+
+
+def _called(component):
+    return f"population{'s' * (len(component.names) > 1)} {', '.join(component.names)}"
 
 
 def _no_spikes(batch, size, duration):

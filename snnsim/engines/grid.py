@@ -67,12 +67,16 @@ def grid_of_spikes(spikes, dt, n_steps):
     """
     batch = len(spikes)
     per_trial = np.diff(spikes.offsets)
-    trial = np.repeat(np.arange(batch), per_trial)
-    steps = grid_steps(spikes.times, dt, n_steps, spikes.precision)
-    order = np.lexsort((spikes.neurons, steps, trial))
+    # One number for trial, step and neuron: sorting numbers is several times faster than lists of places.
+    key = np.repeat(np.arange(batch, dtype=np.int64) * n_steps, per_trial)
+    key += grid_steps(spikes.times, dt, n_steps, spikes.precision)
+    counts = np.bincount(key, minlength=batch * n_steps).reshape(batch, n_steps)
+    key *= spikes.n_neurons
+    key += spikes.neurons
+    key.sort()
+    key %= spikes.n_neurons
     rows = np.zeros((batch, max(int(per_trial.max(initial=0)), 1)), np.int32)
-    rows[np.arange(rows.shape[1]) < per_trial[:, None]] = spikes.neurons[order]
+    rows[np.arange(rows.shape[1]) < per_trial[:, None]] = key
     row_ptr = np.zeros((batch, n_steps + 1), np.int32)
-    counts = np.bincount(trial * n_steps + steps, minlength=batch * n_steps).reshape(batch, n_steps)
     np.cumsum(counts, axis=1, out=row_ptr[:, 1:])
     return GridSpikes(rows, row_ptr, spikes.n_neurons)

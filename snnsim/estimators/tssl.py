@@ -10,9 +10,13 @@ EVERY_STEP = False
 
 
 class Settings(NamedTuple):
-    """Bound of ``1/(v_k - ~v_{k-1})``."""
+    """Bound of ``1/(v_k - ~v_{k-1})``, and the width of the sigmoid of :mod:`snnsim.estimators.tssl_fallback`.
+
+    Both have one type, so that their loops forward are one.
+    """
 
     max_inverse: float
+    width: float
 
 
 def kept(neuron):

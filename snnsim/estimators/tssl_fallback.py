@@ -1,23 +1,14 @@
 """TSSL-BP with its rule for neurons that are silent in a sample: a sigmoid's derivative in every step."""
 
-from typing import NamedTuple
-
 from numba.extending import register_jitable
 
 from snnsim.dynamics.lif import sigmoid_derivative
-from snnsim.estimators.tssl import KEPT, arriving, kept
+from snnsim.estimators.tssl import KEPT, Settings, arriving, kept
 
 __all__ = ["EVERY_STEP", "EXTRA", "KEPT", "Settings", "adjoint_spike", "arriving", "derivative", "kept"]
 
 EXTRA = ()
 EVERY_STEP = True
-
-
-class Settings(NamedTuple):
-    """Bound of ``1/(v_k - ~v_{k-1})``, and the sigmoid's width."""
-
-    max_inverse: float
-    width: float
 
 
 @register_jitable

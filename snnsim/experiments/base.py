@@ -9,7 +9,7 @@ from snnsim.errors import InputError
 from snnsim.parameters import LIFParameters
 from snnsim.recording.runs import load_tree, save_tree
 
-HOLDS, PARTLY, FAILS, ANSWER = "holds", "holds in part", "does not hold", "answered"
+HOLDS, PARTLY, FAILS, ANSWER, UNSEEN = "holds", "holds in part", "does not hold", "answered", "not reproduced"
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,21 @@ class Claim:
     measured : str
         One or two sentences with numbers.
     verdict : str
-        ``HOLDS``, ``PARTLY``, ``FAILS``, or ``ANSWER`` for an open question.
+        ``HOLDS``, ``PARTLY``, ``FAILS``; ``UNSEEN`` where something was seen there that could not be seen here, which
+        does not refute it; ``ANSWER`` for an open question, or a fact without a claim.
+    number : str
+        Which of the study's claims (C), limitations (L), future work (F) or set-up (S) it judges, numbered in the order
+        of the text: ``C4, C6``. Empty for a question of our own.
     """
 
     statement: str
     source: str
     measured: str
     verdict: str
+    number: str = ""
 
     def __post_init__(self):
-        if self.verdict not in (HOLDS, PARTLY, FAILS, ANSWER):
+        if self.verdict not in (HOLDS, PARTLY, FAILS, ANSWER, UNSEEN):
             raise ValueError(f"verdict {self.verdict!r}")
 
 

@@ -149,6 +149,7 @@ def claims(results):
             verdict(
                 exact_free < 1e-11 and all(abs(x - 1) < 0.15 for x in free_order[: len(schemes)] if np.isfinite(x))
             ),
+            "C10, C11",
         ),
         Claim(
             "Spike times, losses and gradients converge, too.",
@@ -159,6 +160,7 @@ def claims(results):
             f"continuous time over all schemes and layers: {at3:.4f} at dt = {dts[d3]:g}, {at4:.6f} at dt = "
             f"{dts[d4]:g}.",
             ANSWER,
+            "C16",
         ),
         Claim(
             "What does a clock lose when spikes lie closer than dt?",
@@ -186,6 +188,7 @@ def claims(results):
             "estimator "
             f"points up the loss: {', '.join(climbing)}.",
             ANSWER,
+            "C16",
         ),
     ]
 

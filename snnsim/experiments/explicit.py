@@ -61,6 +61,11 @@ class ExplicitEngine(ClockEngine):
     horizon : int, optional
         Steps beyond which dependence is dropped; None counts all of it.
 
+    Attributes
+    ----------
+    adjoints : dict of str to ndarray, (B, T, N)
+        Of the last backward pass, by connection: derivative of the loss by what entered its target at each step.
+
     Raises
     ------
     InputError
@@ -74,6 +79,7 @@ class ExplicitEngine(ClockEngine):
         if horizon is not None and horizon < 0:
             raise InputError(f"horizon = {horizon}: must be at least 0")
         self.horizon = self.n_steps if horizon is None else int(horizon)
+        self.adjoints = {}
 
     def backward(self, tensors, gradient, on_tensor=None, activity_cost=0.0):
         """Differentiate the loss by the weights of every layer, by name."""
@@ -97,6 +103,7 @@ class ExplicitEngine(ClockEngine):
             source += signal
         adjoint = np.empty(shape, self.dtype)
         windowed_adjoint(tuple(part.constants[:5]), gain, source, self.horizon, adjoint)
+        self.adjoints[way.name] = adjoint
         before = way.arrived()
         places, stored = self._places(before.rows, before.row_ptr)
         spikes = np.zeros((batch, self.n_steps, w.shape[0]), self.dtype)

@@ -129,6 +129,7 @@ def claims(results):
             f"kernel's gain and phase meet the transfer function of its scheme to {worst:.1e} (relative, all "
             "schemes and steps).",
             verdict(theory["damping"] >= 1 and worst < 1e-6),
+            "C4, C6",
         ),
         Claim(
             "Each discretisation has its own H_d(exp(j omega)), which tends to H as dt falls.",
@@ -138,6 +139,7 @@ def claims(results):
             + f". Poisson trains find the same responses, deviating by {min(scores):.2f} to {max(scores):.2f} standard "
             "errors (root mean square).",
             verdict(tends and worst < 1e-6 and max(scores) < 1.5),
+            "C8",
         ),
         Claim(
             "Impulse invariance aliases: the spectrum beyond the Nyquist frequency folds onto the response.",
@@ -146,6 +148,7 @@ def claims(results):
             + "; ".join(f"dt = {dt:g}: {100 * a:.2g} %, {100 * b:.0f} %" for dt, (a, b) in zip(dts, alias, strict=True))
             + ". At a fixed frequency it falls with the square of dt.",
             verdict(alias[-1][1] > 0.5),
+            "C8",
         ),
         Claim(
             "The bilinear transform does not alias but warps frequencies, omega = 2 arctan(Omega dt/2).",
@@ -154,5 +157,6 @@ def claims(results):
             "that enters one step, not the mean of two, multiplies the response by 2/(1 + exp(-j omega)): its impulse "
             "acts in the middle of the step.",
             verdict(warp < 1e-6),
+            "C9",
         ),
     ]

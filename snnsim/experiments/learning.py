@@ -1,5 +1,6 @@
 """What the experiments that learn share: a session of a configuration table, its first batch, curves of a training."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,6 @@ from snnsim import config as configuration
 from snnsim.errors import InputError
 from snnsim.training import Session, evaluate
 from snnsim.training.parts import engine_of, loss_of
-from snnsim.training.session import Split
 
 
 def run_config(table, **changes):
@@ -71,12 +71,14 @@ def train_curve(session, test_samples, on_batch=lambda: None):
     dict
         ``loss``, ``accuracy`` of each batch, (epochs * batches,) float64, NaN from the batch on that failed;
         ``test_loss``, ``test_accuracy``, ``hidden_rate`` (spikes per hidden neuron and trial), (epochs + 1,) float64;
+        ``seconds`` of each epoch without its evaluation, (epochs,) float64;
         ``failure``: what stopped it, or "".
     """
     epochs, batches = session.config.training.epochs, session.batches
-    test = Split(*(x[:test_samples] for x in (session.test.values, session.test.labels, session.test.ids)))
+    test = session.test.first(test_samples)
     curve = {"loss": np.full(epochs * batches, np.nan), "accuracy": np.full(epochs * batches, np.nan)}
     curve |= {key: np.full(epochs + 1, np.nan) for key in ("test_loss", "test_accuracy", "hidden_rate")}
+    curve["seconds"] = np.full(epochs, np.nan)
     failure = ""
 
     def look(epoch):
@@ -87,10 +89,12 @@ def train_curve(session, test_samples, on_batch=lambda: None):
     look(0)
     try:
         for epoch in range(epochs):
+            started = time.perf_counter()
             for k in range(batches):
                 curve["loss"][epoch * batches + k], curve["accuracy"][epoch * batches + k] = session.step()
                 on_batch()
             session.end_epoch()
+            curve["seconds"][epoch] = time.perf_counter() - started
             look(epoch + 1)
     except InputError as error:
         # A diverging run is a result of the experiment: what the session refused to go on with is kept as its reason.

@@ -11,6 +11,7 @@ from snnsim.analysis.monte_carlo import sample_events
 from snnsim.analysis.network_convergence import network_convergence
 from snnsim.analysis.population import evolve_density, make_grid
 from snnsim.analysis.spectrum import welch_spectrum
+from snnsim.analysis.step import advise_step
 from snnsim.analysis.wavelet import decompose, scalogram
 from snnsim.engines.outputs import spikes_of_slab
 from snnsim.errors import InputError
@@ -200,15 +201,34 @@ def convergence_of_session(session, samples, dt, schemes, hybrid, estimators, pr
     dict
         Fields of :class:`~snnsim.analysis.network_convergence.NetworkConvergence`.
     """
-    from snnsim.training.session import EVALUATION_EPOCH
-
-    values, ids = session.test.values[:samples], session.test.ids[:samples]
-    inputs = spikes_of_slab(session.encoder.in_time(values, ids, EVALUATION_EPOCH))
+    inputs, labels = _test_batch(session, samples)
     found = network_convergence(
-        session.config, session.network, inputs, session.test.labels[:samples], dt, schemes, hybrid=hybrid,
-        estimators=estimators, progress=progress,
+        session.config, session.network, inputs, labels, dt, schemes, hybrid=hybrid, estimators=estimators,
+        progress=progress,
     )  # fmt: skip
     return tree(found)
+
+
+def step_of_session(session, samples, tolerance, schemes, hybrid, finest, progress):
+    """Find the largest step within a tolerance of continuous time for a session's network and first test samples.
+
+    Returns
+    -------
+    snnsim.analysis.step.StepAdvice
+    """
+    inputs, labels = _test_batch(session, samples)
+    return advise_step(
+        session.config, session.network, inputs, labels, tolerance=tolerance, schemes=schemes, hybrid=hybrid,
+        finest=finest, progress=progress,
+    )  # fmt: skip
+
+
+def _test_batch(session, samples):
+    """Input spikes of the first test samples, where a session's encoder puts them, and their labels."""
+    from snnsim.training.session import EVALUATION_EPOCH
+
+    test = session.test.first(samples)
+    return spikes_of_slab(session.encoder.in_time(test.values, test.ids, EVALUATION_EPOCH)), test.labels
 
 
 def checked_schemes(names):

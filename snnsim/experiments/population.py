@@ -207,6 +207,7 @@ def claims(results):
             + ", ".join(f"{g[2]:.3f}" for g in gaps)
             + f". Mass kept to {mass:.0e}, least value {least:.0e}.",
             verdict(master_ok and mass < 1e-10 and least >= 0),
+            "C13",
         ),
         Claim(
             "The diffusion approximation (Fokker-Planck) describes it.",
@@ -218,6 +219,7 @@ def claims(results):
             + " for the regimes in the same order. It has the right mean and covariance, but is symmetric: where only "
             "the far tail of the density reaches the threshold, the rate shows it.",
             verdict(all(abs(g[1]) < 0.02 and g[3] < 0.02 for g in gaps), any(abs(g[1]) < 0.02 for g in gaps)),
+            "C14",
         ),
         Claim(
             "Stationary moments below threshold: mean r rate w, variances from the filter.",
@@ -226,10 +228,11 @@ def claims(results):
             f"{np.abs(score).max():.1f} standard errors ({n:g} neurons; the discrete processes share their "
             "random numbers).",
             verdict(np.abs(score).max() < 4.5),
+            "C14",
         ),
         Claim(
             "How does the discrete-time Markov process (v_k, i_k) compare with the continuous one?",
-            "limitation 4, open",
+            "section 5, limitation 4",
             f"Without threshold, in closed form: at dt = {moment['dt'][k]:.2g} mean v/var v/var i are off by (%): "
             f"{spread}. The bilinear scheme keeps the stationary mean and covariance exactly at every dt (its "
             "update maps the continuous Lyapunov equation onto the discrete one). "
@@ -239,5 +242,6 @@ def claims(results):
             "bilinear scheme shows what a threshold seen only once a step does; the Euler schemes add the error of "
             "their variance, forward upward, backward downward.",
             ANSWER,
+            "L3",
         ),
     ]

@@ -3,6 +3,9 @@
 import math
 from pathlib import Path
 
+import numpy as np
+
+from snnsim.experiments.learning import run_config
 from snnsim.files.atomic import write_atomic
 from snnsim.recording.runs import load_tree
 
@@ -10,8 +13,11 @@ HEAD = """\
 # The study, reproduced
 
 Made by `{command}`. Every row is computed from the results file named above its table; the figures are drawn from
-the same file. Verdicts: **holds**, **holds in part**, **does not hold**; **answered** marks a question that the study
-leaves open.
+the same file. The first column numbers what the study says in the order of its text: C a claim, L a limitation, F
+future work, S its set-up; a row without a number is a question of ours. Verdicts: **holds**, **holds in part**, **does
+not hold**; **not reproduced** where what was seen there was not seen here, which does not refute it; **answered** marks
+a question that the study leaves open, or a fact. An uncertainty behind ± is a standard deviation over seeds unless the
+row says otherwise.
 """
 
 
@@ -35,14 +41,14 @@ def write_report(folder, entries, figure_format):
     command = f"snnsim reproduce {names}" + (" --quick" if quick == {True} else "")
     text = [HEAD.format(command=command)]
     for entry, document in documents:
-        text.append(_section(entry, document, Path(folder), figure_format))
+        text.append(_section(entry, document, figure_format))
     text.append(_versions(documents[-1][1]["provenance"]))
     path = Path(folder) / "report.md"
     write_atomic(path, lambda file: file.write("\n".join(text).encode()))
     return path
 
 
-def _section(entry, document, folder, figure_format):
+def _section(entry, document, figure_format):
     size = "quick sizes" if document["quick"] else "full sizes"
     lines = [
         f"## {entry.title}",
@@ -50,17 +56,64 @@ def _section(entry, document, folder, figure_format):
         f"Study, {entry.section}. Experiment `{entry.name}` ({size}{_duration(document['seconds'])}), "
         f"results in `{entry.name}.h5`.",
         "",
-        "| claim | source | measured | verdict |",
-        "|---|---|---|---|",
+        f"Settings: {settings(document['config'])}.",
+        "",
+        "| no | claim | source | measured | verdict |",
+        "|---|---|---|---|---|",
     ]
     for claim in entry.module().claims(document["results"]):
-        cells = (claim.statement, claim.source, claim.measured, f"**{claim.verdict}**")
+        cells = (claim.number, claim.statement, claim.source, claim.measured, f"**{claim.verdict}**")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     lines.append("")
-    for path in sorted(folder.glob(f"{entry.name}-*.{figure_format}")):
-        caption = path.stem.removeprefix(f"{entry.name}-").replace("-", " ")
-        lines += [f"![{entry.title}: {caption}]({path.name})", ""]
+    for stem, caption in entry.captions().items():
+        lines += [
+            f"![{entry.title}: {stem.replace('-', ' ')}]({entry.name}-{stem}.{figure_format})",
+            "",
+            f"*{caption}*",
+            "",
+        ]
     return "\n".join(lines)
+
+
+def settings(config):
+    """Every setting of an experiment in one sentence: the network that it runs, and the keys of its configuration.
+
+    Parameters
+    ----------
+    config : dict
+        As the results file holds it.
+
+    Returns
+    -------
+    str
+    """
+    parts = []
+    if "run" in config:
+        run = run_config(config["run"])
+        network, loss, simulation = "-".join(map(str, run.network.layers)), run.loss.name, run.simulation
+        parts.append(
+            f"network {network} on {run.data.dataset}, loss {loss}, encoder {run.encoder.name}, "
+            f"{simulation.n_steps} steps of {simulation.scheme}, {simulation.precision}, batches of "
+            f"{run.training.batch_size}, {run.optimizer.name} with a rate of {run.optimizer.lr:g} "
+            "(where the keys behind do not change it)"
+        )
+    parts += _keys({key: value for key, value in config.items() if key != "run"})
+    return "; ".join(parts)
+
+
+def _keys(table, prefix=""):
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _keys(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
+            yield f"{prefix}{key}: {len(value)}, each in a row below"
+        else:
+            shown = ", ".join(map(_short, value)) if isinstance(value, list | tuple | np.ndarray) else _short(value)
+            yield f"{prefix}{key} {shown}"
+
+
+def _short(value):
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _duration(seconds):

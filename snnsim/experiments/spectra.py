@@ -19,9 +19,11 @@ def run(config, context):
     dict
         ``batch``: for each step size, the study's way: ``v`` (T, N), the batch-averaged membrane over a fixed number
         of steps, its :class:`~snnsim.analysis.wavelet.WaveletDecomposition` ``wavelet`` at level 1, and the energies
-        ``detail``, ``variance`` (mean over neurons), ``single_detail``, ``single_variance`` (of one sample);
+        ``detail``, ``low`` (of the approximation), ``variance`` (mean over neurons), ``single_detail``,
+        ``single_variance`` (of one sample);
         ``time``: for each step size at a fixed simulated time and input rate: ``frequency``, ``power`` (Welch, mean
-        over neurons), ``scalogram`` and ``trace`` of one neuron, ``high`` (power above the common cut), ``total``;
+        over neurons), ``scalogram`` and ``trace`` of one neuron over its first ``shown`` units of time, ``high`` (power
+        above the common cut), ``low`` (below a fifth of it), ``total``;
         ``free``: for each scheme and step size the measured and the theoretical spectrum of a free neuron.
     """
     steps, timed, free = config["dt"], config["fixed_time"], config["free"]
@@ -62,6 +64,7 @@ def _batch(config, dt):
     return {
         "v": mean.astype(np.float32),
         "wavelet": averaged,
+        "low": float((averaged.approximation[inner] ** 2).sum(axis=0).mean()),
         "detail": float((averaged.details[0][inner] ** 2).sum(axis=0).mean()),
         "variance": float(mean.var(axis=0).mean() * len(mean)),
         "single_detail": float((single.details[0][inner] ** 2).sum(axis=0).mean()),
@@ -83,20 +86,26 @@ def _timed(config, timed, dt, cut):
     busy = int(np.argmax((v >= session.structure.parameters[0].threshold).sum(axis=0)))
     spectrum = welch_spectrum(v, dt, min(n_steps, max(int(timed["segment"] / dt), 16)))
     high = band_power(spectrum, cut, spectrum.frequency[-1]) if spectrum.frequency[-1] > cut * 1.001 else 0.0
-    # Means of blocks: no frequency of the picture is folded.
-    keep = max(n_steps // 2048, 1)
-    trace = v[: n_steps // keep * keep, busy].reshape(-1, keep).mean(axis=1)
-    picture = scalogram(trace, dt * keep, config["n_frequencies"])
+    trace = v[: round(timed["shown"] / dt), busy]
+    picture = scalogram(trace, dt, config["n_frequencies"])
+    # Only the picture is coarser than the transform: mean power of blocks of steps.
+    keep = max(trace.size // 1000, 1)
+    blocks = trace.size // keep
     return {
         "frequency": spectrum.frequency[1:-1],
         "power": spectrum.mean[1:-1],
         "standard_error": spectrum.standard_error[1:-1],
         "high": high,
+        "low": band_power(spectrum, spectrum.frequency[1], 0.2 * cut),
         "total": band_power(spectrum, spectrum.frequency[1], spectrum.frequency[-1]),
         "scalogram": {
-            "times": picture.times, "frequencies": picture.frequencies, "power": picture.power.astype(np.float32),
+            "times": picture.times[keep - 1 :: keep][:blocks],
+            "frequencies": picture.frequencies,
+            "power": picture.power[:, : blocks * keep].reshape(-1, blocks, keep).mean(axis=2).astype(np.float32),
+            "cone": picture.cone,
         },
         "trace": trace.astype(np.float32),
+        "trace_times": picture.times,
     }  # fmt: skip
 
 
@@ -136,18 +145,45 @@ def claims(results):
         for f in line:
             inner = slice(3, int(0.9 * f["frequency"].size))
             scores.append(np.sqrt(np.mean(((f["power"] / f["expected"] - 1)[inner]) ** 2)))
+    # Energy over the steps times dt is an integral over time: another number of steps does not change it.
+    low = [b["low"] for b in batch]
+    rises_low = all(a < b for a, b in pairwise(low))
     falling = all(a > b for a, b in pairwise(detail))
     falling_share = all(a > b for a, b in pairwise(share))
+    timed_high = all(a >= b for a, b in pairwise(high)) and high[0] > high[-1]
+    timed_low = [t["low"] for t in timed]
+    rises_timed = all(a < b for a, b in pairwise(timed_low))
     return [
         Claim(
-            "The smaller dt, the stronger the high frequencies of the membrane.",
+            "The batch-averaged hidden voltage in wavelets, for three step sizes.",
             "section 4.3, Figure 5",
-            f"Batch-averaged hidden voltage over {batch[0]['v'].shape[0]} steps, dt = {dts}: energy of the finest "
-            f"detail coefficients {listed(detail)} a neuron, which is {listed([100 * s for s in share])} % of the "
-            f"variation (single samples: {listed([100 * s for s in single])} %). The finest band lies below the "
-            "Nyquist "
-            "frequency, which is another for every dt: per step, a smaller dt gives a smoother trace.",
-            verdict(falling and falling_share, falling or falling_share),
+            f"Level 1 of the discrete transform ({batch[0]['v'].shape[0]} steps, {batch[0]['v'].shape[1]} neurons) "
+            f"for dt = {dts}: energy a neuron of the details {listed(detail)}, of the approximation "
+            f"{listed(low, '{:.3g}')}.",
+            ANSWER,
+            "C23",
+        ),
+        Claim(
+            "Smaller steps give stronger high-frequency components of the voltage.",
+            "section 5, conclusion 3",
+            f"Over {batch[0]['v'].shape[0]} steps, dt = {dts}: energy of the finest details {listed(detail)} a "
+            f"neuron, which is {listed([100 * s for s in share])} % of the variation (single samples: "
+            f"{listed([100 * s for s in single])} %). The finest band lies below the Nyquist frequency, which is "
+            "another for every dt: per step, a smaller dt gives a smoother trace. At the same simulated time, dt = "
+            f"{listed(results['time_dt'], '{:g}')}, power above {top:g} cycles per unit of time is {listed(high)}: "
+            "there a smaller step has more, since a larger one cannot carry it.",
+            verdict(falling and falling_share and timed_high, falling or falling_share or timed_high),
+            "C28",
+        ),
+        Claim(
+            "Larger steps give stronger low-frequency components.",
+            "section 5, conclusion 3",
+            f"Energy of the approximation, the lower half of the band, over {batch[0]['v'].shape[0]} steps: "
+            f"{listed(low, '{:.3g}')} for dt = {dts}. At the same simulated time and input, power below "
+            f"{0.2 * top:g} cycles per unit of time: {listed(timed_low, '{:.3g}')} for dt = "
+            f"{listed(results['time_dt'], '{:g}')}.",
+            verdict(rises_low and rises_timed, low[-1] > low[0] or rises_timed),
+            "C28",
         ),
         Claim(
             "The same at equal simulated time and input, in absolute frequency.",
@@ -167,5 +203,6 @@ def claims(results):
             "dt = "
             f"{listed(results['free_dt'], '{:g}')}).",
             verdict(max(scores) < 0.1),
+            "C6",
         ),
     ]

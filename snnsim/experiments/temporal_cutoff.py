@@ -6,10 +6,14 @@ import numpy as np
 
 from snnsim.analysis.gradients import compare_gradients
 from snnsim.config import neurons
+from snnsim.dynamics.lif import RESET_HARD
+from snnsim.estimators import exact
 from snnsim.experiments.base import Claim, verdict
 from snnsim.experiments.explicit import ExplicitEngine, windowed_adjoint
 from snnsim.experiments.learning import Session, first_batch, listed, run_config, train_curve
-from snnsim.kernels.cpu.lif import GRADIENT_EXACT, lif_backward
+from snnsim.kernels.cpu.loops import backward_of
+from snnsim.kernels.cpu.wiring import wiring_of
+from snnsim.neurons import lif
 from snnsim.parameters import scheme_coefficients
 
 
@@ -81,22 +85,24 @@ def _speed(config):
         rng = np.random.Generator(np.random.Philox(key=[0, n_steps]))
         source = rng.standard_normal((batch, n_steps, n), np.float32)
         gain, adjoint = np.ones_like(source), np.empty_like(source)
+        later = np.zeros((batch, n_steps + 1, n), np.float32)  # with the step behind the last
         horizons = [h for h in config["horizons"] if h < n_steps - 1] + [n_steps - 1]
         seconds = [_best(config, windowed_adjoint, coefficients, gain, source, h, adjoint) for h in horizons]
         out["seconds"].append({"horizons": np.array(horizons), "seconds": np.array(seconds)})
-        out["folded_seconds"].append(_best(config, _folded, coefficients, source, adjoint))
+        out["folded_seconds"].append(_best(config, _folded, coefficients, source, later))
     return out
 
 
 def _folded(coefficients, source, adjoint):
+    """Run the loop of a layer without a spike, whose adjoint is ``source`` filtered."""
     batch, n_steps, n = source.shape
-    state = np.zeros((3, batch, n), source.dtype)
-    nothing = np.empty((batch, 0), source.dtype)
-    neuron = tuple(np.float32(x) for x in (1, 0, 1, 1, 1, 1, 1))  # of no account without a spike
-    lif_backward(
-        coefficients, neuron, 0, GRADIENT_EXACT, False, 0, n_steps, np.empty((batch, 0), np.int32),
-        np.zeros((batch, n_steps + 1), np.int32), nothing, nothing, nothing, source, *state, adjoint,
-        np.empty((batch, 0, 0), source.dtype),
+    one, nothing = np.float32(1), np.empty((0, 0, 0), source.dtype)
+    constants = lif.Constants(*coefficients, one, np.float32(0), RESET_HARD, one, one, one, one, np.float32(0))
+    no_spike, none_kept = np.empty((batch, 0), np.int32), np.empty((batch, 0), source.dtype)
+    backward_of(lif, exact)(
+        constants, exact.Settings(one), wiring_of([n], dtype=source.dtype), 0, n_steps, no_spike,
+        np.zeros((batch, n_steps + 1), np.int32), (none_kept, none_kept), none_kept, source, 0,
+        tuple(np.zeros((2, batch, n), source.dtype)), adjoint, nothing, nothing, nothing,
     )  # fmt: skip
 
 
@@ -159,6 +165,7 @@ def claims(results):
             + "; ".join(times)
             + ". A cut-off saves time of the explicit sum; the recursion drops nothing and needs no cut-off.",
             verdict(long[0] < 0.5 * long[-1] and folded > long[0], long[0] < 0.5 * long[-1]),
+            "L1",
         ),
         Claim(
             "What does it do to the gradient?",
@@ -171,6 +178,7 @@ def claims(results):
             "one part "
             "of a sum whose parts cancel.",
             "answered",
+            "L1",
         ),
         Claim(
             "What does it do to the accuracy?",
@@ -179,5 +187,6 @@ def claims(results):
             + ", ".join(f"{h} steps {m:.1f} ± {s:.1f} %" for h, m, s in zip(horizons, mean, spread, strict=True))
             + f"; complete {whole.mean():.1f} ± {whole.std():.1f} % ({len(whole)} seeds).",
             "answered",
+            "L1",
         ),
     ]

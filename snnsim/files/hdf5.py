@@ -149,6 +149,26 @@ def dataset_of(parent, name, ndim=None, kinds=None):
     return found
 
 
+def datasets_in(group):
+    """Datasets of a group that have a shape, by their names."""
+    return {name: item for name, item in group.items() if isinstance(item, h5py.Dataset) and item.shape is not None}
+
+
+def lists_of(parent, name, kinds):
+    """Child dataset of one dimension, each entry of which is a list; see :func:`dataset_of`.
+
+    Raises
+    ------
+    InputError
+        If it is none, or the lists hold other values than those of ``kinds``.
+    """
+    found = dataset_of(parent, name, 1)
+    kind = h5py.check_vlen_dtype(found.dtype)
+    if kind is None or kind.kind not in kinds:
+        raise InputError(f"{parent.file.filename}: {found.name}: {found.dtype}: must be a list of numbers a sample")
+    return found
+
+
 def _child(parent, name, wanted, what):
     path, place = parent.file.filename, f"{parent.name.rstrip('/')}/{name}"
     with reading(path):

@@ -7,8 +7,9 @@ import numpy as np
 from snnsim.errors import InputError
 from snnsim.files.atomic import replacing, writing
 from snnsim.recording import layout
+from snnsim.recording.units import units_of
 
-SPIKES = ("trial", "population", "neuron", "time_ms")
+SPIKES = ("trial", "population", "neuron")
 
 
 def export_csv(traces, directory, trials=None, layers=None):
@@ -16,7 +17,8 @@ def export_csv(traces, directory, trials=None, layers=None):
 
     A name that ends in ``.csv`` gets the table of spikes alone.
 
-    Times are in ms from the start of the trial; numbers have as many digits as bring them back to the bit.
+    Times count from the start of the trial, in the unit that the recording says, which ends a column's name; numbers
+    have as many digits as bring them back to the bit.
 
     Parameters
     ----------
@@ -33,31 +35,37 @@ def export_csv(traces, directory, trials=None, layers=None):
     """
     directory = Path(directory)
     chosen, names = traces.chosen(trials), traces.chosen_layers(layers)
+    units = units_of(traces.info)
+    time = _with_unit("time", units)
     if directory.suffix.lower() == ".csv" and not directory.is_dir():
         if "spikes" not in traces.info["record"]:
             raise InputError(f"{directory}: a file holds spikes, which were not recorded; name a directory")
         with writing(directory):
             directory.parent.mkdir(parents=True, exist_ok=True)
-        _table(directory, SPIKES, _spikes(traces, chosen, names))
+        _table(directory, [*SPIKES, time], _spikes(traces, chosen, names))
         return
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory}: must be a directory, since CSV needs one file a table")
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
     columns = list(layout.TRIAL_FIELDS)
-    rows = ([b, *(traces.trials[b][c].item() for c in columns)] for b in chosen.tolist())
-    _table(directory / "trials.csv", ["trial", *(_with_unit(c) for c in columns)], rows)
+    rows = ([b, *(_value(traces, b, c) for c in columns)] for b in chosen.tolist())
+    _table(directory / "trials.csv", ["trial", *(_with_unit(c, units) for c in columns)], rows)
     if "spikes" in traces.info["record"]:
-        _table(directory / "spikes.csv", SPIKES, _spikes(traces, chosen, names))
+        _table(directory / "spikes.csv", [*SPIKES, time], _spikes(traces, chosen, names))
     for variable in layout.REPORTS:
         if variable in traces.info["record"]:
-            header = ["trial", "population", "neuron", "time_ms", variable]
+            header = [*SPIKES, time, variable]
             _table(directory / f"{variable}.csv", header, _samples(traces, variable, chosen, names))
 
 
-def _with_unit(column):
-    unit = layout.TRIAL_UNITS.get(column)
-    return f"{column}_{unit}" if unit else column
+def _with_unit(column, units):
+    return f"{column}_{units.time}" if units.time and column in (*layout.TRIAL_UNITS, "time") else column
+
+
+def _value(traces, b, column):
+    value = traces.trials[b][column].item()
+    return value * units_of(traces.info).of_ms if column in layout.TRIAL_UNITS else value
 
 
 def _table(path, header, rows):
@@ -67,7 +75,7 @@ def _table(path, header, rows):
 
 
 def _spikes(traces, chosen, names):
-    factor = traces.info["time_unit_ms"]
+    factor = units_of(traces.info).factor
     for b in chosen.tolist():
         for name in names:
             spikes = traces.spikes(name, b)
@@ -76,7 +84,7 @@ def _spikes(traces, chosen, names):
 
 
 def _samples(traces, variable, chosen, names):
-    factor = traces.info["time_unit_ms"]
+    factor = units_of(traces.info).factor
     for b in chosen.tolist():
         for name in names:
             if name == "input":

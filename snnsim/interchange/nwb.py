@@ -105,7 +105,7 @@ def _series(pynwb, traces, variable, name, chosen):
         name=f"{variable}_{name}",
         description=f"{variable} of {name}, before the reset; neurons {json.dumps(ids.tolist())}",
         data=H5DataIO(data, maxshape=(None, len(ids))),
-        unit=unit if known else given,
+        unit=unit if known else given or "none",
         conversion=scales[given] if known else 1.0,
         timestamps=(traces.trials.start_time[chosen][:, None] + times).ravel() / 1000,
     )

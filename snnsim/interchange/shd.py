@@ -1,5 +1,7 @@
 """Labelled spike trains in the layout of the Heidelberg data sets: out of recordings, and in as training data."""
 
+from typing import Any
+
 import numpy as np
 
 from snnsim.errors import InputError
@@ -64,16 +66,16 @@ def save_spikes(path, spikes, labels, time_unit_ms=1.0):
 
 
 def read_spikes(
-    path,
+    path: Any,
     *,
-    time_unit_ms=1.0,
-    n_neurons=None,
-    duration=None,
-    samples=None,
-    population=None,
-    trial_length=None,
-    time_unit=None,
-):
+    time_unit_ms: float = 1.0,
+    n_neurons: int | None = None,
+    duration: float | None = None,
+    samples: Any = None,
+    population: str | None = None,
+    trial_length: float | None = None,
+    time_unit: Any = None,
+) -> tuple[Spikes, np.ndarray]:
     """Spike trains and labels of an event file: SHD or SSC layout, SONATA spikes, or a recording of snnsim.
 
     Parameters

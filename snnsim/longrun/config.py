@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from snnsim import connections
-from snnsim.config import nearest, parse, setting_value
+from snnsim.config import parse, setting_value
 from snnsim.distributions import DISTRIBUTIONS
-from snnsim.errors import InputError
+from snnsim.errors import InputError, nearest
 from snnsim.longrun import stimuli
 from snnsim.longrun.networks import NETWORKS
 from snnsim.network import Network

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -63,9 +64,10 @@ class LongSimulation:
     """
 
     def __init__(
-        self, network, *, dt, inputs=(), initial=None, scheme="exact", impulse="unit-area", precision="float32", seed=0,
-        threads=0, sampled=None, every=1,
-    ):  # fmt: skip
+        self, network: Any, *, dt: float, inputs: Any = (), initial: Any = None, scheme: str = "exact", impulse: str =
+        "unit-area", precision: str = "float32", seed: int = 0,
+        threads: int = 0, sampled: Any = None, every: int = 1,
+    ) -> None:  # fmt: skip
         check_names("scheme", scheme, SCHEMES)
         check_names("precision", precision, PRECISIONS)
         if not 0 < dt < math.inf:
@@ -96,12 +98,12 @@ class LongSimulation:
         )
 
     @property
-    def sizes(self):
+    def sizes(self) -> dict[str, int]:
         """Neurons of each population that is no input."""
         return {p.name: p.size for p in self.wired.populations}
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of the synapses, with everything that finds them."""
         w = self.wired.synapses
         return w.targets.nbytes + w.weights.nbytes + w.offsets.nbytes + w.rows.nbytes
@@ -343,7 +345,7 @@ class LongSimulation:
 
     # running
 
-    def run(self, n_steps):
+    def run(self, n_steps: int) -> Any:
         """Advance by some steps.
 
         Parameters
@@ -505,11 +507,11 @@ class LongSimulation:
     # saving
 
     @property
-    def identity(self):
+    def identity(self) -> Any:
         """Digest of the network, its inputs and the options that decide the results."""
         return self._identity.hexdigest()
 
-    def saved(self):
+    def saved(self) -> dict:
         """State as a tree of arrays: all that a later run needs to go on, whatever its threads."""
         w, tree = self.wired, {"identity": self.identity, "step": self.step, "populations": {}}
         trains = kernels.Trains(self._lists, self._ends, np.empty(0, np.int32), np.zeros(1, np.int64), 0)
@@ -524,7 +526,7 @@ class LongSimulation:
             tree["populations"][population.name] = {**part, "under_way": found, "under_way_ends": ends}
         return tree
 
-    def restore(self, tree, where="state"):
+    def restore(self, tree: dict, where: Any = "state") -> None:
         """Go on from what :meth:`saved` returned.
 
         Raises

@@ -1,6 +1,7 @@
 """Input to a simulation without trials: Poisson spikes, spike trains, currents, noise."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ class SpikeTrains:
     neurons: object
 
     @classmethod
-    def of(cls, source, spikes):
+    def of(cls, source: Any, spikes: Any) -> "SpikeTrains":
         """Take the first trial of :class:`~snnsim.spikes.Spikes`."""
         if not isinstance(spikes, Spikes) or len(spikes) != 1:
             raise InputError(f"input {source}: must be snnsim.Spikes with one trial")

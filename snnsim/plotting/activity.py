@@ -4,6 +4,7 @@ import numpy as np
 
 from snnsim.errors import InputError
 from snnsim.plotting.style import CYCLE, PAGE, TITLE, new_figure
+from snnsim.recording.units import units_of
 
 SHOWN = 400
 """Most neurons in the raster; populations share them by their sizes."""
@@ -34,7 +35,7 @@ def plot_activity(traces, window=None, layers=None, bin_width=1.0):
     if "spikes" not in traces.info["record"]:
         raise InputError(f"{traces.directory}: records no spikes, only {', '.join(traces.info['record'])}")
     names = [n for n in traces.chosen_layers(layers) if traces.populations[n].spiking]
-    length, factor = traces.info["duration"], traces.info["time_unit_ms"]
+    length, units = traces.info["duration"], units_of(traces.info)
     total = len(traces) * length
     low, high = (max(0.8 * total, total - 500.0), total) if window is None else window
     if not 0 <= low < high <= total * (1 + 1e-9):
@@ -57,24 +58,21 @@ def plot_activity(traces, window=None, layers=None, bin_width=1.0):
         row[shown] = np.arange(shown.size)
         some = row[neurons] >= 0
         raster.scatter(
-            times[some] * factor, base + row[neurons[some]], s=1.6, color=colour, linewidths=0, rasterized=True
+            times[some] * units.factor, base + row[neurons[some]], s=1.6, color=colour, linewidths=0, rasterized=True
         )
         ticks.append((base + shown.size / 2, name))
         base += shown.size
         counts = np.histogram(times, edges)[0]
-        seconds = bin_width * factor / 1000
-        rates.plot(
-            (edges[:-1] + bin_width / 2) * factor, counts / sizes[name] / seconds, color=colour, lw=0.8, label=name
-        )
+        middles, per_bin = (edges[:-1] + bin_width / 2) * units.factor, units.per / bin_width
+        rates.plot(middles, counts / sizes[name] * per_bin, color=colour, lw=0.8, label=name)
     raster.set_ylim(base, -1)
     raster.set_yticks(*zip(*ticks, strict=True))
     raster.grid(False)
     raster.set_ylabel(f"some of {sum(sizes.values()):,} neurons")
-    rates.set_xlim(low * factor, high * factor)
+    rates.set_xlim(low * units.factor, high * units.factor)
     rates.set_ylim(bottom=0)
-    rates.set_xlabel("time (ms)")
-    rates.set_ylabel("spikes a second")
-    figure.suptitle(
-        f"{traces.info['engine']} engine, dt = {traces.info['dt'] * factor:g} ms", fontsize=TITLE, x=0.01, ha="left"
-    )
+    rates.set_xlabel(units.axis)
+    rates.set_ylabel("spikes a second" if units.time else "spikes per unit time")
+    title = f"{traces.info['engine']} engine, dt = {units.text(traces.info['dt'])}"
+    figure.suptitle(title, fontsize=TITLE, x=0.01, ha="left")
     return figure

@@ -4,7 +4,8 @@ import numpy as np
 from matplotlib.colors import SymLogNorm
 from matplotlib.ticker import NullFormatter
 
-from snnsim.plotting.experiments.convergence import errors_figure, gradients_figure
+from snnsim.plotting.experiments.convergence import errors_figure, gradients_figure, tensors_figure
+from snnsim.plotting.step import advice_figure
 from snnsim.plotting.style import (
     BLACK,
     BLUE,
@@ -167,10 +168,16 @@ def gradients(results):
 
 
 def convergence(results):
-    """Errors over dt, and cosines of the estimators."""
-    drawn = {"errors": errors_figure([results])}
-    drawn["gradients"] = gradients_figure([results])
+    """Errors over dt, those of every gradient tensor, and cosines of the estimators."""
+    drawn = {"errors": errors_figure([results]), "tensors": tensors_figure(results)}
+    if any(run != "hybrid" for run in results["runs"]):
+        drawn["gradients"] = gradients_figure([results])
     return drawn
+
+
+def step(results):
+    """Draw distances from continuous time over dt, what a trial costs, and the largest step of every run."""
+    return {"step": advice_figure(results)}
 
 
 def statistics(results):

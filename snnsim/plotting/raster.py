@@ -4,6 +4,7 @@ import numpy as np
 
 from snnsim.errors import InputError
 from snnsim.plotting.style import PAGE, TEXT, TITLE, layer_colours, new_figure
+from snnsim.recording.units import labelled, units_of
 
 _TICKS = 60
 """Layers of at most so many neurons show each spike as a tick as high as its row."""
@@ -37,7 +38,7 @@ def plot_raster(traces, trial=0, layers=None, window=None):
     if layers is not None and len(shown) < len(names):
         raise InputError(f"layer output: has no threshold, so no spikes, and {traces.directory} does not record its v")
     names = shown
-    factor, duration = traces.info["time_unit_ms"], traces.info["duration"]
+    units, duration = units_of(traces.info), traces.info["duration"]
     sizes = [len(traces.populations[name].neuron_ids) for name in names]
     heights = [_height(n) if traces.populations[name].spiking else 1.3 for name, n in zip(names, sizes, strict=True)]
     total = sum(heights) + 0.75
@@ -53,8 +54,8 @@ def plot_raster(traces, trial=0, layers=None, window=None):
             axis.spines["bottom"].set_visible(False)
     low, high = (0, duration) if window is None else window
     margin = 0.01 * (high - low)
-    axes[-1, 0].set_xlim((low - margin) * factor, (high + margin) * factor)
-    axes[-1, 0].set_xlabel("time (ms)", fontsize=TEXT)
+    axes[-1, 0].set_xlim((low - margin) * units.factor, (high + margin) * units.factor)
+    axes[-1, 0].set_xlabel(units.axis, fontsize=TEXT)
     figure.suptitle(_title(traces, int(trial)), fontsize=TITLE, x=0.01, ha="left")
     figure.align_ylabels(axes[:, 0])
     return figure
@@ -70,7 +71,7 @@ def _spikes(axis, traces, name, trial, window, colour):
     row = np.full(population.n_neurons, -1)
     row[ids] = np.arange(ids.size)
     spikes = traces.spikes(name, [trial], window=window)
-    times, rows = spikes.times * traces.info["time_unit_ms"], row[spikes.neurons]
+    times, rows = spikes.times * units_of(traces.info).factor, row[spikes.neurons]
     if ids.size <= _TICKS:
         axis.vlines(times, rows - 0.42, rows + 0.42, color=colour, linewidth=0.9)
     else:
@@ -87,14 +88,14 @@ def _spikes(axis, traces, name, trial, window, colour):
 def _membranes(axis, traces, name, trial, window, colour):
     """Draw the membranes of a readout without threshold, the highest at the end in colour."""
     ids = traces.populations[name].neuron_ids
-    times = traces.sample_times(window, "v", name) * traces.info["time_unit_ms"]
+    times = traces.sample_times(window, "v", name) * units_of(traces.info).factor
     v = traces.v(name, trial, window=window)
     best = int(np.argmax(v[-1])) if len(v) else 0
     others = np.arange(len(ids)) != best
     axis.plot(times, v[:, others], color="#aaaaaa", linewidth=0.8)
     axis.plot(times, v[:, best], color=colour, linewidth=1.4)
     axis.grid(False, axis="x")
-    axis.set_ylabel(f"{name}\nv ({traces.info['voltage_unit']})", color=colour)
+    axis.set_ylabel(f"{name}\n{labelled('v', traces.info['voltage_unit'])}", color=colour)
     _beside(axis, f"highest at the end:\nneuron {ids[best]}", colour)
 
 
@@ -119,5 +120,5 @@ def _title(traces, trial):
         parts.append(f"prediction {record.prediction}")
     parts.append(f"{traces.info['engine']} engine")
     if traces.info["dt"] == traces.info["dt"]:
-        parts.append(f"dt = {traces.info['dt'] * traces.info['time_unit_ms']:g} ms")
+        parts.append(f"dt = {units_of(traces.info).text(traces.info['dt'])}")
     return ", ".join(parts)

@@ -4,6 +4,7 @@ import numpy as np
 
 from snnsim.errors import InputError
 from snnsim.plotting.style import BLACK, GREY, PAGE, TEXT, TITLE, layer_colours, new_figure
+from snnsim.recording.units import units_of
 
 
 def plot_rates(traces, layers=None, trials=None):
@@ -36,7 +37,7 @@ def plot_rates(traces, layers=None, trials=None):
     count = len(traces.chosen(trials))
     if count == 0:
         raise InputError(f"{traces.directory}: no trials to draw")
-    seconds = traces.info["duration"] * traces.info["time_unit_ms"] / 1000
+    units = units_of(traces.info)
     columns = 2 if len(names) in (2, 4) else min(len(names), 3)
     rows = -(-len(names) // columns)
     width = PAGE if columns == 3 else 0.5 * PAGE * columns
@@ -46,7 +47,7 @@ def plot_rates(traces, layers=None, trials=None):
     for axis, name in zip(axes.flat, names, strict=False):
         population = traces.populations[name]
         per_trial = _counts(traces, name, trials)[population.neuron_ids] / count
-        _histogram(axis, per_trial, colours[name], seconds)
+        _histogram(axis, per_trial, colours[name], traces.info["duration"] / units.per, units.rate)
         axis.set_title(name, fontsize=TITLE, loc="left", color=colours[name], pad=17)
         silent = int((per_trial == 0).sum())
         # Under the title and above the axis of rates, out of the way of the bars.
@@ -58,9 +59,8 @@ def plot_rates(traces, layers=None, trials=None):
         axis.set_ylabel("neurons")
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
-    figure.suptitle(
-        f"mean of {count:,} trial{'s' if count > 1 else ''} of {seconds * 1000:g} ms", fontsize=TITLE, x=0.01, ha="left"
-    )
+    title = f"mean of {count:,} trial{'s' if count > 1 else ''} of {units.text(traces.info['duration'])}"
+    figure.suptitle(title, fontsize=TITLE, x=0.01, ha="left")
     return figure
 
 
@@ -75,7 +75,7 @@ def _counts(traces, name, trials):
     return total
 
 
-def _histogram(axis, per_trial, colour, seconds):
+def _histogram(axis, per_trial, colour, length, unit):
     top = per_trial.max(initial=0.0)
     active = per_trial[per_trial > 0]
     edges = np.linspace(0, top if top > 0 else 1, 25 if per_trial.size > 40 else 13)
@@ -90,7 +90,7 @@ def _histogram(axis, per_trial, colour, seconds):
     else:
         axis.yaxis.get_major_locator().set_params(integer=True)
     axis.set_xlabel("spikes per trial")
-    unit, scale = ("kHz", 1e-3) if edges[-1] / seconds >= 2000 else ("Hz", 1.0)
-    rate = axis.secondary_xaxis("top", functions=(lambda n: n / seconds * scale, lambda f: f * seconds / scale))
+    unit, scale = ("kHz", 1e-3) if unit == "Hz" and edges[-1] / length >= 2000 else (unit, 1.0)
+    rate = axis.secondary_xaxis("top", functions=(lambda n: n / length * scale, lambda f: f * length / scale))
     rate.tick_params(labelsize=7)
     rate.set_xlabel(f"firing rate ({unit})", fontsize=TEXT)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -25,6 +26,9 @@ SCHEME_NAMES = {
     "exact": "exact (impulse invariant)",
     "bilinear": "bilinear",
 }
+
+ESTIMATOR_COLOURS = {"exact": BLACK, "literal": "#A6611A", "tssl": PURPLE, "surrogate": SKY}
+"""Of gradients; none of them is a scheme's, and step sizes are a scale of their own, see :func:`step_colours`."""
 
 COLUMN, PAGE = 3.5, 7.0
 """Width in inches of one and of two columns of a printed page."""
@@ -52,6 +56,11 @@ def new_figure(width, height, rows=1, columns=1, **options):
         axis.xaxis.label.set_size(TEXT)
         axis.yaxis.label.set_size(TEXT)
     return figure, axes
+
+
+def step_colours(n):
+    """Colours of n step sizes, from the smallest to the largest: a scale, as no other quantity has."""
+    return [matplotlib.colormaps["plasma"](x) for x in np.linspace(0, 0.85, n)]
 
 
 def layer_colours(names):

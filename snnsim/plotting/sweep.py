@@ -3,8 +3,7 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from snnsim import config
-from snnsim.errors import InputError
+from snnsim.errors import InputError, nearest
 from snnsim.plotting.style import COLUMN, CYCLE, TICK, TITLE, new_figure
 from snnsim.sweep.grid import format_value
 from snnsim.sweep.table import DONE, METRICS
@@ -48,7 +47,7 @@ def plot_sweep(table, metric="test_accuracy", x=None, by=None):
         For an unknown metric or axis, or a table without a finished point.
     """
     if metric not in METRICS:
-        raise InputError(f"metric {metric}: must be one of {', '.join(METRICS)}{config.nearest(metric, METRICS)}")
+        raise InputError(f"metric {metric}: must be one of {', '.join(METRICS)}{nearest(metric, METRICS)}")
     axes = list(table.keys)
     rows = [row for row in table.rows.values() if row.status == DONE and np.isfinite(row.metrics[metric])]
     if not rows:
@@ -56,7 +55,7 @@ def plot_sweep(table, metric="test_accuracy", x=None, by=None):
     x = x or max(axes, key=lambda name: len({row.values[name] for row in rows}) > 1)
     for name in (x, by):
         if name is not None and name not in axes:
-            raise InputError(f"axis {name}: the sweep has {', '.join(axes)}{config.nearest(name, axes)}")
+            raise InputError(f"axis {name}: the sweep has {', '.join(axes)}{nearest(name, axes)}")
     if x == by:
         raise InputError(f"axis {x}: stands for the lines, too; choose two axes")
     figure, ((axis,),) = new_figure((1.6 if by else 1.3) * COLUMN, 2.8)

@@ -17,6 +17,7 @@ from snnsim.plotting.style import (
     legend_below,
     new_figure,
 )
+from snnsim.recording.units import labelled, units_of
 
 _TICK_SPACING = 6
 """Points between the lines of spike ticks above a panel."""
@@ -73,19 +74,19 @@ def plot_trace(recordings, trial=0, layer=None, neurons=None, window=None, varia
             if any(line.get_marker() == "|" for line in axis.lines):
                 axis.plot([], [], "|", ms=5, color=GREY, label="spike")
             _levels(axis, last.populations[layer], neuron)
-            axis.set_ylabel(f"v ({last.info['voltage_unit']})")
+            axis.set_ylabel(labelled("v", last.info["voltage_unit"]))
         else:
-            axis.set_ylabel(f"$i_{{\\mathrm{{syn}}}}$ ({last.info['current_unit']})")
+            axis.set_ylabel(labelled("$i_{\\mathrm{syn}}$", last.info["current_unit"]))
         if variable == variables[0]:
             pad = 6 + (_TICK_SPACING * len(recordings) if variable == "v" else 0)
             axis.set_title(f"{layer}, neuron {neuron}", fontsize=TITLE, loc="left", pad=pad)
         axis.grid(False, axis="x")
-    factor = last.info["time_unit_ms"]
+    units = units_of(last.info)
     if window is None:
-        axes[-1, 0].set_xlim(0, max(t.info["duration"] * t.info["time_unit_ms"] for t in recordings))
+        axes[-1, 0].set_xlim(0, max(t.info["duration"] * units_of(t.info).factor for t in recordings))
     else:
-        axes[-1, 0].set_xlim(window[0] * factor, window[1] * factor)
-    axes[-1, 0].set_xlabel("time (ms)", fontsize=TEXT)
+        axes[-1, 0].set_xlim(window[0] * units.factor, window[1] * units.factor)
+    axes[-1, 0].set_xlabel(units.axis, fontsize=TEXT)
     legend_below(figure, axes[0, 0], 6)
     return figure
 
@@ -108,7 +109,7 @@ def _labels(recordings):
     for traces in recordings:
         info, parts = traces.info, []
         if info["dt"] == info["dt"]:
-            parts.append(f"dt = {info['dt'] * info['time_unit_ms']:g} ms")
+            parts.append(f"dt = {units_of(info).text(info['dt'])}")
         if len(engines) > 1 or not parts:
             parts.append(f"{info['engine']} engine")
         if len(schemes) > 1 and info["scheme"]:
@@ -120,7 +121,7 @@ def _labels(recordings):
 
 
 def _membrane(axis, traces, layer, trial, neuron, window, look, k):
-    factor, population = traces.info["time_unit_ms"], traces.populations[layer]
+    factor, population = units_of(traces.info).factor, traces.populations[layer]
     times = traces.sample_times(window, "v", layer)
     v = traces.v(layer, int(trial), neurons=[neuron], window=window)[:, 0].astype(float)
     spikes = np.empty(0)
@@ -172,7 +173,7 @@ def _with_resets(times, v, spikes, parameters):
 def _current(axis, traces, layer, trial, neuron, window, look):
     values = traces.i_syn(layer, int(trial), neurons=[neuron], window=window)[:, 0].astype(float)
     times, values = _from_rest(traces.sample_times(window, "i_syn", layer), values, 0.0, window)
-    axis.plot(times * traces.info["time_unit_ms"], values, **look)
+    axis.plot(times * units_of(traces.info).factor, values, **look)
 
 
 def _levels(axis, population, neuron):

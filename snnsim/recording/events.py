@@ -25,7 +25,7 @@ HIGHEST = 2**31 - 1
 # Sources: Cramer et al. 2020, doi 10.1109/TNNLS.2020.3044364 (layout of shd_train.h5); SONATA developer guide.
 
 
-def write_events(path, samples, n_units, duration):
+def write_events(path, samples, n_units, duration, extra=None):
     """Write labelled spike trains as ``/spikes/times``, ``/spikes/units`` and ``/labels``, one sample at a time.
 
     Parameters
@@ -38,6 +38,8 @@ def write_events(path, samples, n_units, duration):
         Number of channels; kept in the attribute ``n_units``, which SHD's own files lack.
     duration : float
         Length of each sample in seconds; kept in the attribute ``duration``.
+    extra : dict of str to ndarray, optional
+        What else there is to each sample or class, such as ``speaker`` and ``keys``; kept in ``/extra``.
 
     Returns
     -------
@@ -67,6 +69,8 @@ def write_events(path, samples, n_units, duration):
                 dataset.resize(n + 1, axis=0)
             times[n], units[n], labels[n] = np.asarray(t, np.float64), u.astype(kind), label
             n += 1
+        for name, values in (extra or {}).items():
+            file[f"extra/{name}"] = values
     return n
 
 
@@ -161,7 +165,7 @@ def milliseconds(times, time_unit=None):
     """
     where = f"{times.file.filename}: {times.name}"
     if time_unit is not None:
-        return _unit(time_unit, f"--time-unit {time_unit}")
+        return milliseconds_of(time_unit, f"--time-unit {time_unit}")
     given = attribute(times, "units", "")
     while isinstance(given, list) and len(given) == 1:
         given = given[0]
@@ -175,7 +179,8 @@ def milliseconds(times, time_unit=None):
     return 1000.0 if times.name == "/spikes/times" else 1.0
 
 
-def _unit(time_unit, where):
+def milliseconds_of(time_unit, where):
+    """Milliseconds of a unit, s, ms, us, ns, or their number; ``where`` begins the message of the InputError."""
     known = MILLISECONDS.get(str(time_unit).strip().lower())
     if known is not None:
         return known

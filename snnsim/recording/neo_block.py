@@ -56,7 +56,7 @@ def to_neo(traces, trial=None, layers=None):
                 times = traces.sample_times(variable=variable, layer=name) * factor
                 signal = neo.AnalogSignal(
                     traces.report(variable, name, b),
-                    units=pq.Quantity(1, units[variable]),
+                    units=pq.Quantity(1, units[variable] or "dimensionless"),
                     t_start=times[0] * pq.ms,
                     sampling_period=info["sample_step"] * factor * pq.ms,
                     name=f"{variable} of {name}",

@@ -9,6 +9,7 @@ from snnsim.errors import InputError
 from snnsim.files.hdf5 import attribute, dataset_of, group_of, number, open_hdf5, reading, text
 from snnsim.files.vetting import Unsafe
 from snnsim.recording import layout
+from snnsim.recording.units import MILLISECONDS
 
 CACHE_BYTES = 16 * 2**20
 """HDF5's cache of each dataset: some chunks, so that trials read one by one read no chunk twice."""
@@ -59,6 +60,9 @@ def checked_info(about):
         info[key] = text(about, key)
     for key in ("duration", "sample_step", "time_unit_ms"):
         info[key] = float(number(about, key, np.finfo(np.float64).tiny, np.finfo(np.float64).max))
+    info["time_unit"] = text(about, "time_unit", "ms")  # files of version 0.2 and before have milliseconds
+    if info["time_unit"] not in MILLISECONDS:
+        raise InputError(f"{path}: /snnsim: attribute time_unit = {info['time_unit']!r}: must be ms, s, or empty")
     for key in ("frames_per_trial", "record_every", "pid"):
         info[key] = number(about, key, 0 if key == "pid" else 1, 2**62, whole=True)
     info["dt"] = attribute(about, "dt")

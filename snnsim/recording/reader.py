@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ PIECE_BYTES = 32 * 2**20
 """Selections from more than this are read and narrowed piece by piece."""
 
 
-def open_traces(path):
+def open_traces(path: Any) -> "Traces":
     """Open a recording for reading; nothing large is read before it is asked for.
 
     Parameters

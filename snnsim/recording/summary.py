@@ -14,6 +14,7 @@ from snnsim.recording.events import HIGHEST, LATEST, classes_of, layout_of, mill
 from snnsim.recording.metrics import CHECKPOINT, METRICS, read_metrics
 from snnsim.recording.reader import open_traces
 from snnsim.recording.runs import tree_entries, tree_kind
+from snnsim.recording.units import units_of
 
 CONFIG = "config.toml"
 
@@ -79,7 +80,9 @@ def _is_tree(path):
 def _traces(path):
     with open_traces(path) as traces:
         info, trials = traces.info, traces.trials
-        seconds = len(traces) * info["duration"] * info["time_unit_ms"] / 1000
+        units = units_of(info)
+        length = len(traces) * info["duration"] / units.per
+        end, ms = ("_hz", f"_{units.time}") if units.time else ("", "")  # of keys: the unit, if there is one
         populations = []
         for name, population in traces.populations.items():
             row = {
@@ -92,11 +95,11 @@ def _traces(path):
             }
             if "spikes" in row["variables"] and population.spiking:
                 counts = traces.spike_counts(name)[population.neuron_ids]
-                rates = counts / seconds if seconds else np.full(counts.shape, math.nan)
+                rates = counts / length if length else np.full(counts.shape, math.nan)
                 row |= {
                     "spikes": int(counts.sum()),
-                    "rate_hz": float(rates.mean()),
-                    "rate_max_hz": float(rates.max()),
+                    f"rate{end}": float(rates.mean()),
+                    f"rate_max{end}": float(rates.max()),
                     "silent": int((counts == 0).sum()),
                     "spikes_per_trial": float(counts.sum() / len(traces)) if len(traces) else math.nan,
                 }
@@ -113,7 +116,7 @@ def _traces(path):
                 "splits": {str(s): int((trials.split == s).sum()) for s in np.unique(trials.split)},
                 "labels": int(np.unique(trials.label[trials.label != layout.UNKNOWN]).size),
                 "accuracy": float((trials.label == trials.prediction)[known].mean()) if known.any() else math.nan,
-                "first_spike_ms": float(np.nanmean(trials.first_spike))
+                f"first_spike{ms}": float(np.nanmean(trials.first_spike)) * units.of_ms
                 if np.isfinite(trials.first_spike).any()
                 else math.nan,
                 "without_output_spike": int(np.isnan(trials.first_spike).sum()),

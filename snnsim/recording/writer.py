@@ -24,6 +24,7 @@ from snnsim.recording.sampling import Sampling
 from snnsim.recording.skeleton import create_index, create_report
 from snnsim.recording.space import close
 from snnsim.recording.superblock import trim
+from snnsim.recording.units import checked_unit
 
 PENDING_BYTES = 64 * 2**20
 """A commit is due once this much waits."""
@@ -58,10 +59,12 @@ class TraceWriter:
     off_grid : sequence of str, optional
         Populations whose spikes need not fall on multiples of dt: their exact times are stored beside the time
         stamps. None: all of them unless the engine is ``clock``.
+    time_unit : {"ms", "s", ""}
+        In which times are shown; empty where the network has no unit of time.
     time_unit_ms : float
         Milliseconds a unit of network time; SONATA counts in milliseconds.
     voltage_unit, current_unit : str
-        Names that the reports carry.
+        Names that the reports carry and plots show; empty for none.
     report_dtype : dtype
         float32, as SONATA readers expect, or float64 to keep the voltages of a float64 simulation to the bit.
     config : dict, optional
@@ -95,6 +98,7 @@ class TraceWriter:
         record_every=1,
         sample_step=None,
         off_grid=None,
+        time_unit="ms",
         time_unit_ms=1.0,
         voltage_unit="mV",
         current_unit="nA",
@@ -140,6 +144,7 @@ class TraceWriter:
             "run_id": uuid.uuid4().hex,
             "record": list(self.record),
             "duration": self.duration,
+            "time_unit": checked_unit(time_unit),
             "time_unit_ms": self.factor,
             "voltage_unit": voltage_unit,
             "current_unit": current_unit,

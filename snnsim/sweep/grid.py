@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from snnsim import config as configuration
-from snnsim.errors import InputError
+from snnsim.errors import InputError, nearest
 
 LONGEST_NAME = 200
 MOST_POINTS = 100_000
@@ -154,7 +154,7 @@ def _check_known(given, key, short, origin):
     if key in keys:
         return
     with_table = [k for k in keys if k.endswith(f".{given.rpartition('.')[2]}")]
-    hint = f"; did you mean {with_table[0]}?" if with_table else configuration.nearest(given, [*short, *keys])
+    hint = f"; did you mean {with_table[0]}?" if with_table else nearest(given, [*short, *keys])
     raise InputError(f"{origin}: unknown key {given}{hint}")
 
 

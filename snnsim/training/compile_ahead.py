@@ -34,7 +34,8 @@ def start(config):
     threading.Thread or None
         To be joined before the first backward pass. A kernel that is then not in the cache is compiled by the caller.
     """
-    if config.simulation.engine != "clock" or is_compiled("backward"):
+    plain = not any(registry.is_own(name) for registry, name in configuration.parts(config).items())
+    if config.simulation.engine != "clock" or not plain or not config.network.layers or is_compiled("backward"):
         return None
     command = f"from {__name__} import from_standard_input; from_standard_input()"
     # A session of its own: Ctrl-C is for the training.
@@ -54,6 +55,7 @@ def compile_backward(config):
     from snnsim.engines.grid import GridSpikes
     from snnsim.kernels import cpu
     from snnsim.kernels.cpu import synapse
+    from snnsim.losses import REGRESSION
     from snnsim.optimizers import Optimizer
     from snnsim.training.parts import engine_of, loss_of
 
@@ -70,7 +72,9 @@ def compile_backward(config):
     row_ptr = np.zeros((0, engine.n_steps + 1), np.int32)
     nothing = {p.name: GridSpikes(np.zeros((0, 1), np.int32), row_ptr, p.size) for p in network.inputs}
     output = engine.forward(tensors, nothing)
-    result = loss_of(config, network.output.size, engine)(output, np.zeros(0, np.int64))
+    n_classes = network.output.size
+    y = np.zeros((0, n_classes)) if config.loss.name == REGRESSION else np.zeros(0, np.int64)
+    result = loss_of(config, n_classes, engine)(output, y)
     Optimizer(config.optimizer.name, {name: tensors[name] for name in network.learnt()}).step(
         engine.backward(tensors, result.gradient), 0.0
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnsim.processes import Total, divided
+from snnsim.samples import taken
 
 BATCH = 100
 
@@ -16,9 +17,10 @@ class Evaluation:
     Parameters
     ----------
     samples : int
-    loss, accuracy : float
-        Means over the samples.
-    confusion : ndarray, (C, C) int64
+    loss : float
+    accuracy : float or None
+        Means over the samples; None where the targets are no classes.
+    confusion : ndarray or None, (C, C) int64
         Samples of class i (row) that were taken for class j (column).
     spikes_per_neuron : list of float
         Mean spikes per neuron and trial of each spiking layer after the input.
@@ -26,8 +28,8 @@ class Evaluation:
 
     samples: int
     loss: float
-    accuracy: float
-    confusion: np.ndarray
+    accuracy: float | None
+    confusion: np.ndarray | None
     spikes_per_neuron: list
 
 
@@ -36,8 +38,8 @@ def evaluate(session, split, on_batch=None):
 
     Parameters
     ----------
-    session : Session
-    split : Split
+    session : Passes
+    split : Samples
     on_batch : callable, optional
         Called with the number of samples done, by the leading process of several up to its own last one.
 
@@ -52,10 +54,11 @@ def evaluate(session, split, on_batch=None):
         sums = np.zeros(1 + len(session.spiking))
         for start in range(part.start, part.stop, BATCH):
             window = slice(start, min(start + BATCH, part.stop))
-            labels = split.labels[window]
-            losses, prediction, spikes = session.examine(split.values[window], labels, split.ids[window])
+            y = taken(split.y, window)
+            losses, prediction, spikes = session.examine(taken(split.x, window), y, split.ids[window])
             sums += [losses.sum(), *spikes]
-            np.add.at(confusion, (labels, prediction), 1)
+            if split.labelled:
+                np.add.at(confusion, (y, prediction), 1)
             if on_batch is not None:
                 on_batch(window.stop)
         total.add("sums", sums)
@@ -63,6 +66,8 @@ def evaluate(session, split, on_batch=None):
     total.wait()
     n = max(len(split), 1)
     rates = spikes_per_neuron(session, sums[1:].tolist(), n)
+    if not split.labelled:
+        return Evaluation(len(split), float(sums[0]) / n, None, None, rates)
     return Evaluation(len(split), float(sums[0]) / n, float(np.trace(confusion)) / n, confusion, rates)
 
 

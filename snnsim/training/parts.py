@@ -6,11 +6,14 @@ import numpy as np
 
 from snnsim import config as configuration
 from snnsim.blueprint import network_of
+from snnsim.encoders import Encoder
 from snnsim.engines import make_engine
 from snnsim.errors import InputError
 from snnsim.initialisation import initial_tensors
 from snnsim.losses import Loss
 from snnsim.neurons import LIFParameters
+from snnsim.own_parts import OwnEncoder, OwnLoss
+from snnsim.registry import ENCODERS, LOSSES
 
 
 def engine_of(config, network):
@@ -51,13 +54,29 @@ def tensors_of(config, network):
     return initial_tensors(network, n.init, scale, n.init_mean, n.recurrent_scale, config.training.seed, dtype)
 
 
-def loss_of(config, n_classes, engine):
-    """Loss of a configuration for an engine."""
+def loss_of(config, n_classes, engine, rest=0.0):
+    """Loss of a configuration for an engine; ``rest`` is that of the output's membranes."""
     s, e = config.simulation, config.loss
+    common = {
+        "n_classes": n_classes, "dt": s.dt, "n_steps": s.n_steps,
+        "amplitude": getattr(engine, "takes_amplitude", False), "rest": rest,
+    }  # fmt: skip
+    if LOSSES.is_own(e.name):
+        return OwnLoss(e.name, **common)
     return Loss(
-        e.name, n_classes=n_classes, duration=s.dt * s.n_steps, dt=s.dt, n_steps=s.n_steps,
-        amplitude=getattr(engine, "takes_amplitude", False), target_true=e.target_true, target_false=e.target_false,
-        tau=e.tau, label_smoothing=e.label_smoothing,
+        e.name, duration=s.dt * s.n_steps, target_true=e.target_true, target_false=e.target_false, tau=e.tau,
+        label_smoothing=e.label_smoothing, **common,
+    )  # fmt: skip
+
+
+def encoder_of(config):
+    """Make the encoder of a configuration."""
+    e, s = config.encoder, config.simulation
+    if ENCODERS.is_own(e.name):
+        return OwnEncoder(e.name, dt=s.dt, n_steps=s.n_steps, seed=config.training.seed)
+    return Encoder(
+        e.name, dt=s.dt, n_steps=s.n_steps, max_probability=e.max_probability, max_rate=e.max_rate,
+        t_latest=e.t_latest, latency_floor=e.latency_floor, seed=config.training.seed,
     )  # fmt: skip
 
 

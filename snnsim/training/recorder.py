@@ -1,17 +1,20 @@
 """Record chosen batches of a training."""
 
+from typing import Any
 
 import numpy as np
 
 from snnsim import config as configuration
 from snnsim.errors import InputError
 from snnsim.recording.stream import Feed, open_writer
+from snnsim.recording.units import writer_units
 from snnsim.recording.writer import check_place
 from snnsim.simulator import Simulator
+from snnsim.training.callbacks import Callback
 
 
-class BatchRecorder:
-    """Record the network, as it is before the update, on chosen batches of a training; a context manager.
+class Record(Callback):
+    """Record the network, as it is before the update, on chosen batches of a training.
 
     A training on a GPU is recorded there: a batch's spikes and traces are copied and written while later ones run.
 
@@ -20,33 +23,34 @@ class BatchRecorder:
     directory : str or Path
         Of the recording; made at the first chosen batch.
     batches : slice or list of int
-        Batches of the whole training, counted from 0 over all epochs.
+        Batches of the whole training, counted from 0 over all epochs; ten without it.
     overwrite : bool
         Replace a recording that is there.
     **record
         ``record``, ``record_layers``, ``record_every`` of :class:`~snnsim.simulator.Simulator`.
     """
 
-    def __init__(self, directory, batches, overwrite=False, **record):
+    def __init__(self, directory: Any, batches: Any = slice(10), overwrite: bool = False, **record: Any) -> None:
         self.directory, self.chosen, self.overwrite, self.record = directory, batches, overwrite, record
         self._writer = self._feed = None
 
     @property
-    def trials(self):
+    def trials(self) -> int:
         """Trials that are written; all of them after the end."""
         return self._feed.trials if self._feed else 0
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *error):
+    def on_end(self, training: Any, error: BaseException | None) -> None:
+        """Close the files."""
         if self._writer is not None:
+            kind = (type(error), error, error.__traceback__) if error else (None, None, None)
             try:
-                self._feed.__exit__(kind, *error)
+                self._feed.__exit__(*kind)
             finally:
-                self._writer.__exit__(kind, *error)
+                self._writer.__exit__(*kind)
 
-    def prepare(self, session):
+    records = True
+
+    def on_prepare(self, session: Any) -> None:
         """Check everything that can be checked before the first batch; nothing is written.
 
         Raises
@@ -69,7 +73,7 @@ class BatchRecorder:
             target=session.target, **self.record,
         )  # fmt: skip
 
-    def __call__(self, session):
+    def on_batch_begin(self, session: Any) -> None:
         """Record the next batch of a session if it is one of the chosen."""
         if session.epoch * session.batches + session.batch not in self._chosen:
             return
@@ -80,12 +84,15 @@ class BatchRecorder:
         for name, now in session.network.tensors.items():
             self._simulator.tensors[name][...] = now
         epoch = np.full(len(ids), session.epoch + 1)
+        labels = labels if session.train.labelled else np.full(len(ids), -1)
         self._feed.put(inputs, sample_index=ids, label=labels, split="train", epoch=epoch)
 
     def _open(self, session):
         self._writer = open_writer(
             self.directory, self._simulator, config=configuration.to_tree(session.config),
-            seed=session.config.training.seed, overwrite=self.overwrite,
+            seed=session.config.training.seed, overwrite=self.overwrite, **writer_units(session.config),
         )  # fmt: skip
         self._writer.__enter__()
-        self._feed = Feed(self._simulator, self._writer, lambda output, labels: session.loss(output, labels).prediction)
+        labelled = session.train.labelled
+        predict = (lambda output, labels: session.loss(output, labels).prediction) if labelled else None
+        self._feed = Feed(self._simulator, self._writer, predict)

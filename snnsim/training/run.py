@@ -4,6 +4,8 @@ Every file is replaced atomically, so that whatever stops a run leaves the last 
 are keyed by (seed, epoch, sample), so that a resumed run continues bit for bit.
 """
 
+import copy
+import itertools
 import json
 import time
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from snnsim.processes import Group
 from snnsim.recording.lock import Lock
 from snnsim.recording.provenance import provenance
 from snnsim.recording.runs import load_tree, save_tree
+from snnsim.training.callbacks import Callbacks, History
 from snnsim.training.evaluation import evaluate, spikes_per_neuron
 from snnsim.training.session import Session
 from snnsim.training.target import session_class
@@ -33,39 +36,25 @@ SILENT = 0.005
 
 
 @dataclass
-class Listener:
-    """What a training reports; the command line shows it. Every method may be overridden."""
-
-    def started(self, session, history):
-        """Announce the first batch, with the metrics of earlier epochs."""
-
-    def batch(self, session, loss, accuracy):
-        """Announce the end of a batch."""
-
-    def evaluating(self, name, done, total):
-        """Announce how far the evaluation of a split is."""
-
-    def epoch(self, metrics):
-        """Announce the end of an epoch."""
-
-    def trouble(self, text):
-        """Say in one line what keeps the training from learning, after an epoch."""
-
-
-@dataclass
 class Run:
-    """State of a run beside the session: metrics of the epochs, and the best of them on the validation split."""
+    """State of a run beside the session: metrics of the epochs, and the best of them on the validation split.
 
-    directory: Path
+    Without a directory, what would be written there is kept in memory: ``best`` are the tensors of the best epoch.
+    """
+
+    directory: Path | None
     session: Session
-    history: list = field(default_factory=list)
+    history: History = field(default_factory=History)
     best_accuracy: float = -1.0
     best_epoch: int = 0
     seconds: float = 0.0
+    best: dict | None = None
 
     def save_checkpoint(self):
         """Replace ``checkpoint.h5`` by the present state; refused if a weight is not finite."""
         self.session.check_weights()
+        if self.directory is None:
+            return
         tree = {
             "session": self.session.state(),
             "history": json.dumps(self.history),
@@ -77,6 +66,29 @@ class Run:
         }
         self.session.group.first(save_tree, self.directory / "checkpoint.h5", tree, "checkpoint")
 
+    def save_best(self, score):
+        """Keep the network as that of the best epoch."""
+        session = self.session
+        self.best_accuracy, self.best_epoch = score, session.epoch
+        if self.directory is None:
+            self.best = {name: w.copy() for name, w in session.averaged.items()}
+            return
+        metric = "val_accuracy" if session.train.labelled else "val_loss"
+        notes = {"epoch": session.epoch, "targets": session.targets, metric: abs(score)}
+        session.group.first(
+            partial(save_model, **notes), self.directory / "model.h5", session.averaged_network, session.config,
+            session.train.classes,
+        )  # fmt: skip
+
+    def load_best(self):
+        """Give the session the network of the best epoch, if there is one."""
+        if not self.best_epoch:
+            return
+        best = self.best
+        if self.directory is not None:
+            best = self.session.group.first(load_model, self.directory / "model.h5")[0].tensors
+        self.session.set_tensors(best)
+
     def write_metrics(self):
         """Replace ``metrics.jsonl`` by one line for each finished epoch."""
         lines = "".join(json.dumps(m) + "\n" for m in self.history)
@@ -84,10 +96,12 @@ class Run:
 
     def write(self, name, text):
         """Replace a text file."""
+        if self.directory is None:
+            return
         self.session.group.first(_write, self.directory / name, text)
 
 
-def train(config, directory, force=False, listener=None, recorder=None, target="cpu", group=None):
+def train(config, directory, force=False, callbacks=(), target="cpu", group=None, sets=None, network=None):
     """Train from the beginning.
 
     Parameters
@@ -96,13 +110,15 @@ def train(config, directory, force=False, listener=None, recorder=None, target="
     directory : str or Path
         Made; must not hold a run, unless ``force`` (then its files are replaced).
     force : bool
-    listener : Listener, optional
-    recorder : snnsim.training.recorder.BatchRecorder, optional
-        Prepared with the session before anything is written, then called with it before every batch.
+    callbacks : iterable of Callback
     target : {"cpu", "cuda", "auto"}
         Where batches are computed; ``cuda`` never falls back to the CPU.
     group : Group, optional
         Processes that compute this training together and all make this call; only the leading one writes and reports.
+    sets : SampleSets, optional
+        Instead of the configuration's data set.
+    network : Network, optional
+        Instead of the one that the configuration describes.
 
     Returns
     -------
@@ -119,24 +135,62 @@ def train(config, directory, force=False, listener=None, recorder=None, target="
     """
     directory, group = Path(directory), group or Group()
     group.first(_check_place, directory, force)
-    session = _session(config, target, group, recorder)
-    if recorder is not None:
-        recorder.prepare(session)
-    with _holding(directory, group):
+    callbacks = Callbacks(callbacks, not group.leads)
+    session = _session(config, target, group, callbacks, sets, network)
+    callbacks("on_prepare", session)
+    with _holding(directory, group), _told(callbacks, session, History()):
         group.first(_clear_place, directory, force)
         run = Run(directory, session)
-        run.write("config.toml", configuration.to_toml(config))
+        run.write("config.toml", configuration.to_toml(session.config))
         run.save_checkpoint()
-        return _continue(run, listener, recorder)
+        return _continue(run, callbacks)
 
 
-def resume(directory, listener=None, epochs=None, target="cpu", group=None):
+def fit(config, sets, network=None, state=None, history=(), callbacks=(), target="cpu"):
+    """Train in memory; without files the same as :func:`train`.
+
+    Parameters
+    ----------
+    config : Config
+    sets : SampleSets
+    network : Network, optional
+    state : dict, optional
+        Of a session after some epochs, to go on from; ``history`` are their metrics.
+    history : iterable of dict
+    callbacks : iterable of Callback
+    target : {"cpu", "cuda", "auto"}
+
+    Returns
+    -------
+    run : Run
+        With the best epoch's network in its session.
+    state : dict
+        To go on from.
+    """
+    callbacks, history = Callbacks(callbacks), History(history)
+    session = session_class(target)(config, network, sets=sets)
+    run = Run(None, session, history)
+    if state is not None:
+        session.load_state(state, "fit")
+        scores = [_score(m) for m in history]
+        run.best_accuracy, run.best_epoch = max(zip(scores, itertools.count(1), strict=False), key=lambda b: b[0])
+        run.best = {name: w.copy() for name, w in network.tensors.items()}
+        run.seconds = sum(m["seconds"] for m in history)
+    callbacks("on_prepare", session)
+    with _told(callbacks, session, history):
+        _loop(run, callbacks)
+    state = copy.deepcopy(session.state())
+    run.load_best()
+    return run, state
+
+
+def resume(directory, callbacks=(), epochs=None, target="cpu", group=None, sets=None, network=None):
     """Continue a run from its last checkpoint, bit for bit as if it had never stopped.
 
     Parameters
     ----------
     directory : str or Path
-    listener : Listener, optional
+    callbacks : iterable of Callback
     epochs : int, optional
         Another number of epochs; with a schedule other than ``constant`` the rest of the run then differs.
     target : {"cpu", "cuda", "auto"}
@@ -144,6 +198,8 @@ def resume(directory, listener=None, epochs=None, target="cpu", group=None):
     group : Group, optional
         As in :func:`train`; as many processes as before continue bit for bit, and so does any power of two that divides
         ``training.micro_batches``.
+    sets, network
+        As in :func:`train`.
 
     Returns
     -------
@@ -157,36 +213,53 @@ def resume(directory, listener=None, epochs=None, target="cpu", group=None):
     """
     directory, group = Path(directory), group or Group()
     group.first(_check_checkpoint, directory)
+    callbacks = Callbacks(callbacks, not group.leads)
     with _holding(directory, group):
-        return _resume(directory, listener, epochs, target, group)
+        return _resume(directory, callbacks, epochs, target, group, sets, network)
 
 
-def _resume(directory, listener, epochs, target, group):
+def _resume(directory, callbacks, epochs, target, group, sets, network):
     path = directory / "checkpoint.h5"
     tree, config = group.first(_saved, directory, path)
     if epochs is not None:
         config = configuration.load(config, [f"training.epochs={epochs}"])
-    session = _session(config, target, group, None)
+    session = _session(config, target, group, callbacks, sets, network)
     with reading(path):
         session.load_state(tree["session"], path)
-    history = parse_json(tree["history"], f"{path}: history")
-    run = Run(directory, session, history, tree["best_accuracy"], tree["best_epoch"], tree["seconds"])
-    if epochs is not None:
-        run.write("config.toml", configuration.to_toml(config))
-    group.first(_remove_parts, directory)
-    # Its last line is missing where a kill came between the checkpoint and it.
-    run.write_metrics()
-    return _continue(run, listener)
+    callbacks("on_prepare", session)
+    history = History(parse_json(tree["history"], f"{path}: history"))
+    with _told(callbacks, session, history):
+        run = Run(directory, session, history, tree["best_accuracy"], tree["best_epoch"], tree["seconds"])
+        if epochs is not None:
+            run.write("config.toml", configuration.to_toml(config))
+        group.first(_remove_parts, directory)
+        # Its last line is missing where a kill came between the checkpoint and it.
+        run.write_metrics()
+        return _continue(run, callbacks)
 
 
-def _session(config, target, group, recorder):
+@contextmanager
+def _told(callbacks, session, history):
+    """Tell callbacks the beginning and the end of a training."""
+    error = None
+    try:
+        callbacks("on_begin", session, history)
+        yield
+    except BaseException as caught:
+        error = caught
+        raise
+    finally:
+        callbacks("on_end", session, error)
+
+
+def _session(config, target, group, callbacks, sets, network):
     """Session of a run; refuses what several processes cannot do together."""
     if group.size == 1:
-        return session_class(target)(config)
+        return session_class(target)(config, network, sets=sets)
     several = f"{group.size} processes of one training"
     if target != "cpu":
         raise InputError(f"--target {target}: {several} compute on the CPU only")
-    if recorder is not None:
+    if callbacks.records:
         raise InputError(f"--record: {several} cannot record; train on one, or simulate the trained network")
     if config.training.batch_size % group.size:
         raise InputError(f"training.batch_size = {config.training.batch_size}: must be a multiple of {several}")
@@ -194,7 +267,7 @@ def _session(config, target, group, recorder):
         raise InputError(
             f"training.micro_batches = {config.training.micro_batches}: must be a multiple of {several}, or 1"
         )
-    return Session(config, None, group)
+    return Session(config, network, group, sets)
 
 
 def holds(directory):
@@ -276,30 +349,35 @@ def _same_run(of_checkpoint, config, path):
                 )
 
 
-def _continue(run, listener, recorder=None):
+def _continue(run, callbacks):
+    _loop(run, callbacks)
+    return _finish(run, callbacks)
+
+
+def _loop(run, callbacks):
+    """Train to the last epoch, or to where a callback ends it."""
     session, group = run.session, run.session.group
-    if listener is None or not group.leads:
-        listener = Listener()
-    listener.started(session, run.history)
     saved = time.monotonic()
     with held_back() as came:  # in mid-batch weights are half updated
         while session.epoch < session.config.training.epochs:
-            started = time.monotonic()
-            while session.batch < session.batches:
-                if recorder is not None:
-                    recorder(session)
+            started, ended = time.monotonic(), False
+            while session.batch < session.batches and not ended:
+                callbacks("on_batch_begin", session)
                 loss, accuracy = session.step()
-                listener.batch(session, loss, accuracy)
-                *stop, due = group.any(*_asked(came), time.monotonic() - saved > CHECKPOINT_SECONDS)
+                ended = callbacks("on_batch_end", session, {"loss": loss, "accuracy": accuracy})
+                due = time.monotonic() - saved > CHECKPOINT_SECONDS
+                *stop, due, ended = group.any(*_asked(came), due, ended)
                 if any(stop) or due:
                     run.seconds += time.monotonic() - started
                     started = saved = time.monotonic()
                     run.save_checkpoint()
                 _end_if(stop)
-            _finish_epoch(run, started, listener)
+            ended |= _finish_epoch(run, started, callbacks)
             saved = time.monotonic()
-            _end_if(group.any(*_asked(came)))
-    return _finish(run, listener)
+            *stop, ended = group.any(*_asked(came), ended)
+            _end_if(stop)
+            if ended:
+                return
 
 
 def _asked(came):
@@ -313,15 +391,16 @@ def _end_if(asked):
             raise Interrupted(number)
 
 
-def _finish_epoch(run, started, listener):
+def _finish_epoch(run, started, callbacks):
     session, lr = run.session, run.session.lr
     totals = session.end_epoch()
     run.seconds += time.monotonic() - started
-    validation = evaluate(session, session.validation, _progress(listener, "validation", session.validation))
+    validation = evaluate(session, session.validation, _progress(session, callbacks, "validation", session.validation))
+    labelled = session.train.labelled
     metrics = {
         "epoch": session.epoch,
         "train_loss": totals.loss / totals.samples,
-        "train_accuracy": totals.correct / totals.samples,
+        "train_accuracy": totals.correct / totals.samples if labelled else None,
         "val_loss": validation.loss if validation.samples else None,
         "val_accuracy": validation.accuracy if validation.samples else None,
         "seconds": run.seconds - sum(m["seconds"] for m in run.history),
@@ -330,17 +409,22 @@ def _finish_epoch(run, started, listener):
     }
     run.history.append(metrics)
     # Without a validation split the last epoch is taken.
-    if validation.accuracy > run.best_accuracy or not validation.samples:
-        run.best_accuracy, run.best_epoch = validation.accuracy, session.epoch
-        session.group.first(
-            partial(save_model, epoch=session.epoch, val_accuracy=validation.accuracy),
-            run.directory / "model.h5", session.averaged_network, session.config,
-        )  # fmt: skip
+    score = _score(metrics)
+    if not validation.samples or score > run.best_accuracy or not run.best_epoch:
+        run.save_best(score)
     run.save_checkpoint()
     run.write_metrics()
-    listener.epoch(metrics)
+    ended = callbacks("on_epoch_end", session, metrics)
     for text in troubles(metrics, totals.samples, session.n_classes, list(session.spiking)):
-        listener.trouble(text)
+        callbacks("on_trouble", session, text)
+    return ended
+
+
+def _score(metrics):
+    """How good an epoch is: the larger, the better; 0 without a validation split."""
+    if metrics["val_accuracy"] is not None:
+        return metrics["val_accuracy"]
+    return 0.0 if metrics["val_loss"] is None else -metrics["val_loss"]
 
 
 def troubles(metrics, samples, n_classes, names):
@@ -367,8 +451,8 @@ def troubles(metrics, samples, n_classes, names):
                 f"epoch {epoch}: layer {name} is silent, {rate:.2g} spikes a neuron and trial, and passes no gradient; "
                 "try a larger network.target_rate or network.init_scale, or loss.silent_push"
             )
-    chance = 1 / n_classes
-    if metrics["train_accuracy"] <= chance + 2 * (chance * (1 - chance) / samples) ** 0.5:
+    chance, found = 1 / n_classes, metrics["train_accuracy"]
+    if found is not None and found <= chance + 2 * (chance * (1 - chance) / samples) ** 0.5:
         lines.append(
             f"epoch {epoch}: accuracy {100 * metrics['train_accuracy']:.1f} % on the samples that were learnt from is "
             f"chance, loss {metrics['train_loss']:.4g}; try another optimizer.lr, or look at the spikes per neuron"
@@ -376,16 +460,15 @@ def troubles(metrics, samples, n_classes, names):
     return lines
 
 
-def _finish(run, listener):
+def _finish(run, callbacks):
     session = run.session
-    if run.best_epoch:
-        network, _ = session.group.first(load_model, run.directory / "model.h5")
-        session.set_tensors(network.tensors)
-    test = evaluate(session, session.test, _progress(listener, "test", session.test))
+    run.load_best()
+    test = evaluate(session, session.test, _progress(session, callbacks, "test", session.test))
+    held, tested = run.best_epoch and len(session.validation), len(session.test)
     result = {
-        "test_accuracy": test.accuracy,
-        "test_loss": test.loss,
-        "best_val_accuracy": run.best_accuracy if run.best_epoch and len(session.validation) else None,
+        "test_accuracy": test.accuracy if tested else None,
+        "test_loss": test.loss if tested else None,
+        "best_val_accuracy": run.best_accuracy if held and session.train.labelled else None,
         "best_epoch": run.best_epoch,
         "seconds_per_epoch": run.seconds / max(len(run.history), 1),
         "epochs": len(run.history),
@@ -397,5 +480,5 @@ def _finish(run, listener):
     return result
 
 
-def _progress(listener, name, split):
-    return lambda done: listener.evaluating(name, done, len(split))
+def _progress(session, callbacks, name, split):
+    return lambda done: callbacks("on_evaluate", session, name, done, len(split))

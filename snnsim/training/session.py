@@ -1,49 +1,34 @@
 """One training, in memory: data, network, engine and optimiser, advanced batch by batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from snnsim import config as configuration
 from snnsim.blueprint import network_of
-from snnsim.datasets import load
+from snnsim.connections.maps import described
 from snnsim.datasets.deskew import deskewed
-from snnsim.encoders import Encoder, checked_intensities
+from snnsim.datasets.perturb import perturbation_of
+from snnsim.datasets.sets import parts_of, sample_sets, split_up
 from snnsim.engines.dropout import Dropout
 from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError
 from snnsim.initialisation import scale_to_rate
 from snnsim.kernels.cpu import squared_norm
-from snnsim.losses import push_silent
 from snnsim.memory import release_compiler_pages
 from snnsim.optimizers import Optimizer, learning_rate
 from snnsim.processes import Group, Total, divided
+from snnsim.samples import taken
+from snnsim.spikes import Spikes
 from snnsim.training import compile_ahead
 from snnsim.training.logarithms import Logarithms
 from snnsim.training.mixup import Partners, blend
-from snnsim.training.parts import engine_of, loss_of, tensors_of
+from snnsim.training.parts import engine_of, tensors_of
+from snnsim.training.passes import EVALUATION_EPOCH, Passes
 from snnsim.training.weight_average import WeightAverage
 
-EVALUATION_EPOCH = 2**32 - 1
-"""Epoch number that keys the random numbers of every evaluation: the same samples get the same spikes each time."""
 PROBE, PROBE_STEPS = 200, 20_000
 """Samples that measure the firing rate of initial weights, fewer where all their steps would be more than so many."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """Samples that are learnt from, or looked at: intensities, labels, and numbers that key their random numbers."""
-
-    values: np.ndarray
-    labels: np.ndarray
-    ids: np.ndarray
-
-    def __len__(self):
-        return len(self.labels)
-
-    def first(self, n):
-        """Take the first ``n`` samples, or all for None."""
-        return Split(self.values[:n], self.labels[:n], self.ids[:n])
 
 
 @dataclass
@@ -97,55 +82,49 @@ def _shapes_text(shapes):
     return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
 
 
-class Session:
+class Session(Passes):
     """A training in memory.
 
     Parameters
     ----------
     config : Config
     network : Network, optional
-        Instead of the one that the configuration describes, with initial weights.
+        Instead of the one that the configuration describes. Where tensors of it have no values yet, initial ones are
+        drawn.
     group : Group, optional
         Processes that compute this training together, each in a session of its own with equal weights.
+    sets : SampleSets, optional
+        What is learnt from and looked at, instead of the configuration's data set.
 
     Attributes
     ----------
-    structure : Network
-        Populations and connections; its tensors are those it began with.
-    tensors : dict of str to ndarray
-        By name, as they are now.
     average : WeightAverage
         Of the learnt tensors; what is evaluated and kept.
-    engine, encoder, loss, optimizer
-    train, validation, test : Split
-    group : Group
-    parts : int
-        Into how many parts the samples of every batch are divided, over all processes.
+    optimizer : Optimizer
+    train, validation, test : Samples
     epoch, batch : int
         Position: batches of the current epoch that are done.
     totals : Totals
         Of the current epoch so far.
+
+    Others are those of :class:`~snnsim.training.passes.Passes`.
     """
 
-    target = "cpu"
-
-    def __init__(self, config, network=None, group=None):
-        self.config = config
-        self.group = group or Group()
-        self.parts = max(config.training.micro_batches, self.group.size)
-        compiling = compile_ahead.start(config) if self.group.size == 1 else None
+    def __init__(self, config, network=None, group=None, sets=None):
+        group = group or Group()
+        compiling = compile_ahead.start(config) if group.size == 1 else None
         # The compiler's own code need not be in memory together with the data and the workspace.
         squared_norm(np.zeros(1, np.float32))
         release_compiler_pages()
         self._loading, self._compiling = True, compiling
-        self.structure = network if network is not None else network_of(config)
-        dataset = load(config.data.dataset, config.data.data_dir or None)
-        self._split(deskewed(dataset) if config.data.deskew else dataset)
-        self.dtype = np.dtype(configuration.precision(config))
-        self.encoder = self._encoder()
-        self.engine = engine_of(config, self.structure)
-        self.loss = loss_of(config, self.n_classes, self.engine)
-        tensors = self.structure.tensors if network is not None else self._initial()
+        if sets is None:
+            sets, config = sample_sets(config)
+        else:
+            sets = split_up(sets, config.data)
+        super().__init__(config, network if network is not None else network_of(config), group=group)
+        self._split(sets)
+        given = network is not None and not set(network.tensor_shapes()) - set(network.tensors)
+        tensors = network.tensors if given else self._initial()
         self.group.copy_first(list(tensors.values()))
         self.tensors = {name: aligned_copy(w, self.dtype) for name, w in tensors.items()}
         self.learnt = {name: self.tensors[name] for name in self.structure.learnt()}
@@ -165,15 +144,17 @@ class Session:
         return -(-len(self.train) // self.config.training.batch_size)
 
     @property
+    def targets(self):
+        """What is learnt: ``classes``, membranes at the ``end`` or in all ``steps``, or ``trains``."""
+        y = self.train.y
+        if self.train.labelled:
+            return "classes"
+        return "trains" if isinstance(y, Spikes) else "steps" if y.ndim == 3 else "end"
+
+    @property
     def weights(self):
         """Weights of every connection."""
         return [self.tensors[c.name] for c in self.structure.connections]
-
-    @property
-    def spiking(self):
-        """Populations that spike, beside inputs, and their sizes, by name."""
-        return {p.name: p.size for p in map(self.structure.populations_by_name.get, self.structure.populations)
-                if p.spiking and not p.is_input}  # fmt: skip
 
     @property
     def network(self):
@@ -203,7 +184,7 @@ class Session:
         Returns
         -------
         loss, accuracy : float
-            Means over the batch.
+            Means over the batch; the accuracy is None where the targets are no classes.
 
         Raises
         ------
@@ -218,17 +199,17 @@ class Session:
         mine = self.group.share(parts)
         total = Total(self.group, len(mine))
         for part in mine:
-            output, labels, blended = self._forward(chosen[part])
-            result = self.loss(output, labels, blended)
+            output, y, blended = self._forward(chosen[part])
+            result = self.loss(output, y, blended)
             if self._loading:
                 if self._compiling is not None:
                     self._compiling.join()
                 release_compiler_pages()
-            correct = np.count_nonzero(result.prediction == labels)
+            correct = np.count_nonzero(result.prediction == y) if self.train.labelled else 0
             spikes = self.engine.spike_totals().values()
-            sums = np.array([result.loss.sum(), correct, len(labels), *spikes], np.float64)
+            sums = np.array([result.loss.sum(), correct, len(y), *spikes], np.float64)
             total.add("sums", sums)
-            gradients = self._differentiate(result, len(labels) / len(chosen), total)
+            gradients = self.differentiate(result, len(y) / len(chosen), total.add)
         total.wait()
         loss, (correct, samples, *spikes) = float(sums[0]), map(int, sums[1:])
         self._check_finite("loss", loss)
@@ -246,25 +227,12 @@ class Session:
         if self._loading:
             self._loading = False
             release_compiler_pages()
-        return loss / samples, correct / samples
+        return loss / samples, correct / samples if self.train.labelled else None
 
     def next_batch(self):
-        """Give what :meth:`step` trains on next: intensities (distorted and blended, if so), labels, numbers."""
-        values, labels, ids, _ = self._samples(self._chosen())
-        return values, labels, ids
-
-    def examine(self, values, labels, ids):
-        """Loss, prediction and spikes of each spiking layer for a batch that is not learnt from.
-
-        Returns
-        -------
-        loss : ndarray, (B,) float
-        prediction : ndarray, (B,) int64
-        spikes : list of int
-        """
-        inputs = self.inputs(values, ids, EVALUATION_EPOCH)
-        result = self.loss(self.engine.forward(self.averaged, inputs), labels)
-        return result.loss, result.prediction, list(self.engine.spike_totals().values())
+        """Give what :meth:`step` trains on next: x (images distorted and blended, if so), y, numbers."""
+        x, y, ids, _ = self._samples(self._chosen())
+        return x, y, ids
 
     def set_tensors(self, tensors):
         """Take other tensors of the same names and shapes; the average of those that are learnt begins anew."""
@@ -284,12 +252,6 @@ class Session:
         """Raise InputError if a weight is not finite."""
         for name, w in self.tensors.items():
             self._check_finite(name, w)
-
-    def inputs(self, values, ids, epoch):
-        """Input spikes of a batch in the form that the engine takes."""
-        if self.engine.name != "clock":
-            return self.encoder.in_time(values, ids, epoch)
-        return self.encoder.on_grid(values, ids, epoch, 4 if self.engine.takes_patterns else 1)
 
     def state(self):
         """Everything that :meth:`load_state` needs to continue bit for bit, as a tree."""
@@ -319,30 +281,13 @@ class Session:
             self.engine.plan = state["plan"]
 
     def _forward(self, chosen):
-        """Output of the network, in training, for chosen samples; their labels, and how they are blended."""
-        values, labels, ids, blended = self._samples(chosen)
+        """Output of the network, in training, for chosen samples; their targets, and how they are blended."""
+        x, y, ids, blended = self._samples(chosen)
         options = {}
         if self.config.training.dropout:
             t = self.config.training
             options["dropout"] = Dropout(t.dropout, ids, t.seed, self.epoch)
-        return self.engine.forward(self.tensors, self.inputs(values, ids, self.epoch), **options), labels, blended
-
-    def _differentiate(self, result, share, total):
-        """Gradients of the mean loss over the batch, of which this part is a share, added to the total."""
-        if share != 1:
-            result.gradient[:] *= result.gradient.dtype.type(share)
-
-        push = self.config.loss.silent_push * share
-        last = self.structure.into(self.structure.output.name)[0].name
-
-        def complete(name, gradient):
-            if push and name == last:
-                push_silent(result, self.engine.last_presynaptic(), push, gradient)
-            total.add(name, gradient)
-
-        cost = self.config.loss.activity_cost
-        options = {"activity_cost": cost * share} if cost else {}
-        return self.engine.backward(self.tensors, result.gradient, complete, **options)
+        return self.engine.forward(self.tensors, self.inputs(x, ids, self.epoch), **options), y, blended
 
     def _chosen(self):
         size = self.config.training.batch_size
@@ -350,13 +295,13 @@ class Session:
 
     def _samples(self, chosen):
         train, blended = self.train, None
-        values = self._augmented(train.values[chosen], train.ids[chosen])
+        x = self._augmented(taken(train.x, chosen), train.ids[chosen])
         if self.config.data.mixup:
             partners = self._partners()
             others, shares = partners.others[chosen], partners.shares[chosen]
-            values = blend(values, self._augmented(train.values[others], train.ids[others]), shares)
+            x = blend(x, self._augmented(train.values[others], train.ids[others]), shares)
             blended = train.labels[others], shares
-        return values, train.labels[chosen], train.ids[chosen], blended
+        return x, taken(train.y, chosen), train.ids[chosen], blended
 
     def _partners(self):
         key = self.config.training.seed, self.epoch
@@ -372,63 +317,53 @@ class Session:
             self._shuffled = np.random.Generator(np.random.Philox(key=key)).permutation(len(self.train))
         return self._shuffled
 
-    def _split(self, dataset):
-        network, data = self.structure, self.config.data
-        if [p.size for p in network.inputs] != [dataset.n_inputs] or network.output.size != dataset.n_classes:
+    def _split(self, sets):
+        network, data, all_ = self.structure, self.config.data, sets.train
+        n_classes, layers = len(all_.classes), configuration.layers_text(self.config)
+        if all_.labelled and ([p.size for p in network.inputs] != [all_.n_inputs] or self.n_classes != n_classes):
+            begin = described(all_.shape) if len(all_.shape) == 3 and all_.shape[0] > 1 else all_.n_inputs
             raise InputError(
-                f"network.layers = {configuration.layers_text(self.config)}: {dataset.name} has {dataset.n_inputs} "
-                f"inputs and {dataset.n_classes} classes, so it must read {dataset.n_inputs}-...-{dataset.n_classes}"
+                f"network.layers = {layers}: {sets.name} has {all_.n_inputs} inputs and {n_classes} classes, so it "
+                f"must read {begin}-...-{n_classes}"
             )
-        for part in (dataset.train_images, dataset.test_images, dataset.validation_images):
-            if part is not None and part.dtype != np.uint8:
-                checked_intensities(part)
-        self.n_classes, self.image_shape = dataset.n_classes, dataset.image_shape
-        n_train = min(data.limit or len(dataset.train_labels), len(dataset.train_labels))
-        n_test = min(data.limit or len(dataset.test_labels), len(dataset.test_labels))
-        ids = np.arange(n_train)
-        if dataset.validation_images is not None:
-            # The publication has a validation set of its own.
-            cut, kept = n_train, min(data.validation or len(dataset.validation_labels), len(dataset.validation_labels))
-            self.validation = Split(
-                dataset.validation_images[:kept], dataset.validation_labels[:kept], 2**30 + np.arange(kept)
-            )
-        else:
-            n_validation = data.validation if not data.limit else min(data.validation, n_train // 10)
-            if n_validation >= n_train:
-                raise InputError(f"data.validation = {n_validation}: must be below the {n_train} training samples")
-            # Held-out samples are the last ones, whatever the seed: runs with other seeds are chosen on the same set.
-            cut = n_train - n_validation
-            held = slice(cut, n_train)
-            self.validation = Split(dataset.train_images[held], dataset.train_labels[held], ids[held])
-        self.train = Split(dataset.train_images[:cut], dataset.train_labels[:cut], ids[:cut])
-        # Test samples have numbers of their own: no random number is shared with a training sample.
-        self.test = Split(
-            dataset.test_images[:n_test], dataset.test_labels[:n_test], 2**31 + np.arange(n_test, dtype=np.int64)
-        )
-
-    def _encoder(self):
-        e, s = self.config.encoder, self.config.simulation
-        return Encoder(
-            e.name, dt=s.dt, n_steps=s.n_steps, max_probability=e.max_probability, max_rate=e.max_rate,
-            t_latest=e.t_latest, latency_floor=e.latency_floor, seed=self.config.training.seed,
-        )  # fmt: skip
+        for population in network.inputs:
+            if len(population.shape) == len(all_.shape) == 3 and population.shape != all_.shape:
+                raise InputError(f"network.layers = {layers}: {sets.name} has samples of {described(all_.shape)}")
+        if all_.y is None:
+            raise InputError(f"{sets.name}: has no y to learn from")
+        if all_.spiking:
+            perturbation_of(data, all_)
+        for part in parts_of(sets).values():
+            self.check(part)
+        if data.deskew:
+            sets = replace(sets, **{role: deskewed(part) for role, part in parts_of(sets).items()})
+        self.train, self.validation, self.test = sets.train, sets.validation, sets.test
 
     @property
     def _augmenting(self):
         d = self.config.data
-        return bool(d.flip or d.shift or d.rotation or d.elastic_alpha)
+        images = d.flip or d.shift or d.rotation or d.elastic_alpha
+        return bool(images or d.stretch or d.jitter or d.drop or d.shift_channels)
 
     def _augmented(self, values, ids):
         if not self._augmenting:
             return values
+        if self.train.spiking:
+            return perturbation_of(self.config.data, self.train)(
+                values, self.train.shape, ids, self.config.training.seed, self.epoch
+            )
         from snnsim.datasets.augment import augment
 
-        if self.image_shape is None:
+        shape, d = self.train.shape, self.config.data
+        for key in ("stretch", "jitter", "drop", "shift_channels"):
+            if getattr(d, key):
+                value = getattr(d, key)
+                raise InputError(f"data.{key} = {value:g}: belongs to events; {self.train.name} has intensities")
+        if len(shape) != 3 or shape[0] != 1:
             keys = "data.flip, data.shift, data.rotation, data.elastic_alpha"
-            raise InputError(f"{keys}: {self.config.data.dataset} has no images to distort")
-        d = self.config.data
+            raise InputError(f"{keys}: {self.train.name} has no images of one channel to distort")
         return augment(
-            values, self.image_shape, ids, self.config.training.seed, self.epoch, d.shift, d.rotation, d.elastic_alpha,
+            values, shape[1:], ids, self.config.training.seed, self.epoch, d.shift, d.rotation, d.elastic_alpha,
             d.elastic_sigma, d.flip,
         )  # fmt: skip
 
@@ -443,7 +378,7 @@ class Session:
         batch = min(PROBE, max(PROBE_STEPS // self.config.simulation.n_steps, 10), len(self.train))
         part = self.structure.up_to(names)
         engine = engine_of(self.config, part)
-        probe = self.inputs(self.train.values[:batch], self.train.ids[:batch], EVALUATION_EPOCH)
+        probe = self.inputs(taken(self.train.x, slice(batch)), self.train.ids[:batch], EVALUATION_EPOCH)
         engine.forward({name: tensors[name] for name in part.tensor_shapes()}, probe)
         totals = engine.spike_totals()
         return sum(totals[name] for name in names) / (batch * sum(self.structure.sizes[name] for name in names))

@@ -7,9 +7,12 @@ import math
 
 import numpy as np
 
+from snnsim import config as configuration
 from snnsim.engines import choose_target, make_device_engine
 from snnsim.errors import InputError
 from snnsim.kernels.cuda import compiler
+from snnsim.losses import REGRESSION
+from snnsim.registry import SCHEDULES
 from snnsim.training.evaluation import BATCH
 from snnsim.training.inputs_cuda import EncodedOnDevice, EncodedOnHost
 from snnsim.training.loss_cuda import DeviceLoss
@@ -31,7 +34,7 @@ class CudaSession(Session):
 
     target = "cuda"
 
-    def __init__(self, config, network=None):
+    def __init__(self, config, network=None, group=None, sets=None):
         for table, key, absent in (
             ("training", "dropout", 0), ("training", "ema_decay", 0), ("training", "micro_batches", 1),
             ("loss", "label_smoothing", 0), ("loss", "activity_cost", 0), ("data", "mixup", 0),
@@ -41,7 +44,12 @@ class CudaSession(Session):
                 raise InputError(f"{table}.{key} = {value}: target = 'cuda' has none")
         choose_target("cuda")
         self._device = None
-        super().__init__(config, network)
+        super().__init__(config, network, group, sets)
+        for registry, name in configuration.parts(config).items():
+            if registry is not SCHEDULES and (registry.is_own(name) or name == REGRESSION):
+                raise InputError(f"{registry.option} = {name!r}: target = 'cuda' has none")
+        if self.train.spiking or not self.train.labelled or self.structure.inputs[0].kind == "current":
+            raise InputError("target = 'cuda': learns classes from intensities; spikes, currents, targets need 'cpu'")
         self.structure.require_chain("target = 'cuda'")
         batch = max(min(config.training.batch_size, len(self.train)), BATCH)
         layers = (self.weights[0].shape[0], *(w.shape[1] for w in self.weights))

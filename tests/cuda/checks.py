@@ -14,6 +14,7 @@ from snnsim.errors import InputError
 from snnsim.kernels import cpu, cuda
 from snnsim.kernels.cpu import dense as cpu_dense
 from snnsim.kernels.cuda import compiler, dense, encoding, lif, losses, optimizers, words
+from tests import one_layer
 from tests.cuda.device import OVERFLOW, layer, off, on, random_lists, somewhere_to_run, words_of  # noqa: F401
 
 F = np.float32
@@ -25,7 +26,8 @@ def both(name, arguments, outputs):
     """Call the CPU kernel and its CUDA twin on copies; return the outputs of each, by index of the argument."""
     given = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
     devices = [on(a) if isinstance(a, np.ndarray) else a for a in arguments]
-    mine, theirs = getattr(cuda, name)(*devices), getattr(cpu, name)(*given)
+    one, other = (lif, one_layer) if hasattr(lif, name) else (cuda, cpu)
+    mine, theirs = getattr(one, name)(*devices), getattr(other, name)(*given)
     if not outputs:
         return mine, theirs
     return [off(devices[o]) for o in outputs], [given[o] for o in outputs]
@@ -261,9 +263,9 @@ def test_lif_forward_from_rest_with_words():
     devices = [on(a) if isinstance(a, np.ndarray) else a for a in arguments]
     kept = on(np.zeros((2, 2, 37), np.uint32))
     total = on(np.ones(1, np.int64))
-    lif.lif_forward_words(*devices, True, kept, total)
+    lif.lif_forward(*devices, True, kept, total)
     arguments[7][:] = arguments[8][:] = 0
-    cpu.lif_forward(*arguments)
+    one_layer.lif_forward(*arguments)
     for at in (7, 8, 9, 10, 11, 12):
         np.testing.assert_array_equal(off(devices[at]), arguments[at])
     np.testing.assert_array_equal(off(kept), words_of(arguments[9], arguments[10], 37))
@@ -275,7 +277,7 @@ def test_lif_forward_from_rest_with_words():
 def test_lif_backward(kept, continuous):
     rng = np.random.default_rng(12)
     forward = forward_arguments("hard" if kept < 2 else "subtract", kept)
-    cpu.lif_forward(*forward)
+    one_layer.lif_forward(*forward)
     _, coefficients, neuron, reset, _, _, n_steps = forward[:7]
     neurons, spike_ptr, inverse, slope = forward[9:13]
     error = rng.standard_normal(neurons.shape).astype(F)
@@ -297,7 +299,7 @@ def test_surrogate_backward(fallback, reset):
     forward[13] = np.zeros((2, 39, 37))
     forward[14], forward[15] = np.empty((0, 0, 0)), 1
     forward[0][0, :, :9] = -1  # silent neurons
-    cpu.lif_forward(*forward)
+    one_layer.lif_forward(*forward)
     _, coefficients, neuron, mode, _, _, n_steps = forward[:7]
     neurons, spike_ptr, inverse, slope, v_trace = forward[9:14]
     error = rng.standard_normal((2, n_steps, 37))

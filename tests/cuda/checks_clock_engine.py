@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from snnsim import config
-from snnsim.engines import clock_cuda
+from snnsim.engines import clock, clock_cuda
 from snnsim.engines.clock import ClockEngine
 from snnsim.engines.clock_cuda import CudaClockEngine, DeviceSpikes
 from snnsim.engines.grid import GridSpikes
@@ -60,7 +60,7 @@ def test_whole_network_against_the_serial_reference():
         out = [on(np.zeros((1, n_steps * n), t)) for t in (np.int32, float, float)]
         ptr, bits = on(np.zeros((1, n_steps + 1), np.int32)), on(np.zeros((1, 1, n), np.uint32))
         cuda.synaptic_input(on(w), *inputs, 0, n_steps, x)
-        lif.lif_forward_words(
+        lif.lif_forward(
             x, coefficients, neuron, 0, 0, 0, n_steps, v, i, out[0], ptr, *out[1:], empty, empty, 1, True, bits,
             on(np.zeros(1, int)),
         )  # fmt: skip
@@ -77,7 +77,7 @@ def test_whole_network_against_the_serial_reference():
         n = w.shape[1]
         state = [on(np.zeros((1, n))) for _ in range(3)]
         adjoint, spike_adjoint = on(np.zeros((1, n_steps, n))), on(np.zeros((1, n_steps, n)))
-        cuda.lif_backward(
+        lif.lif_backward(
             coefficients, neuron, 0, 0, False, 0, n_steps, out[0], ptr, *out[1:], error, empty, *state, adjoint,
             spike_adjoint,
         )  # fmt: skip
@@ -97,14 +97,14 @@ def test_whole_network_against_the_serial_reference():
     [
         (("simulation.n_steps=6", "optimizer.clip_norm=0.05", "training.batch_size=3"), 12),
         (("simulation.n_steps=6", "optimizer.clip_norm=0.05", "simulation.synapse='auto'"), 12),
-        (("simulation.n_steps=66", "network.layers=[5,6,7,3]", "simulation.synapse='auto'", "simulation.dt=0.02",
+        (("simulation.n_steps=34", "network.layers=[5,6,7,3]", "simulation.synapse='auto'", "simulation.dt=0.04",
           "network.init_scale=2.0"), 35 if compiler.UNIT < 7 else 32),  # on a card these layers count as narrow
-        (("simulation.n_steps=66", "network.layers=[5,2,3]", "training.batch_size=1", "simulation.dt=0.02",
+        (("simulation.n_steps=34", "network.layers=[5,2,3]", "training.batch_size=1", "simulation.dt=0.04",
           "network.init_scale=3.0"), 22),
-        (("simulation.n_steps=66", "network.layers=[5,6,7,3]", "simulation.synapse='dense'", "simulation.dt=0.02",
+        (("simulation.n_steps=34", "network.layers=[5,6,7,3]", "simulation.synapse='dense'", "simulation.dt=0.04",
           "network.init_scale=2.0"), 56 if compiler.UNIT < 7 else 53),
-        (("simulation.n_steps=66", "network.layers=[5,6,7,3]", "gradient.method='surrogate'", "loss.name='count-mse'",
-          "simulation.synapse='auto'", "simulation.dt=0.02", "network.init_scale=4.0"), 35),
+        (("simulation.n_steps=34", "network.layers=[5,6,7,3]", "gradient.method='surrogate'", "loss.name='count-mse'",
+          "simulation.synapse='auto'", "simulation.dt=0.04", "network.init_scale=4.0"), 35),
         (("simulation.n_steps=6", "gradient.method='tssl'", "loss.name='count-mse'", "loss.silent_push=0.1",
           "optimizer.name='sgd'", "network.init_scale=5.0"), 18),
         (("simulation.n_steps=6", "gradient.method='surrogate'", "loss.name='van-rossum'", "encoder.name='latency'",
@@ -114,7 +114,9 @@ def test_whole_network_against_the_serial_reference():
     ],
 )  # fmt: skip
 def test_training_as_on_the_cpu(settings, launches, monkeypatch):
-    monkeypatch.setattr(clock_cuda, "FIELD", 64 * 7 * 2)  # trials of more than 64 steps take more than one chunk
+    for engine in (clock, clock_cuda):
+        monkeypatch.setattr(engine, "CHUNK", 32)
+    monkeypatch.setattr(clock_cuda, "FIELD", 32 * 7 * 2)  # trials of more than 32 steps take more than one chunk
     given = (
         "data.dataset='yin-yang'", "data.limit=40", "network.layers=[5,7,3]", "training.batch_size=2",
         "simulation.synapse='gather'", "optimizer.lr=0.05",

@@ -35,6 +35,7 @@ pattern of spikes is held, each spike has a time ``(k + 1) dt + delta``::
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from scipy.linalg import expm
@@ -92,6 +93,12 @@ class Adjoints:
     e: dict = field(default_factory=dict)
 
 
+@lru_cache(maxsize=256)
+def _exponential(data, dtype):
+    """Of matrices given as bytes: most runs of a central difference have the same neurons."""
+    return expm(np.frombuffer(data, dtype).reshape(-1, 4, 4))
+
+
 def step_matrices(p, dt, scheme, impulse="unit-area"):
     """``M``, ``b``, ``c`` of one step of every neuron; ``p`` may be complex."""
     n = len(p["tau_mem"])
@@ -107,7 +114,7 @@ def step_matrices(p, dt, scheme, impulse="unit-area"):
         "forward_euler": lambda: (one + dt * system, one),
         "backward_euler": lambda: (one, np.linalg.inv(one - dt * system)),
         "bilinear": lambda: (one + dt / 2 * system, np.linalg.inv(one - dt / 2 * system)),
-        "exact": lambda: (expm(dt * system), one),
+        "exact": lambda: (_exponential((dt * system).tobytes(), system.dtype), one),
     }[scheme]()
     m = implicit @ explicit
     jump, direct = np.zeros((2, n, 4, 1), system.dtype)

@@ -1,14 +1,6 @@
 """Kernels of the clock engine for the CPU: Numba, parallel, the same bits for any number of threads."""
 
 from snnsim.kernels.cpu.encoding import encode_poisson, encode_poisson_counts, encode_regular, encode_steps
-from snnsim.kernels.cpu.lif import (
-    GRADIENT_EXACT,
-    GRADIENT_LITERAL,
-    GRADIENT_TSSL,
-    lif_backward,
-    lif_forward,
-    surrogate_backward,
-)
 from snnsim.kernels.cpu.losses import (
     count_error,
     count_loss,
@@ -38,9 +30,6 @@ from snnsim.kernels.cpu.synapse import (
 )
 
 __all__ = [
-    "GRADIENT_EXACT",
-    "GRADIENT_LITERAL",
-    "GRADIENT_TSSL",
     "GROUP",
     "PATTERNS",
     "adam",
@@ -59,14 +48,11 @@ __all__ = [
     "first_spike_loss",
     "fold_patterns",
     "group_spikes",
-    "lif_backward",
-    "lif_forward",
     "membrane_loss",
     "sgd",
     "silent_drive",
     "spike_error",
     "squared_norm",
-    "surrogate_backward",
     "synaptic_input",
     "transpose_rows",
     "ungroup_spikes",

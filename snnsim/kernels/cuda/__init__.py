@@ -6,14 +6,6 @@ have their dtype, and a call launches on the current stream without waiting.
 
 from snnsim.kernels.cuda.bits import GROUP, PATTERNS
 from snnsim.kernels.cuda.encoding import encode_poisson, encode_poisson_counts, encode_regular, encode_steps
-from snnsim.kernels.cuda.lif import (
-    GRADIENT_EXACT,
-    GRADIENT_LITERAL,
-    GRADIENT_TSSL,
-    lif_backward,
-    lif_forward,
-    surrogate_backward,
-)
 from snnsim.kernels.cuda.losses import (
     count_error,
     count_loss,
@@ -40,9 +32,6 @@ from snnsim.kernels.cuda.synapse import (
 )
 
 __all__ = [
-    "GRADIENT_EXACT",
-    "GRADIENT_LITERAL",
-    "GRADIENT_TSSL",
     "GROUP",
     "PATTERNS",
     "adam",
@@ -60,14 +49,11 @@ __all__ = [
     "first_spike_loss",
     "fold_patterns",
     "group_spikes",
-    "lif_backward",
-    "lif_forward",
     "membrane_loss",
     "sgd",
     "silent_drive",
     "spike_error",
     "squared_norm",
-    "surrogate_backward",
     "synaptic_input",
     "transpose_rows",
     "ungroup_spikes",

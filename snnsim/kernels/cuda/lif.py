@@ -26,13 +26,13 @@ from snnsim.dynamics.lif import (
     step_membrane,
     step_synapse,
 )
-from snnsim.kernels.cpu.lif import GRADIENT_EXACT, GRADIENT_LITERAL, GRADIENT_TSSL
 from snnsim.kernels.cuda.bits import STEPS, scan_segments, start_steps, transpose_words, word_at
 from snnsim.kernels.cuda.compiler import WARP, cuda, device, kernel, launch, nothing, threads, tiles
 from snnsim.kernels.cuda.encoding import BLOCK, shared_bytes
 
-__all__ = ["GRADIENT_EXACT", "GRADIENT_LITERAL", "GRADIENT_TSSL", "lif_backward", "lif_forward", "surrogate_backward"]
-
+GRADIENT_EXACT, GRADIENT_LITERAL, GRADIENT_TSSL = 0, 1, 2
+"""What is kept of a spike: exact and literal the clamped ``1/slope_minus`` and ``slope_plus``; TSSL-BP
+``1/(v_k - ~v_{k-1})`` and the jump ``v_k - ~v_k``."""
 TILE = 128
 """Neurons of a block backward."""
 SLOTS = TILE
@@ -129,33 +129,44 @@ def _lif_forward(
 
 def lif_forward(
     x, coefficients, neuron, reset, gradient, k0, k1, v, i_syn, neurons, spike_ptr, inverse, slope, v_trace, i_trace,
-    every,
+    every, from_rest=False, words=None, total=None,
 ):  # fmt: skip
-    """Advance a layer and list its spikes; see :func:`snnsim.kernels.cpu.lif_forward`."""
-    lif_forward_words(
-        x, coefficients, neuron, reset, gradient, k0, k1, v, i_syn, neurons, spike_ptr, inverse, slope, v_trace,
-        i_trace, every, False, nothing(3, "uint32"), nothing(1, "int64"),
-    )  # fmt: skip
-
-
-def lif_forward_words(
-    x, coefficients, neuron, reset, gradient, k0, k1, v, i_syn, neurons, spike_ptr, inverse, slope, v_trace, i_trace,
-    every, from_rest, words, total,
-):  # fmt: skip
-    """:func:`lif_forward` that can start from rest and leave the spikes as words too.
+    """Advance a layer and list its spikes.
 
     Parameters
     ----------
-    x, coefficients, neuron, reset, gradient, k0, k1, v, i_syn, neurons, spike_ptr, inverse, slope, v_trace, i_trace
-    every
-        As on the CPU.
+    x : device array, (B, >= k1 - k0, N) float
+        Summed input weight of each step.
+    coefficients : tuple of float
+        ``(a_ii, b_i, a_vv, a_vi, b_v)``, of the arrays' dtype as all scalars.
+    neuron : tuple of float
+        ``(v_threshold, v_reset, r, tau_mem, tau_syn, dt, bound)``; bound is that of the inverse that is kept.
+    reset : int
+        :data:`~snnsim.dynamics.lif.RESET_HARD` and its like.
+    gradient : int
+        What to keep of each spike: :data:`GRADIENT_EXACT` and its like.
+    k0, k1 : int
+    v, i_syn : device array, (B, N) float
+        State after step ``k0 - 1``, and on return after step ``k1 - 1``; v after reset.
+    neurons : device array, (B, cap) int32
+        Spikes, ordered by step, then neuron. A sample with more than cap spikes runs to its end without storing the
+        surplus; its ``spike_ptr[b, k1]`` then exceeds cap.
+    spike_ptr : device array, (B, T + 1) int32
+        ``spike_ptr[:, 0]`` is zero.
+    inverse, slope : device array, (B, cap) float
+        Kept per spike.
+    v_trace, i_trace : device array, (B, T // every, N) float, or empty
+        Membrane before reset and current after every ``every``-th step.
+    every : int
     from_rest : bool
         Start with ``v = i_syn = 0`` and no spikes (``k0 = 0``) instead of what the arrays hold.
-    words : ndarray, (B, ceil(T / 32), N) uint32, or empty
+    words : device array, (B, ceil(T / 32), N) uint32, optional
         Output: bit j of ``words[b, q, n]`` is a spike in step ``32 q + j``; ``k0`` is then a multiple of 32.
-    total : ndarray, (1,) int64, or empty
+    total : device array, (1,) int64, optional
         The batch's spikes are added, once the last step is done.
     """
+    words = nothing(3, "uint32") if words is None else words
+    total = nothing(1, "int64") if total is None else total
     n_neurons = x.shape[2]
     launch(
         _lif_forward, x.shape[0], threads(n_neurons, BLOCK, WARP), x, coefficients, neuron, reset, gradient, k0, k1, v,
@@ -250,20 +261,28 @@ def _lif_backward(
 
 def lif_backward(
     coefficients, neuron, reset, gradient, continuous, k0, k1, neurons, spike_ptr, inverse, slope, error, dloss_dv,
-    g, h, carry, adjoint, spike_adjoint,
+    g, h, carry, adjoint, spike_adjoint, from_rest=False,
 ):  # fmt: skip
-    """Run the adjoint from step ``k1 - 1`` down to ``k0``; see :func:`snnsim.kernels.cpu.lif_backward`."""
-    lif_backward_from(
-        coefficients, neuron, reset, gradient, continuous, k0, k1, neurons, spike_ptr, inverse, slope, error, dloss_dv,
-        g, h, carry, adjoint, spike_adjoint, False,
-    )  # fmt: skip
+    """Run the adjoint from step ``k1 - 1`` down to ``k0``.
 
-
-def lif_backward_from(
-    coefficients, neuron, reset, gradient, continuous, k0, k1, neurons, spike_ptr, inverse, slope, error, dloss_dv,
-    g, h, carry, adjoint, spike_adjoint, from_rest,
-):  # fmt: skip
-    """:func:`lif_backward` that, if ``from_rest``, starts with zeros in place of what ``g``, ``h``, ``carry`` hold."""
+    Parameters
+    ----------
+    coefficients, neuron, reset, gradient, k0, k1, neurons, spike_ptr, inverse, slope
+        As in :func:`lif_forward`.
+    continuous : bool
+        Put ``h_k/tau_syn`` (eq 40 with the continuous model's coefficient) instead of ``X_k`` into ``adjoint``.
+    error : device array, (B, cap) float
+        dL/d(spike time) of every spike; dL/ds with :data:`GRADIENT_TSSL`.
+    dloss_dv : device array, (B, T, N) float, or empty
+    g, h, carry : device array, (B, N) float
+        Adjoint state, zero before the first call (``k1 = T``); ``carry`` holds ``X_{k1}`` (literal: ``Z_{k1}``).
+    adjoint : device array, (B, >= k1 - k0, N) float
+        Output for the weight gradient.
+    spike_adjoint : device array, (B, >= k1 - k0, N) float, or empty
+        Output for the presynaptic error: ``(X_{k+1} - X_k)/dt``; literal: ``Z_k``; TSSL: ``X_k``.
+    from_rest : bool
+        Start with zeros in place of what ``g``, ``h``, ``carry`` hold.
+    """
     n_tiles, block = tiles(g.shape[1], TILE, WARP)
     launch(
         _lif_backward, (n_tiles, g.shape[0]), block, coefficients, neuron, reset, gradient, continuous, k0, k1,
@@ -333,20 +352,27 @@ def _surrogate_backward(
 
 def surrogate_backward(
     coefficients, neuron, reset, width, fallback, continuous, k0, k1, neurons, spike_ptr, inverse, slope, v_trace,
-    error, dloss_dv, g, h, adjoint, spike_adjoint,
+    error, dloss_dv, g, h, adjoint, spike_adjoint, from_rest=False,
 ):  # fmt: skip
-    """Backpropagation through time with a surrogate; see :func:`snnsim.kernels.cpu.surrogate_backward`."""
-    surrogate_backward_from(
-        coefficients, neuron, reset, width, fallback, continuous, k0, k1, neurons, spike_ptr, inverse, slope, v_trace,
-        error, dloss_dv, g, h, adjoint, spike_adjoint, False,
-    )  # fmt: skip
+    """Backpropagation through time with a derivative of the spike at every step, from ``k1 - 1`` down to ``k0``.
 
-
-def surrogate_backward_from(
-    coefficients, neuron, reset, width, fallback, continuous, k0, k1, neurons, spike_ptr, inverse, slope, v_trace,
-    error, dloss_dv, g, h, adjoint, spike_adjoint, from_rest,
-):  # fmt: skip
-    """:func:`surrogate_backward` that can start from zeros, as :func:`lif_backward_from`."""
+    Parameters
+    ----------
+    coefficients, neuron, reset, continuous, k0, k1, neurons, spike_ptr, inverse, slope, dloss_dv, g, h, adjoint
+    from_rest
+        As in :func:`lif_backward`.
+    width : float
+        Steepness of the fast sigmoid, or width of TSSL-BP's sigmoid if ``fallback``.
+    fallback : bool
+        False: SuperSpike's fast sigmoid at every step, reset not differentiated. True: TSSL-BP, where neurons that are
+        silent in a sample use a sigmoid's derivative and all others the rule of :func:`lif_backward`.
+    v_trace : device array, (B, T, N) float
+        Membrane before reset.
+    error : device array, (B, T, N) float
+        dL/ds of every step.
+    spike_adjoint : device array, (B, >= k1 - k0, N) float, or empty
+        Output for the presynaptic error: ``X_k``.
+    """
     n_tiles, block = tiles(g.shape[1], TILE, WARP)
     launch(
         _surrogate_backward, (n_tiles, g.shape[0]), block, coefficients, neuron, reset, width, fallback, continuous,

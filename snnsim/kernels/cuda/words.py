@@ -161,7 +161,7 @@ def word_gradient(adjoint, words, k0, k1, span, fresh, grad_w, squares):
         As in :func:`snnsim.kernels.cpu.weight_gradient`.
     words : ndarray, (B, ceil(T / 32), N_in) uint32
         Spikes of the inputs, from :mod:`snnsim.kernels.cuda.encoding` or
-        :func:`snnsim.kernels.cuda.lif.lif_forward_words`; an input spikes at most once a step (others:
+        :func:`snnsim.kernels.cuda.lif.lif_forward`; an input spikes at most once a step (others:
         :func:`snnsim.kernels.cuda.weight_gradient`).
     k0, k1 : int
         Multiples of 32, but for the last step.

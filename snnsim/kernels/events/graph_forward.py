@@ -24,6 +24,7 @@ from snnsim.dynamics.graph_events import (
 )
 from snnsim.kernels.events.arrivals import OUTER, arrivals, delay_slot, pop, push
 from snnsim.kernels.events.forward import _ascending, list_busy
+from snnsim.kernels.interruptible import asked_to_end
 from snnsim.kernels.jit import KERNEL, LEAF, SERIAL
 
 BLOCK = 512  # neurons whose state lies in one row
@@ -31,8 +32,9 @@ _R = BLOCK + 16  # from one quantity to the next; no power of two, where address
 _THETA, _LEAST, _MOST, _PULL, _REACH = 6 * _R, 7 * _R, 8 * _R, 9 * _R, 10 * _R
 _WIDTH = 11 * _R  # membrane, charge, adaptation (twice, now and then), thresholds
 
-FULL = -2
-"""Status of a sample whose spikes did not fit."""
+TOO_FAST, FULL = -1, -2
+"""Status of a sample whose neurons fire faster than ``plan.least`` allows, and of one whose spikes did not fit."""
+_SOME = 16  # spikes a neuron after which their interval tells how fast it fires
 
 
 CELLS = (
@@ -62,7 +64,8 @@ class Plan(NamedTuple):
 
     ``unit_size`` neurons share their arrivals; ``d_min`` is the least inner delay (inf: none); ``n_bins`` of the hybrid
     engine (0: every crossing is found); ``adaptive`` and ``refractory``: whether any neuron is; ``widest``: whether the
-    largest membranes are kept.
+    largest membranes are kept; ``most`` spikes of a sample are counted; ``least``: with inner connections, the mean
+    interval between a neuron's spikes below which the component runs away.
     """
 
     unit_size: int
@@ -73,11 +76,13 @@ class Plan(NamedTuple):
     adaptive: bool
     refractory: bool
     widest: bool
+    most: int
+    least: float
 
 
 @njit(**KERNEL)
 def graph_forward(
-    wires, store, w, cells, groups, plan, sample_times, neurons, times, marks, counts, unseen, v_out, s_out, best
+    wires, store, w, cells, groups, plan, sample_times, neurons, times, marks, counts, unseen, v_out, s_out, best, came
 ):
     """Spikes of a component, or membranes of a readout.
 
@@ -98,7 +103,9 @@ def graph_forward(
     marks : ndarray, (B, cap, 3) float64
         Out: drive ``r i`` and adaptation at a spike, before arrivals of that instant, and the drive at the release.
     counts : ndarray, (B,) int64
-        Out: number of spikes; ``FULL`` where there was no room; ``-3 - n`` where neuron n cannot tell its spikes apart.
+        Out: number of spikes; ``TOO_FAST``; ``FULL`` where there was no room; ``-3 - n`` where neuron n cannot tell its
+        spikes apart. Without inner connections spikes are counted on, without room, up to ``plan.most``. Once one
+        sample ends so, those that have not begun do not begin.
     unseen : ndarray, (B,) int64
         Out: upper bound of the excursions that the hybrid engine did not see.
     v_out, s_out : ndarray, (B, K, N) float64
@@ -106,17 +113,25 @@ def graph_forward(
     best : ndarray, (B, N, 3) float64
         Out, if ``plan.widest``: largest membrane, its time, and the slope before it: 0, but where an arrival or the
         end stops its rise.
+    came : ndarray, (n,) uint8
+        Signals, from :func:`snnsim.kernels.interruptible.until_done`; one that asks for an end ends the pass.
     """
+    ended = np.zeros(1, np.bool_)
     for b in prange(len(counts)):
+        if ended[0]:
+            counts[b], unseen[b] = 0, 0
+            continue
         counts[b], unseen[b] = _sample_forward(
             np.int64(b), wires, store, w, cells, groups, plan, sample_times, neurons[b], times[b], marks[b],
-            v_out[b], s_out[b], best[b],
+            v_out[b], s_out[b], best[b], came,
         )  # fmt: skip
+        if counts[b] < 0 or counts[b] > plan.most:
+            ended[0] = True
 
 
 @njit(**SERIAL)
 def _sample_forward(
-    b, wires, store, w, cells, groups, plan, sample_times, neurons, times, marks, v_out, s_out, best
+    b, wires, store, w, cells, groups, plan, sample_times, neurons, times, marks, v_out, s_out, best, came
 ):  # fmt: skip
     bounds, time, weight, target, _, wire = arrivals(
         b, wires, store, plan.unit_size, plan.n_units, plan.duration, OUTER
@@ -131,6 +146,7 @@ def _sample_forward(
     heap_time, heap_key = np.empty(64), np.empty(64, np.int64)
     # Numba compiles a function anew for an argument that is a literal: hence the numbers of NumPy.
     count, unseen, none = np.int64(0), np.int64(0), np.int64(0)
+    seen, seen_at = none, 0.0
     for unit in range(plan.n_units):
         low = unit * size
         g0, g1 = groups.unit[unit], groups.unit[unit + 1]
@@ -161,6 +177,8 @@ def _sample_forward(
                         _add_run(state, now + _R, w, wires.weight_at[p], wires.target_at[p], wires.width[c])
             if now_t >= plan.duration:
                 break
+            if asked_to_end(came):
+                return FULL, unseen
             closed = plan.duration
             if j < end:
                 closed = min(closed, time[j])
@@ -203,13 +221,18 @@ def _sample_forward(
                 )  # fmt: skip
                 if status < 0:
                     return -3 - (low + n), unseen
+                if count > plan.most:
+                    fast = _too_fast(count - found, p + 1, closed - now_t, plan.least)
+                    return TOO_FAST if fast else FULL if plan.d_min < math.inf else count, unseen
                 unseen += status
                 if release[n] > closed:
                     held[n_held] = n
                     n_held += 1
-            if count > len(times):
-                return FULL, unseen
             if plan.d_min < math.inf:
+                if _too_fast(count - seen, size, closed - seen_at, plan.least):
+                    return TOO_FAST, unseen
+                if count - seen >= _SOME * size:
+                    seen, seen_at = count, closed
                 for s in range(found, count):
                     for c in range(len(wires.slab)):
                         n = neurons[s]
@@ -234,8 +257,14 @@ def _sample_forward(
             if plan.widest:
                 _widest(state, now, then, now_t, closed, cells, low, size, best)
             now_t, now = closed, then
-    _order(neurons, times, marks, count)
+    if count <= len(times):
+        _order(neurons, times, marks, count)
     return count, unseen
+
+
+@njit(**LEAF, inline="always")
+def _too_fast(spikes, n_neurons, span, least):
+    return spikes >= _SOME * n_neurons and span * n_neurons < spikes * least
 
 
 _SEARCH, _LOOK, _MOVE, _FORCE = np.arange(4)
@@ -428,6 +457,8 @@ def _settle(
             neurons[count], times[count] = n, t
             marks[count, 0], marks[count, 1], marks[count, 2] = u, a, u
         count += 1
+        if count > plan.most:
+            return count, t, unseen
         a += cells[n, JUMP]
         v = w_reset
         if mode == _FORCE:

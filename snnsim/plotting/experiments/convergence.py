@@ -5,7 +5,7 @@ from matplotlib.ticker import NullFormatter
 
 from snnsim.plotting.style import (
     BLACK,
-    CYCLE,
+    ESTIMATOR_COLOURS,
     PURPLE,
     SCHEME_COLOURS,
     SCHEME_MARKERS,
@@ -19,6 +19,24 @@ COLOURS = SCHEME_COLOURS | {"hybrid": PURPLE}
 MARKERS = SCHEME_MARKERS | {"hybrid": "D"}
 NAMES = SCHEME_NAMES | {"hybrid": "hybrid"}
 FLOOR = 1e-16
+
+CAPTIONS = {
+    f"{kind}-{group}": text + f" Random networks of three layers whose spikes {spacing}."
+    for group, spacing in (("resolved", "lie at least 0.01 apart"), ("crowded", "crowd"))
+    for kind, text in (
+        (
+            "errors",
+            "Errors against the event engine over dt, medians over networks and layers: free membranes of the "
+            "first layer with Euler's bound, membranes, spike times, spikes lost and added, loss, weight "
+            "gradients; four schemes and the hybrid engine.",
+        ),
+        (
+            "gradients",
+            "Cosine of each estimator's gradient with that of continuous time over dt, a column a scheme and a row "
+            "a layer: lines are medians over networks, dots networks. Below 0 an estimator ascends the loss.",
+        ),
+    )
+}
 
 
 def figures(results):
@@ -75,12 +93,12 @@ def errors_figure(networks):
         axis.set_yscale("log")
     axes[1, 0].axhline(0, color=BLACK, lw=0.8)
     titles = (
-        ("Free membranes of the first layer", "largest error of v"),
-        ("Membranes of all layers", "root mean square error of v"),
+        ("Free membranes of the first population", "largest error of v"),
+        ("Membranes of all populations", "root mean square error of v"),
         ("Spike times", "mean error"),
         ("Spikes lost (above 0) and added (below)", "% of the spikes"),
         ("Loss", "error"),
-        ("Weight gradients", "relative error"),
+        ("Gradients by all tensors", "relative error"),
     )
     for axis, (title, label) in zip(axes.flat, titles, strict=True):
         step_axis(axis, dt)
@@ -98,7 +116,8 @@ def gradients_figure(networks):
     Parameters
     ----------
     networks : list of dict
-        As of :func:`errors_figure`; means over networks and layers, and the range, are drawn.
+        As of :func:`errors_figure`; medians over networks, and each of them, are drawn: a row a tensor, or one row of
+        them all where there are more than four.
 
     Returns
     -------
@@ -107,24 +126,68 @@ def gradients_figure(networks):
     first = networks[0]
     dt = first["dt"]
     schemes = [run for run in first["runs"] if run != "hybrid"]
-    figure, axes = new_figure(2.8 * len(schemes), 3.6, 1, len(schemes), sharey=True)
+    names = first["tensors"]
+    panels = {name: [k] for k, name in enumerate(names)} if len(names) <= 4 else {"all": list(range(len(names)))}
+    n_rows = len(panels)
+    figure, axes = new_figure(2.8 * len(schemes), 2.3 * n_rows + 0.6, n_rows, len(schemes), sharey=True, sharex=True)
     for s, scheme in enumerate(schemes):
-        axis = axes[0, s]
         rows = {"exact": np.stack([n["gradient_cosine"][s] for n in networks])}
         for e, name in enumerate(first["estimators"]):
             rows[name] = np.stack([n["estimator_cosine"][e, s] for n in networks])
-        for k, (name, values) in enumerate(rows.items()):
-            middle = _nanmedian(values.transpose(1, 0, 2).reshape(len(dt), -1).T[:, :, None])
-            axis.plot(dt, middle, color=CYCLE[k], marker="o", ms=3.5, lw=1.3, label=name)
-            for network in values:
-                axis.plot(dt, network, ls="", marker=".", ms=2.5, color=CYCLE[k], alpha=0.35)
-        axis.axhline(0, color=BLACK, lw=0.8)
-        step_axis(axis, dt)
-        axis.set_ylim(-1.05, 1.05)
-        axis.set_title(NAMES[scheme], fontsize=TITLE)
-    axes[0, 0].set_ylabel("cosine with the gradient of continuous time")
-    figure.suptitle("Lines: median; dots: every layer of every network; below 0 an estimator ascends", fontsize=TITLE)
+        for axis, chosen in zip(axes[:, s], panels.values(), strict=True):
+            for name, values in rows.items():
+                style = {"color": ESTIMATOR_COLOURS[name]}
+                drawn = values[:, :, chosen]
+                for row in drawn.transpose(0, 2, 1).reshape(-1, len(dt)):
+                    axis.plot(dt, row, ls="", marker=".", ms=3, alpha=0.35, **style)
+                axis.plot(dt, _nanmedian(drawn), marker="o", ms=3.5, lw=1.3, label=name, **style)
+            axis.axhline(0, color=BLACK, lw=0.8)
+            step_axis(axis, dt)
+            axis.set_ylim(-1.05, 1.05)
+        axes[0, s].set_title(NAMES[scheme], fontsize=TITLE)
+        for axis in axes[:-1, s]:
+            axis.set_xlabel("")
+    for axis, name in zip(axes[:, 0], panels, strict=True):
+        axis.set_ylabel(f"cosine, {name}")
     legend_below(figure, axes[0, 0], 4)
+    return figure
+
+
+def tensors_figure(network):
+    """Relative error of the gradient by every tensor, a panel a tensor.
+
+    Parameters
+    ----------
+    network : dict
+        Fields of :class:`~snnsim.analysis.network_convergence.NetworkConvergence`.
+
+    Returns
+    -------
+    Figure
+    """
+    dt, names = network["dt"], network["tensors"]
+    columns = min(4, len(names))
+    rows = -(-len(names) // columns)
+    figure, axes = new_figure(2.9 * columns, 2.4 * rows + 0.6, rows, columns, sharex=True)
+    for k, axis in enumerate(axes.flat):
+        if k >= len(names):
+            axis.set_visible(False)
+            continue
+        for s, run in enumerate(network["runs"]):
+            values = network["gradient_error"][s, :, k]
+            axis.plot(
+                dt, np.where(values > FLOOR, values, np.nan), color=COLOURS[run], marker=MARKERS[run], ms=3.5, lw=1.2,
+                label=NAMES[run],
+            )  # fmt: skip
+        axis.set_yscale("log")
+        step_axis(axis, dt)
+        axis.tick_params(labelbottom=k + columns >= len(names))
+        axis.set_xlabel("dt" if k + columns >= len(names) else "")
+        axis.set_title(names[k], fontsize=TITLE)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("relative error")
+    figure.suptitle("Gradients against the event engine's, tensor by tensor", fontsize=TITLE)
+    legend_below(figure, axes[0, 0], 5)
     return figure
 
 

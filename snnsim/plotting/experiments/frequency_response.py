@@ -4,15 +4,21 @@ import numpy as np
 
 from snnsim.plotting.style import (
     BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
     SCHEME_COLOURS,
     TITLE,
     legend_below,
     new_figure,
     scheme_line,
+    step_colours,
 )
+
+CAPTIONS = {
+    "response": "Gain and phase of one neuron as a filter, per scheme and step size, beside continuous time: lines "
+    "are transfer functions, markers the clock's kernel driven by sinusoids and by Poisson trains.",
+    "aliasing-and-warping": "Share of the response that the exact scheme folds down from beyond the Nyquist "
+    "frequency, and the frequency at which the bilinear scheme has the gain of continuous time (markers: "
+    "measured), per step size.",
+}
 
 
 def figures(results):
@@ -71,7 +77,7 @@ def _aliasing(results):
     omega, dts = theory["omega"], theory["dt"]
     figure, axes = new_figure(9.0, 3.6, 1, 2)
     left, right = axes[0]
-    for dt, colour, folded in zip(dts, (GREEN, BLUE, ORANGE), theory["aliasing"], strict=False):
+    for dt, colour, folded in zip(dts, step_colours(len(dts)), theory["aliasing"], strict=True):
         left.loglog(omega, 100 * folded, color=colour, label=f"dt = {dt:g}")
     left.set_xlabel("angular frequency Ω")
     left.set_ylabel("folded onto the response (%)")
@@ -80,7 +86,7 @@ def _aliasing(results):
     grid = np.linspace(0, 8, 400)
     right.plot(grid, 2 * np.arctan(grid / 2), color=BLACK, label="ω = 2 arctan(Ω dt/2)")
     right.plot([0, np.pi], [0, np.pi], color=BLACK, lw=0.8, ls=":", label="no warping")
-    for d, (dt, colour) in enumerate(zip(dts, (GREEN, BLUE, ORANGE), strict=False)):
+    for d, (dt, colour) in enumerate(zip(dts, step_colours(len(dts)), strict=True)):
         probe, apparent = results["warping"]["probe"][d], results["warping"]["apparent"][d]
         right.plot(apparent * dt, probe * dt, "s", color=colour, ms=4, label=f"measured, dt = {dt:g}")
     right.set_xlim(0, 8)

@@ -3,10 +3,23 @@
 import numpy as np
 from matplotlib.colors import SymLogNorm
 
-from snnsim.plotting.style import BLACK, BLUE, CYCLE, DIVERGING, GREEN, ORANGE, RED, TITLE, new_figure
+from snnsim.plotting.style import BLACK, DIVERGING, ESTIMATOR_COLOURS, GREY, TITLE, new_figure, step_colours
 
 LAYERS = ("hidden layer", "output layer")
-STEP_COLOURS = (GREEN, BLUE, ORANGE, RED)
+
+CAPTIONS = {
+    "maps": "Gradient of the loss by every weight in the first batch of 50 samples, first seed, for three step sizes; "
+    "the colour is logarithmic beyond a tenth of its scale, which differs from map to map.",
+    "distributions": "Above: share of the entries that are not zero against their size, with Tukey's outer fence "
+    "(the farther of the two, dotted). Below: share of the hidden layer's spikes with a larger inverse slope, and "
+    "the norm of the hidden layer's gradient against the bound on it.",
+    "estimators": "Norm of the hidden layer's gradient by estimator at 50 steps and at a fixed simulated time, its "
+    "cosine with the exact gradient, means over seeds; derivative of a membrane by the time of an input spike "
+    "against their distance.",
+    "depth": "Kurtosis of the derivative of the loss by what enters a layer at a step, for networks of several "
+    "depths and three step sizes, mean over seeds: by layer, and by third of the trial (3 is a normal "
+    "distribution's).",
+}
 
 
 def figures(results):
@@ -15,6 +28,7 @@ def figures(results):
         "maps": _maps(results),
         "distributions": _distributions(results),
         "estimators": _estimators(results),
+        "depth": _depth(results),
     }
 
 
@@ -43,6 +57,7 @@ def _maps(results):
 
 def _distributions(results):
     figure, axes = new_figure(11, 7.0, 2, 2)
+    colours = step_colours(len(results["dt"]))
     for layer in (0, 1):
         axis = axes[0, layer]
         for d, dt in enumerate(results["dt"]):
@@ -50,10 +65,10 @@ def _distributions(results):
             g = g[g > 0]
             edges = np.geomspace(max(g.min(), g.max() * 1e-9), g.max(), 90)
             axis.stairs(
-                np.histogram(g, edges)[0] / g.size / np.diff(np.log10(edges)), edges, color=STEP_COLOURS[d],
+                np.histogram(g, edges)[0] / g.size / np.diff(np.log10(edges)), edges, color=colours[d],
                 label=f"dt = {dt:g}",
             )  # fmt: skip
-            axis.axvline(results["statistics"][d][layer]["outlier_limit"], color=STEP_COLOURS[d], lw=0.8, ls=":")
+            axis.axvline(np.abs(results["statistics"][d][layer]["fences"]).max(), color=colours[d], lw=0.8, ls=":")
         axis.set_xscale("log")
         axis.set_xlabel("|dL/dw|, entries that are not zero")
         axis.set_ylabel("share per decade")
@@ -62,9 +77,9 @@ def _distributions(results):
     slopes, clamp = axes[1]
     for d, dt in enumerate(results["dt"]):
         row = results["slopes"][d]
-        slopes.loglog(row["sorted"], row["share"], color=STEP_COLOURS[d], label=f"dt = {dt:g}")
+        slopes.loglog(row["sorted"], row["share"], color=colours[d], label=f"dt = {dt:g}")
         sweep = results["clamp"][d]
-        clamp.loglog(sweep["limits"], sweep["norm"][:, 0], "o-", ms=3.5, color=STEP_COLOURS[d], label=f"dt = {dt:g}")
+        clamp.loglog(sweep["limits"], sweep["norm"][:, 0], "o-", ms=3.5, color=colours[d], label=f"dt = {dt:g}")
     for axis in (slopes, clamp):
         axis.axvline(1e4, color=BLACK, lw=0.8, ls=":")
         axis.text(1e4, 0.98, "the study's ", rotation=90, ha="right", va="top", fontsize=7,
@@ -82,8 +97,9 @@ def _distributions(results):
 def _estimators(results):
     figure, axes = new_figure(10, 7.4, 2, 2)
     norm, timed, cosine, kernel = axes.flat
+    colours = step_colours(len(results["dt"]))
     for k, name in enumerate(results["estimators"]):
-        style = {"marker": "o", "ms": 4, "color": CYCLE[k], "label": name}
+        style = {"marker": "o", "ms": 4, "color": ESTIMATOR_COLOURS[name], "label": name}
         norm.loglog(results["dt"], results["norm"][:, :, k, 0].mean(axis=1), **style)
         timed.loglog(results["dt"], results["time_norm"][:, :, k, 0].mean(axis=1), **style)
         cosine.semilogx(results["dt"], results["cosine"][:, :, k, 0].mean(axis=1), **style)
@@ -94,6 +110,10 @@ def _estimators(results):
         axis.set_ylabel("norm of the hidden layer's gradient")
         axis.set_title(f"Size: {name}", fontsize=TITLE)
         axis.set_xlabel("dt")
+    low = min(axis.get_ylim()[0] for axis in (norm, timed))
+    high = max(min(axis.get_ylim()[1] for axis in (norm, timed)), 1e4)
+    for axis in (norm, timed):
+        axis.set_ylim(low, high)
     norm.legend(fontsize=8, frameon=False)
     cosine.axhline(0, color=BLACK, lw=0.8)
     cosine.set_ylim(-1.05, 1.05)
@@ -102,9 +122,9 @@ def _estimators(results):
     cosine.set_xlabel("dt")
     for d, dt in reversed(list(enumerate(results["dt"]))):
         row = results["kernel"][d]
-        kernel.plot(row["distance"], row["discrete"], color=STEP_COLOURS[d], label=f"backward Euler, dt = {dt:g}")
+        kernel.plot(row["distance"], row["discrete"], color=colours[d], label=f"backward Euler, dt = {dt:g}")
     row = results["kernel"][0]
-    kernel.plot(row["distance"], row["continuous"], color=BLACK, lw=1, ls="--", label="continuous")
+    kernel.plot(row["distance"], row["continuous"], color=GREY, lw=1.2, ls="--", label="continuous")
     kernel.axhline(0, color=BLACK, lw=0.8)
     for x in (row["sign_change"], row["rebound"]):
         kernel.axvline(x, color=BLACK, lw=0.8, ls=":")
@@ -113,4 +133,29 @@ def _estimators(results):
     kernel.set_ylabel("dv/dt of the input spike, per weight")
     kernel.set_title("Influence of a spike's time: not monotone", fontsize=TITLE)
     kernel.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _depth(results):
+    depths = results["depth_layers"]
+    figure, axes = new_figure(3.6 * len(depths), 5.6, 2, len(depths), sharey="row")
+    colours = step_colours(len(results["dt"]))
+    for column, (n, row) in enumerate(zip(depths, results["depth"], strict=True)):
+        by_layer, by_time = axes[:, column]
+        for d, (dt, found) in enumerate(zip(results["dt"], row, strict=True)):
+            style = {"marker": "o", "ms": 4, "color": colours[d], "label": f"dt = {dt:g}"}
+            by_layer.semilogy(np.arange(1, n + 1), np.nanmean(found["kurtosis"], axis=(0, 2)), **style)
+            by_time.semilogy((1, 2, 3), np.nanmean(found["kurtosis"][:, :-1], axis=(0, 1)), **style)
+        for axis in (by_layer, by_time):
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_formatter("{x:g}")
+            axis.axhline(3, color=GREY, lw=0.8, ls=":")
+        by_layer.set_xticks(np.arange(1, n + 1))
+        by_layer.set_xlabel("layer (the last is the output)")
+        by_layer.set_title(f"{n} layers of weights", fontsize=TITLE)
+        by_time.set_xticks((1, 2, 3), ("first", "middle", "last"))
+        by_time.set_xlabel("third of the trial, hidden layers")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("kurtosis")
+    axes[0, 0].legend(fontsize=8, frameon=False)
     return figure

@@ -2,13 +2,18 @@
 
 import numpy as np
 
-from snnsim.plotting.style import BLACK, BLUE, GREEN, RED, TITLE, legend_below, new_figure
+from snnsim.plotting.style import BLACK, GREY, PURPLE, TITLE, legend_below, new_figure
 
 LOOK = (
-    ("explicit sum, O(B T² N²)", RED, "s"),
-    ("folded, every step kept", BLUE, "o"),
-    ("folded, spikes only", GREEN, "^"),
+    ("explicit sum, O(B T² N²)", BLACK, "s"),
+    ("folded, every step kept", PURPLE, "o"),
+    ("folded, spikes only", GREY, "^"),
 )
+
+CAPTIONS = {
+    "bytes": "Bytes held by the backward pass, as the study writes the gradient, folded with every step kept, and "
+    "at spikes only, against steps, neurons a layer, and steps at a fixed number of input spikes.",
+}
 
 
 def figures(results):

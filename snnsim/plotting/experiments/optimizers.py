@@ -1,9 +1,20 @@
 """Loss and accuracy per iteration of two optimisers, and the loss along a line."""
 
-from snnsim.plotting.style import BLACK, BLUE, RED, TITLE, legend_below, new_figure
+import numpy as np
 
-COLOURS = {"adam": BLUE, "l-bfgs": RED}
-NAMES = {"adam": "Adam", "l-bfgs": "L-BFGS"}
+from snnsim.plotting.style import BLACK, TITLE, legend_below, new_figure
+
+# Greys and a yellow: blue, red, green and orange are schemes on this page.
+COLOURS = {"adam": BLACK, "l-bfgs": "#888888", "l-bfgs-full": "#C4A000"}
+NAMES = {"adam": "Adam", "l-bfgs": "L-BFGS, line search", "l-bfgs-full": "L-BFGS, full steps"}
+
+CAPTIONS = {
+    "fits": "Loss and accuracy on one batch of 50 samples, fitted again and again, over the iterations of Adam and "
+    "of L-BFGS with a line search and with full steps; a dot marks where a fit ended. Losses that are not finite "
+    "have no point.",
+    "lines": "The loss of the batch along its negative gradient at the initial weights, and the tangent that the "
+    "gradient says.",
+}
 
 
 def figures(results):
@@ -13,22 +24,27 @@ def figures(results):
 
 def _fits(results):
     n = len(results["names"])
-    figure, axes = new_figure(2.5 * n, 5.2, 2, n, sharex="col")
+    columns = (n + 1) // 2
+    figure, axes = new_figure(2.4 * columns, 9.2, 4, columns)
+    for axis in axes[2:, n - columns :].flat:
+        axis.set_visible(False)
     for k, name in enumerate(results["names"]):
-        loss, accuracy = axes[:, k]
+        loss, accuracy = axes[2 * (k // columns) : 2 * (k // columns) + 2, k % columns]
         for optimizer, run in zip(results["optimizers"], results["runs"][k], strict=True):
             style = {"color": COLOURS[optimizer], "label": NAMES[optimizer], "lw": 1.4}
             loss.plot(run["loss"], **style)
             accuracy.plot(100 * run["accuracy"], **style)
             for axis, values in ((loss, run["loss"]), (accuracy, 100 * run["accuracy"])):
-                axis.plot(len(values) - 1, values[-1], "o", ms=4, color=COLOURS[optimizer])
+                seen = np.flatnonzero(np.isfinite(values))[-1]
+                axis.plot(seen, values[seen], "o", ms=4, color=COLOURS[optimizer])
         loss.set_yscale("log")
         loss.set_title("\n".join(name.rsplit(", ", 1)) if len(name) > 24 else name, fontsize=TITLE - 1)
         accuracy.set_ylim(-3, 103)
         accuracy.set_xlabel("iteration")
-    axes[0, 0].set_ylabel("loss of the batch")
-    axes[1, 0].set_ylabel("accuracy on the batch (%)")
-    legend_below(figure, axes[0, 0], 2)
+    for row in (0, 2):
+        axes[row, 0].set_ylabel("loss of the batch")
+        axes[row + 1, 0].set_ylabel("accuracy (%)")
+    legend_below(figure, axes[0, 0], 3)
     return figure
 
 
@@ -40,9 +56,9 @@ def _lines(results):
         axis.set_visible(False)
     for k, (axis, name) in enumerate(zip(axes.flat, results["names"], strict=False)):
         line = results["lines"][k]
-        axis.plot(line["fine_alpha"], line["fine_loss"], ".-", color=RED, ms=2, lw=0.8, label="loss")
+        axis.plot(line["fine_alpha"], line["fine_loss"], ".-", color=BLACK, ms=2, lw=0.8, label="loss")
         tangent = line["fine_loss"][0] + line["slope"][0] * line["fine_alpha"]
-        axis.plot(line["fine_alpha"], tangent, color=BLACK, lw=1, ls="--", label="what the gradient says")
+        axis.plot(line["fine_alpha"], tangent, color="#888888", lw=1, ls="--", label="what the gradient says")
         axis.set_title(name, fontsize=TITLE)
         axis.set_xlabel("step along the negative gradient")
         axis.ticklabel_format(useOffset=False, axis="y")

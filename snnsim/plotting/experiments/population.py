@@ -4,8 +4,8 @@ import numpy as np
 
 from snnsim.plotting.style import (
     BLACK,
-    BLUE,
-    RED,
+    GREY,
+    PURPLE,
     SCHEME_COLOURS,
     SCHEME_NAMES,
     TITLE,
@@ -13,6 +13,16 @@ from snnsim.plotting.style import (
     new_figure,
     scheme_line,
 )
+
+CAPTIONS = {
+    "marginals": "Densities of v and i and firing rates over time in three regimes of Poisson input: master "
+    "equation, diffusion approximation, and neurons sampled in continuous time.",
+    "density": "Joint density of v and i by the master equation, at the end, per regime.",
+    "discrete-process": "Firing rate and density of the discrete processes, per scheme and dt, against continuous "
+    "time.",
+    "moments": "Stationary moments of v and i of the discrete processes without threshold, relative to continuous "
+    "time, per scheme over dt.",
+}
 
 
 def figures(results):
@@ -42,8 +52,8 @@ def _marginals(results):
                 axis, edges, event[key][last], color=BLACK, alpha=0.25, fill=True, label="Monte Carlo, continuous time"
             )
             centres = [0.5 * (m[f"{key}_edges"][1:] + m[f"{key}_edges"][:-1]) for m in (master, diffusion)]
-            axis.plot(centres[0], master[key][last], color=BLUE, lw=1.4, label="master equation")
-            axis.plot(centres[1], diffusion[key][last], color=RED, lw=1.2, ls="--", label="Fokker-Planck")
+            axis.plot(centres[0], master[key][last], color=PURPLE, lw=1.4, label="master equation")
+            axis.plot(centres[1], diffusion[key][last], color=GREY, lw=1.2, ls="--", label="Fokker-Planck")
             axis.set_xlabel("membrane v" if key == "v" else "synaptic current i")
             axis.set_ylabel("density")
             axis.set_title(f"{title}, t = {regime['saved_times'][last]:g}", fontsize=TITLE)
@@ -52,8 +62,8 @@ def _marginals(results):
             axis.set_ylim(bottom=0)
         rate = row[2]
         rate.plot(event["times"] - event["times"][0] / 2, event["firing_rate"], color=BLACK, alpha=0.35, lw=3)
-        rate.plot(master["times"], master["firing_rate"], color=BLUE, lw=1.4)
-        rate.plot(diffusion["times"], diffusion["firing_rate"], color=RED, lw=1.2, ls="--")
+        rate.plot(master["times"], master["firing_rate"], color=PURPLE, lw=1.4)
+        rate.plot(diffusion["times"], diffusion["firing_rate"], color=GREY, lw=1.2, ls="--")
         rate.set_xlabel("time")
         rate.set_ylabel("spikes per neuron and unit of time")
         rate.set_title("firing rate", fontsize=TITLE)
