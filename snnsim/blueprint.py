@@ -86,7 +86,7 @@ def _of_layers(config):
             if last and readout(config) == "leaky":
                 raise InputError(f"network.layers = {text}: a readout without spikes cannot be connected to itself")
             network.connect(names[k + 1], names[k + 1], delay=c.recurrent_delay or config.simulation.dt)
-    check_names("network.learn", c.learn, {"bias"}.union(*(n.constants() for n in neurons(config))))
+    check_names("network.learn", c.learn, sorted({"bias"}.union(*(n.constants() for n in neurons(config)))))
     return network
 
 
