@@ -154,6 +154,9 @@ class LossConfig:
     label_smoothing: float = 0.0  # share of the wanted probability that all classes divide (membrane losses)
     silent_push: float = 0.0  # weight of the term that wakes silent outputs that should spike
     activity_cost: float = 0.0  # of one spike in each neuron of a hidden layer (surrogate and tssl)
+    rate_strength: float = 0.0  # how strongly hidden neurons are brought to rate_target spikes a trial
+    rate_target: float = 1.0
+    wake: float = 0.0  # how strongly weights into hidden neurons that are silent in a batch grow
 
 
 @dataclass(frozen=True)
@@ -291,6 +294,9 @@ NOT_NEGATIVE = (
     "encoder.t_latest",
     "loss.silent_push",
     "loss.activity_cost",
+    "loss.rate_strength",
+    "loss.rate_target",
+    "loss.wake",
     "optimizer.weight_decay",
     "optimizer.clip_norm",
     "data.limit",

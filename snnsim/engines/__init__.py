@@ -6,7 +6,9 @@ ENGINES = ("clock", "hybrid", "event")
 TARGETS = ("cpu", "cuda", "auto")
 
 
-def make_engine(name, network, *, dt, n_steps, precision, duration=None, max_inverse_slope=1e4, **clock_options):
+def make_engine(
+    name, network, *, dt, n_steps, precision, duration=None, max_inverse_slope=1e4, layers=True, **clock_options
+):  # fmt: skip
     """Make an engine by name.
 
     Parameters
@@ -20,6 +22,8 @@ def make_engine(name, network, *, dt, n_steps, precision, duration=None, max_inv
     duration : float, optional
         Of a trial of the event engine; ``dt * n_steps`` if None.
     max_inverse_slope : float
+    layers : bool
+        Whether fully connected layers may use kernels of their own in continuous time.
     **clock_options
         Further arguments of :class:`~snnsim.engines.clock.ClockEngine`; no other engine has them.
     """
@@ -29,7 +33,8 @@ def make_engine(name, network, *, dt, n_steps, precision, duration=None, max_inv
         from snnsim.engines.clock import ClockEngine
 
         return ClockEngine(network, dt=dt, n_steps=n_steps, **common, **clock_options)
-    if not network.is_chain:
+    if not (network.is_chain and layers):
+        common["layers"] = layers
         if name == "hybrid":
             from snnsim.engines.hybrid_graph import GraphHybridEngine
 

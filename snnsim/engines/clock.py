@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from snnsim.activity import excess_of
 from snnsim.engines.clock_neurons import Cells, Sums, scalars_of
 from snnsim.engines.grid import GridSpikes, slab_of_grid
 from snnsim.engines.outputs import VoltageOutput
@@ -331,7 +332,7 @@ class ClockEngine:
         given = self._part_of(self._output).incoming[0].arrived()
         return given.rows, given.row_ptr[:, -1]
 
-    def backward(self, tensors, gradient, on_tensor=None, activity_cost=0.0):
+    def backward(self, tensors, gradient, on_tensor=None, activity_cost=0.0, rate=None):
         """Differentiate the loss by the tensors that are learnt, for the batch of the last forward pass.
 
         Parameters
@@ -346,6 +347,8 @@ class ClockEngine:
         activity_cost : float
             Only if :attr:`takes_amplitude`: weight of the term that adds, for each hidden component, the mean number of
             spikes of a neuron in a trial to the loss.
+        rate : (float, float), optional
+            Strength and wanted number of spikes of hidden neurons, :mod:`snnsim.activity`.
 
         Returns
         -------
@@ -359,13 +362,13 @@ class ClockEngine:
             grads[name] = self._array((name, "grad"), tensors[name].shape)
             grads[name][...] = 0
         for part in self._parts:
-            self._begin_backward(part, signal, activity_cost)
+            self._begin_backward(part, signal, activity_cost, rate)
         for k0, k1 in reversed(self._chunks()):
             if self.every_step:
                 for name in self.spike_totals():
                     self._error_of(name)[:] = 0
             for part in reversed(self._parts):
-                self._collect_errors(part, k0, k1, signal, activity_cost)
+                self._collect_errors(part, k0, k1, signal, activity_cost, rate)
                 for block in self._blocks(len(part.spike_ptr), part.size):
                     self._step_back(part, block, k0, k1, signal, grads)
                 if k0 == 0:
@@ -605,7 +608,7 @@ class ClockEngine:
         way = next(way for way in self._ways() if way.source.name == name)
         return way.by_neuron(self._spikes[name])
 
-    def _begin_backward(self, part, signal, activity_cost):
+    def _begin_backward(self, part, signal, activity_cost, rate):
         """Zero what the backward pass of a component adds to."""
         batch, n = len(part.spike_ptr), part.size
         adjoints = (*part.neuron.ADJOINT, *self._estimator.EXTRA)
@@ -625,6 +628,8 @@ class ClockEngine:
             else:
                 error = self._array((name, "error"), grid.rows.shape)
                 error[:] = price
+                if rate and name != self._output:
+                    self._add_rate(part, name, rate, error)
             if name in self._dropped:
                 self._array((name, "dropped"), grid.rows.shape)[:] = 0
         if len(part.names) > 1 and not self.every_step:
@@ -637,12 +642,25 @@ class ClockEngine:
             else:
                 error[:] = signal
 
+    def _add_rate(self, part, name, rate, error):
+        """Add to the errors of a population's spikes what brings their number nearer to the wanted one."""
+        grid, tau_mem = self._spikes[name], part.cells[name].values["tau_mem"]
+        excess = excess_of(grid.rows, grid.row_ptr[:, -1], grid.n_neurons, rate) * tau_mem
+        places = np.arange(error.shape[1])[None] if len(part.names) == 1 else self._array(
+            (name, "own_source"), part.neurons.shape, np.int32
+        )
+        filled = np.arange(error.shape[1]) < grid.row_ptr[:, -1:]
+        inverse = np.take_along_axis(part.kept[0], np.broadcast_to(np.where(filled, places, 0), error.shape), 1)
+        pull = np.take_along_axis(excess, np.where(filled, grid.rows, 0), 1)
+        # The loops divide by the slope; an error by amplitude has the other sign.
+        error[filled] += ((pull if self.takes_amplitude else -pull)[filled] / inverse[filled]).astype(self.dtype)
+
     def _price(self, part, activity_cost):
         if self._output in part.names or not activity_cost:
             return self.dtype.type(0)
         return self.dtype.type(activity_cost / (len(part.spike_ptr) * part.size))
 
-    def _collect_errors(self, part, k0, k1, signal, activity_cost):
+    def _collect_errors(self, part, k0, k1, signal, activity_cost, rate):
         """Bring the errors of a component's spikes in a chunk together, as its loop takes them."""
         if not part.spiking:
             return
@@ -657,6 +675,9 @@ class ClockEngine:
                 price = self._price(part, activity_cost)
                 if price:
                     error[:, :span] += price
+                if rate and name != self._output:
+                    grid = self._spikes[name]
+                    error[:, :span] += excess_of(grid.rows, grid.row_ptr[:, -1], grid.n_neurons, rate)[:, None]
             part.error = self._joined(part, span)
             return
         for name in part.names:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from snnsim.activity import excess_of
 from snnsim.dynamics.integral import faded
 from snnsim.engines.constants import HEAVY, as_shaped, constant_gradients
 from snnsim.engines.event import PRECISIONS, EventEngine, most_spikes
@@ -22,8 +23,10 @@ from snnsim.kernels.events.graph_forward import (
     JUMP,
     PULL,
     T_REF,
+    TAU_A,
     TAU_MEM,
     TAU_SYN,
+    THETA,
     TOO_FAST,
     Plan,
     graph_forward,
@@ -97,6 +100,8 @@ class GraphEventEngine:
     windows : bool
         Whether spikes of a cycle are settled neuron by neuron as far as its least delay allows; else one by one, in
         global order, which gives the same spikes more slowly.
+    layers : bool
+        Whether fully connected layers may use their own kernels, which know no ``rate``.
 
     Notes
     -----
@@ -117,6 +122,7 @@ class GraphEventEngine:
         precision="float64",
         max_inverse_slope=1e4,
         windows=True,
+        layers=True,
     ):
         check_names("readout", readout, READOUTS)
         for name, value in (("duration", duration), ("max_inverse_slope", max_inverse_slope), ("tau_w", tau_w)):
@@ -132,7 +138,7 @@ class GraphEventEngine:
         self.n_bins = 0
         self._workspace, self._caps = Workspace(spare=0.25), {}
         self._check_neurons()
-        self._chain = self._chain_engine(precision, n_samples)
+        self._chain = self._chain_engine(precision, n_samples) if layers else None
         self._components, self._inputs = [], [p.name for p in network.inputs]
         self._place = {name: (k, 0) for k, name in enumerate(self._inputs)}
         for group in components(network, instant=True):
@@ -242,7 +248,7 @@ class GraphEventEngine:
             return self._slabs[self.network.output.name]
         return VoltageOutput(read, self.duration) if self.readout == "sampled" else ScoreOutput(read, self.duration)
 
-    def backward(self, tensors, signal, on_tensor=None):
+    def backward(self, tensors, signal, on_tensor=None, rate=None):
         """Differentiate the loss by every tensor that was given, for the batch of the last forward pass.
 
         Parameters
@@ -254,6 +260,8 @@ class GraphEventEngine:
             the sample times, or (B, C) by the integral or the largest membrane.
         on_tensor : callable, optional
             Called with (name, gradient) as soon as a tensor's gradient is complete, from the output to the input.
+        rate : (float, float), optional
+            Strength and wanted number of spikes of hidden neurons, :mod:`snnsim.activity`; not with kernels of layers.
 
         Returns
         -------
@@ -279,6 +287,8 @@ class GraphEventEngine:
         grads = {}
         signal = self._placed(np.ascontiguousarray(signal, np.float64), errors)
         for component in reversed(self._components):
+            if rate and self.network.output.name not in component.names:
+                self._add_rate(component, rate, errors[component.slab])
             found = self._differentiate(component, errors, signal)
             if on_tensor is not None:
                 for name, grad in found.items():
@@ -631,6 +641,18 @@ class GraphEventEngine:
             rows = np.nonzero(filled)[0]
             errors[slab][rows, places[output.name][filled]] = signal[filled]
         return signal
+
+    def _add_rate(self, component, rate, error):
+        """Add to the errors of a component's spikes what brings their number nearer to the wanted one."""
+        slab, cells = self._stored[component.slab], component.state["cells"]
+        filled = np.arange(slab.times.shape[1]) < slab.counts[:, None]
+        excess = excess_of(slab.neurons, slab.counts, component.size, rate)
+        neurons, marks = slab.neurons[filled], component.state["marks"][filled]
+        c = cells[neurons]
+        u, a = marks[:, 0], marks[:, 1]
+        falling = u - c[:, PULL] * a - c[:, THETA] - c[:, BETA] * a
+        slope = falling / c[:, TAU_MEM] + c[:, BETA] * a / c[:, TAU_A]
+        error[filled] -= excess[np.nonzero(filled)[0], neurons] * c[:, TAU_MEM] * slope
 
     def _differentiate(self, component, errors, signal):
         s, network = component.state, self.network

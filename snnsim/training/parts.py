@@ -40,7 +40,7 @@ def engine_of(config, network):
         }
     return make_engine(
         s.engine, network, dt=s.dt, n_steps=s.n_steps, precision=configuration.precision(config),
-        max_inverse_slope=g.max_inverse_slope, **options,
+        max_inverse_slope=g.max_inverse_slope, layers=not config.loss.rate_strength, **options,
     )  # fmt: skip
 
 

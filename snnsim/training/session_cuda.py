@@ -37,7 +37,8 @@ class CudaSession(Session):
     def __init__(self, config, network=None, group=None, sets=None):
         for table, key, absent in (
             ("training", "dropout", 0), ("training", "ema_decay", 0), ("training", "micro_batches", 1),
-            ("loss", "label_smoothing", 0), ("loss", "activity_cost", 0), ("data", "mixup", 0),
+            ("loss", "label_smoothing", 0), ("loss", "activity_cost", 0), ("loss", "rate_strength", 0),
+            ("loss", "wake", 0), ("data", "mixup", 0),
         ):  # fmt: skip
             value = getattr(getattr(config, table), key)
             if value != absent:
