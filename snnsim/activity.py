@@ -1,7 +1,7 @@
 """What keeps hidden neurons active, but not too active: a wanted number of spikes, and the waking of silent ones.
 
 **Rate.** A spike of a neuron with n spikes in a trial, where nu are wanted, adds ``k tau_mem (n - nu)`` to the adjoint
-of its membrane. It is no gradient of a loss, since n has no derivative: a spike is moved by ``k tau_mem (n - nu)`` times
+of its membrane. It is no gradient of a loss, since n has no derivative: a spike moves by ``k tau_mem (n - nu)`` times
 its slope, which stays bounded at grazing spikes (mlGeNN's form, one sample at a time). With a derivative in every step
 (surrogate) it is the gradient of ``k (n - nu)^2/2`` instead.
 
