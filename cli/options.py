@@ -36,7 +36,9 @@ Gradient = Annotated[str | None, typer.Option(help="exact, literal, tssl or surr
 LossName = Annotated[
     str | None,
     typer.Option(
-        "--loss", help="membrane-mean, membrane-max, count-cross-entropy, count-mse, first-spike or van-rossum."
+        "--loss",
+        help="membrane-mean, membrane-max, membrane-integral, count-cross-entropy, count-mse, first-spike or "
+        "van-rossum.",
     ),
 ]
 EncoderName = Annotated[str | None, typer.Option("--encoder", help="poisson, poisson-rate, regular or latency.")]

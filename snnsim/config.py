@@ -151,6 +151,7 @@ class LossConfig:
     target_true: float = 15.0
     target_false: float = 3.0
     tau: float = 0.2
+    tau_w: float = 0.0  # of membrane-integral: time constant of the weight that an integral has; 0: it has none
     label_smoothing: float = 0.0  # share of the wanted probability that all classes divide (membrane losses)
     silent_push: float = 0.0  # weight of the term that wakes silent outputs that should spike
     activity_cost: float = 0.0  # of one spike in each neuron of a hidden layer (surrogate and tssl)
@@ -260,7 +261,7 @@ CHOICES = {
     "optimizer.name": OPTIMIZERS,
     "optimizer.schedule": SCHEDULES,
 }
-READ_MEMBRANES = ("membrane-mean", "membrane-max", "membrane-mse")
+READ_MEMBRANES = ("membrane-mean", "membrane-max", "membrane-mse", "membrane-integral")
 """Losses that read the membrane of a readout without spikes."""
 CLASSIFY_MEMBRANES = READ_MEMBRANES[:2]
 POSITIVE = (
@@ -297,6 +298,7 @@ NOT_NEGATIVE = (
     "loss.rate_strength",
     "loss.rate_target",
     "loss.wake",
+    "loss.tau_w",
     "optimizer.weight_decay",
     "optimizer.clip_norm",
     "data.limit",

@@ -7,7 +7,7 @@ TARGETS = ("cpu", "cuda", "auto")
 
 
 def make_engine(
-    name, network, *, dt, n_steps, precision, duration=None, max_inverse_slope=1e4, layers=True, **clock_options
+    name, network, *, dt, n_steps, precision, duration=None, max_inverse_slope=1e4, layers=True, **options
 ):  # fmt: skip
     """Make an engine by name.
 
@@ -24,17 +24,18 @@ def make_engine(
     max_inverse_slope : float
     layers : bool
         Whether fully connected layers may use kernels of their own in continuous time.
-    **clock_options
-        Further arguments of :class:`~snnsim.engines.clock.ClockEngine`; no other engine has them.
+    **options
+        Further arguments of :class:`~snnsim.engines.clock.ClockEngine`, or, in continuous time, of
+        :class:`~snnsim.engines.event_graph.GraphEventEngine`.
     """
     check_names("engine", name, ENGINES)
     common = {"precision": precision, "max_inverse_slope": max_inverse_slope}
     if name == "clock":
         from snnsim.engines.clock import ClockEngine
 
-        return ClockEngine(network, dt=dt, n_steps=n_steps, **common, **clock_options)
-    if not (network.is_chain and layers):
-        common["layers"] = layers
+        return ClockEngine(network, dt=dt, n_steps=n_steps, **common, **options)
+    if not (network.is_chain and layers) or options:
+        common |= {"layers": layers, **options}
         if name == "hybrid":
             from snnsim.engines.hybrid_graph import GraphHybridEngine
 

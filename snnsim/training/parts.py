@@ -10,6 +10,7 @@ from snnsim.encoders import Encoder
 from snnsim.engines import make_engine
 from snnsim.errors import InputError
 from snnsim.initialisation import initial_tensors
+from snnsim.integral_loss import IntegralLoss
 from snnsim.losses import Loss
 from snnsim.neurons import LIFParameters
 from snnsim.own_parts import OwnEncoder, OwnLoss
@@ -38,6 +39,8 @@ def engine_of(config, network):
             "tssl_fallback": g.tssl_fallback,
             "tssl_width": g.tssl_width,
         }
+    elif config.loss.name == IntegralLoss.name and not network.output.spiking and s.engine == "event":
+        options = {"readout": "integral", "tau_w": config.loss.tau_w or np.inf}
     return make_engine(
         s.engine, network, dt=s.dt, n_steps=s.n_steps, precision=configuration.precision(config),
         max_inverse_slope=g.max_inverse_slope, layers=not config.loss.rate_strength, **options,
@@ -63,6 +66,8 @@ def loss_of(config, n_classes, engine, rest=0.0):
     }  # fmt: skip
     if LOSSES.is_own(e.name):
         return OwnLoss(e.name, **common)
+    if e.name == IntegralLoss.name:
+        return IntegralLoss(e.tau_w or np.inf)
     return Loss(
         e.name, duration=s.dt * s.n_steps, target_true=e.target_true, target_false=e.target_false, tau=e.tau,
         label_smoothing=e.label_smoothing, **common,

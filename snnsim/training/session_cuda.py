@@ -10,6 +10,7 @@ import numpy as np
 from snnsim import config as configuration
 from snnsim.engines import choose_target, make_device_engine
 from snnsim.errors import InputError
+from snnsim.integral_loss import IntegralLoss
 from snnsim.kernels.cuda import compiler
 from snnsim.losses import REGRESSION
 from snnsim.registry import SCHEDULES
@@ -47,7 +48,7 @@ class CudaSession(Session):
         self._device = None
         super().__init__(config, network, group, sets)
         for registry, name in configuration.parts(config).items():
-            if registry is not SCHEDULES and (registry.is_own(name) or name == REGRESSION):
+            if registry is not SCHEDULES and (registry.is_own(name) or name in (REGRESSION, IntegralLoss.name)):
                 raise InputError(f"{registry.option} = {name!r}: target = 'cuda' has none")
         if self.train.spiking or not self.train.labelled or self.structure.inputs[0].kind == "current":
             raise InputError("target = 'cuda': learns classes from intensities; spikes, currents, targets need 'cpu'")
