@@ -14,6 +14,7 @@ from numba import njit, prange
 
 from snnsim.kernels.events.arrivals import OUTER, arrivals, delay_slot, pop, push
 from snnsim.kernels.events.graph_forward import FULL, _longer
+from snnsim.kernels.interruptible import asked_to_end
 from snnsim.kernels.jit import KERNEL, LEAF, SERIAL
 
 CELLS = ("theta", "v_reset", "v0", "tau", "target", "slope", "subtract", "t_ref")
@@ -23,7 +24,7 @@ THETA, V_RESET, V0, TAU, TARGET, SLOPE, SUBTRACT, T_REF = range(8)
 
 
 @njit(**KERNEL)
-def jumping_forward(wires, store, w, cells, populations, duration, sample_times, neurons, times, counts, v_out):
+def jumping_forward(wires, store, w, cells, populations, duration, sample_times, neurons, times, counts, v_out, came):
     """Spikes of a component, and membranes at given times.
 
     Parameters
@@ -44,15 +45,18 @@ def jumping_forward(wires, store, w, cells, populations, duration, sample_times,
         Out: number of spikes; ``FULL`` where there was no room.
     v_out : ndarray, (B, K, N) float64
         Out.
+    came : ndarray, (n,) uint8
+        Signals, from :func:`snnsim.kernels.interruptible.until_done`; one that asks for an end ends the pass.
     """
     for b in prange(len(counts)):
         counts[b] = _sample(
-            np.int64(b), wires, store, w, cells, populations, duration, sample_times, neurons[b], times[b], v_out[b]
-        )
+            np.int64(b), wires, store, w, cells, populations, duration, sample_times, neurons[b], times[b], v_out[b],
+            came,
+        )  # fmt: skip
 
 
 @njit(**SERIAL)
-def _sample(b, wires, store, w, cells, populations, duration, sample_times, neurons, times, v_out):
+def _sample(b, wires, store, w, cells, populations, duration, sample_times, neurons, times, v_out, came):
     size = np.int64(len(cells))
     bounds, time, weight, target, _, wire = arrivals(b, wires, store, size, np.int64(1), duration, OUTER)
     v, since, crossing = np.empty(size), np.zeros(size), np.empty(size)
@@ -64,6 +68,8 @@ def _sample(b, wires, store, w, cells, populations, duration, sample_times, neur
     waiting = np.zeros(size, np.bool_)
     count, heap_size, j, k = 0, np.int64(0), bounds[0], 0
     while True:
+        if asked_to_end(came):
+            return FULL
         t = duration
         if j < bounds[1]:
             t = min(t, time[j])
