@@ -135,7 +135,8 @@ def statistics(
         means = [form(p[key]["mean"], p[key]["error"]) for key in ("rate", "cv", "lv", "fano", "correlation")]
         synchrony = form(p["synchrony"]["value"], p["synchrony"]["error"])
         rows.append((name, str(p["neurons"]), str(p["spikes"]), *means, synchrony))
-    head = ("population", "neurons", "spikes", "rate (1/s)", "CV", "LV", f"Fano ({window:g})")
+    rate = "rate (1/s)" if results["time_unit"] else "rate (per unit time)"
+    head = ("population", "neurons", "spikes", rate, "CV", "LV", f"Fano ({window:g})")
     _table((*head, "correlation", "synchrony"), rows)
 
 

@@ -10,13 +10,13 @@ app = App(help="Show, check and list configurations.")
 
 @app.command()
 def show(source: Source = None, settings: Settings = None):
-    """Print a configuration with every value, ready to be edited, and its network as a table."""
+    """Print a configuration with every value and its meaning, ready to be edited, and its network as a table."""
     from snnsim import config
     from snnsim.blueprint import network_of
     from snnsim.outline import outline
 
     chosen = config.load(source, settings or [])
-    print(config.to_toml(chosen))
+    print(config.to_toml(chosen, comments=True))
     for line in outline(network_of(chosen)):
         print(f"# {line}".rstrip())
 

@@ -60,7 +60,7 @@ def import_nir(
         settings = [] if found.network.readout == "leaky" else ["loss.name=count-cross-entropy"]
         base = config.load(None, settings)
         known = {k: v for k, v in (("dt", found.dt), ("scheme", found.scheme)) if v is not None}
-        base = with_network(replace(base, simulation=replace(base.simulation, **known)), found.network)
+        base = with_network(replace(base, simulation=replace(base.simulation, time_unit="ms", **known)), found.network)
         config.check(base, str(path))
     save_model(output, found.network, base, source=Path(path).name)
     shapes = (described(p.shape) for p in found.network.populations_by_name.values())

@@ -1,6 +1,7 @@
 """Entry point: collects the commands, and turns bad input into one line and exit code 2."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -23,12 +24,28 @@ from . import (
 from .app import App, Stopped
 from .terminal import streams
 
+
+def _show_version(wanted: bool):
+    if wanted:
+        from importlib.metadata import version
+
+        print("snnsim", version("snnsim"))
+        raise typer.Exit
+
+
+def snnsim(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+):
+    """Time in spiking neural networks: simulate, train, record and analyse LIF networks."""
+
+
 app = App(
     name="snnsim",
-    help="Time in spiking neural networks: simulate, train, record and analyse LIF networks.",
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.callback()(snnsim)
 app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)
@@ -63,7 +80,7 @@ def main():
 def _run():
     """Exit code of the command, and what went wrong, or None."""
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="snnsim", standalone_mode=False)
         sys.stdout.flush()
     except _UsageError as error:
         # Of NoArgsIsHelpError, the help has been printed.

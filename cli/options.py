@@ -3,10 +3,13 @@
 import functools
 import inspect
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from snnsim.tables import KEYS as MEANINGS
 
 Source = Annotated[str | None, typer.Argument(help="TOML file, or name of a shipped configuration (config list).")]
 Settings = Annotated[
@@ -17,55 +20,58 @@ Threads = Annotated[int, typer.Option(help="Threads; 0 for all cores. Results do
 Target = Annotated[
     str, typer.Option(help="cpu, cuda or auto (cuda where it can be used); cuda never falls back to the CPU.")
 ]
-DataDir = Annotated[Path | None, typer.Option(help="Folder with the data set's files.")]
-Dataset = Annotated[
-    str | None,
-    typer.Option(metavar="NAME|FILE|FOLDER", help="A name (snnsim data list), or files of your own (docs/data.md)."),
-]
-Layers = Annotated[
-    str | None, typer.Option(help="From input to output, such as 784-400-10, 128-256r-10 or 28x28-15c5-p2-300-10.")
-]
-NeuronName = Annotated[
-    str | None, typer.Option("--neuron", help="lif, alif, adlif, delta-lif or if; A,B,... for one a layer.")
-]
-Engine = Annotated[str | None, typer.Option(help="clock, hybrid or event.")]
-Dt = Annotated[float | None, typer.Option("--dt", help="Step size, in the unit of the time constants.")]
-Steps = Annotated[int | None, typer.Option(help="Steps of a trial.")]
-Scheme = Annotated[str | None, typer.Option(help="backward_euler, forward_euler, exact or bilinear.")]
-Gradient = Annotated[str | None, typer.Option(help="exact, literal, tssl or surrogate.")]
-LossName = Annotated[
-    str | None,
-    typer.Option(
-        "--loss",
-        help="membrane-mean, membrane-max, membrane-integral, count-cross-entropy, count-mse, first-spike or "
-        "van-rossum.",
-    ),
-]
-EncoderName = Annotated[str | None, typer.Option("--encoder", help="poisson, poisson-rate, regular or latency.")]
-OptimizerName = Annotated[str | None, typer.Option("--optimizer", help="adam, adamw or sgd.")]
-LearningRate = Annotated[float | None, typer.Option("--lr", help="Learning rate.")]
-BatchSize = Annotated[int | None, typer.Option(help="Samples of a batch.")]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the training samples.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
-Precision = Annotated[str | None, typer.Option(help="float32 or float64.")]
-Limit = Annotated[int | None, typer.Option(help="Use only so many samples.")]
+
+
+def of_key(key, *names, **look):
+    """Option of a command for a key of the configuration, which says what it means."""
+    about = MEANINGS[key]
+    unit = ", in the unit of the time constants" if about.unit == "time" else ""
+    meaning = about.meaning[0].upper() + about.meaning[1:]
+    text = f"{meaning}{unit}{': ' + either(about.named()) if about.choices else ''}."
+    return typer.Option(*names, help=text, **look)
+
+
+def either(names):
+    """Write names as "a, b or c"."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+DataDir = Annotated[Path | None, of_key("data.data_dir")]
+Dataset = Annotated[str | None, of_key("data.dataset", metavar="NAME|FILE|FOLDER")]
+Layers = Annotated[str | None, of_key("network.layers")]
+NeuronName = Annotated[str | None, of_key("network.neuron", "--neuron")]
+Engine = Annotated[str | None, of_key("simulation.engine")]
+Dt = Annotated[float | None, of_key("simulation.dt", "--dt")]
+Steps = Annotated[int | None, of_key("simulation.n_steps")]
+Scheme = Annotated[str | None, of_key("simulation.scheme")]
+Gradient = Annotated[str | None, of_key("gradient.method")]
+LossName = Annotated[str | None, of_key("loss.name", "--loss")]
+EncoderName = Annotated[str | None, of_key("encoder.name", "--encoder")]
+OptimizerName = Annotated[str | None, of_key("optimizer.name", "--optimizer")]
+LearningRate = Annotated[float | None, of_key("optimizer.lr", "--lr")]
+BatchSize = Annotated[int | None, of_key("training.batch_size")]
+Epochs = Annotated[int | None, of_key("training.epochs")]
+Seed = Annotated[int | None, of_key("training.seed")]
+Precision = Annotated[str | None, of_key("simulation.precision")]
+Limit = Annotated[int | None, of_key("data.limit")]
 
 DATA_FLAGS = {
-    "validation": (str, "Training samples held out to choose the best epoch: a number, a share below 1, or auto."),
-    "leave_out": (str, "Test on a group of samples alone, and learn from all others, such as speaker=3."),
-    "fold": (str, "Test on one of several parts of the training samples, such as 3/10."),
-    "sensor": (str, "Geometry of events, such as 700 or 2x34x34, where files do not say it."),
-    "crop_start": (float, "Leave out events before this time, and count from there."),
-    "crop": (float, "Leave out events after so much time."),
-    "bin_channels": (int, "Join so many neighbouring channels of events."),
-    "downsample": (int, "Join so many rows, and columns, of pixels of events."),
-    "merge_polarity": (bool, "Join both polarities of events."),
-    "stretch": (float, "Learning: stretch or compress the times of a sample by up to this share."),
-    "jitter": (float, "Learning: change the time of every event by a Gaussian number of this standard deviation."),
-    "drop": (float, "Learning: lose events with this probability."),
-    "shift_channels": (int, "Learning: shift all channels of a sample by up to so many."),
+    "validation": str,
+    "leave_out": str,
+    "fold": str,
+    "sensor": str,
+    "crop_start": float,
+    "crop": float,
+    "bin_channels": int,
+    "downsample": int,
+    "merge_polarity": bool,
+    "stretch": float,
+    "jitter": float,
+    "drop": float,
+    "shift_channels": int,
 }
-"""Type and help of the flags of ``[data]``, each named as its key, which :func:`with_data_flags` gives to a command."""
+"""Type of the flags of ``[data]``, each named as its key, which :func:`with_data_flags` gives to a command."""
 
 
 def with_data_flags(command):
@@ -77,9 +83,9 @@ def with_data_flags(command):
 
     own = [p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD]
     added = []
-    for name, (kind, text) in DATA_FLAGS.items():
+    for name, kind in DATA_FLAGS.items():
         flag = f"--{name.replace('_', '-')}"
-        hint = Annotated[kind | None, typer.Option(*([flag] if kind is bool else []), help=text)]
+        hint = Annotated[kind | None, of_key(f"data.{name}", *([flag] if kind is bool else []))]
         added.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint))
     wrapped.__signature__ = inspect.Signature([*own, *added])
     wrapped.__annotations__ = {p.name: p.annotation for p in (*own, *added)}
@@ -140,10 +146,11 @@ def configuration(source, settings, flags, encodes=True):
             value = value.split(",")
         if flag == "validation":
             value = config.setting_value(value, "--validation")
-        if flag == "dataset" and Path(value).exists() and value not in datasets():
-            value = Path(value).resolve()  # the run will be evaluated from other folders
         chosen.append(f"{key}={config.toml_value(str(value) if isinstance(value, Path) else value)}")
     made = config.load(source, [*chosen, *(settings or [])])
+    if made.data.dataset not in datasets() and Path(made.data.dataset).exists():
+        # The run will be evaluated from other folders.
+        made = replace(made, data=replace(made.data, dataset=str(Path(made.data.dataset).resolve())))
     # What is encoded are the sets of intensities that have names; files may hold spikes.
     encodes = encodes and (chosen or settings) and made.data.dataset in INTENSITIES
     note = per_step_note(config.load(source), made) if encodes else None

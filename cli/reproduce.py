@@ -13,6 +13,10 @@ def reproduce(
         typer.Argument(metavar="[NAME]...", help="Experiments, or all; without a name, list them.", show_default=False),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes: all of it in minutes.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Another size of the one experiment named; repeatable."),
+    ] = None,
     out: Annotated[str, typer.Option(metavar="FOLDER", help="For results, figures and report.md.")] = "reproduction",
     figure_format: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="Of the figures: png, svg or pdf.")
@@ -38,7 +42,16 @@ def reproduce(
         console().print(table)
         return
     with _Bar() as bar:
-        report = run(names, out, quick=quick, force=force, figure_format=figure_format, progress=bar, workers=workers)
+        report = run(
+            names,
+            out,
+            quick=quick,
+            settings=settings or (),
+            force=force,
+            figure_format=figure_format,
+            progress=bar,
+            workers=workers,
+        )
     print(f"wrote {report}")
 
 

@@ -146,7 +146,7 @@ def simulate(
 
     start = time.perf_counter()
     options = {"config": configuration.to_tree(trials.config), "seed": trials.config.training.seed, "overwrite": force}
-    options |= writer_units(trials.config)
+    options |= writer_units(trials.config, trials.timed)
     with open_writer(output, simulator, **options) as writer, _Bar(len(trials)) as bar:
         batches = trials.batches(batch_size(simulator), simulator)
         count, known, correct = record_batches(simulator, writer, batches, trials.predict, bar.advance)
@@ -181,6 +181,7 @@ class _Samples:
         )
         self.config, self.network, self.split_name = self.session.config, self.session.network, split
         self.split = getattr(self.session, split)
+        self.timed = self.split.spiking
         self.ids = _pick(np.arange(len(self.split)), chosen, f"--record-trials: {split}")
         if len(self.ids) == 0:
             raise InputError(f"--record-trials: names none of the {len(self.split)} samples of the {split} split")
@@ -205,6 +206,8 @@ class _Samples:
 
 class _Trains:
     """Spike trains of a file."""
+
+    timed = True
 
     def __init__(self, source, settings, flags, path, population, trial_length, time_unit, chosen):
         import numpy as np

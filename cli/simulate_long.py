@@ -6,6 +6,7 @@ from pathlib import Path
 def is_long(source):
     """Whether an argument names a network without trials: a shipped one, or a file that says for how long."""
     from snnsim.config import parse
+    from snnsim.files.text import read_text
     from snnsim.longrun import config
     from snnsim.longrun.networks import NETWORKS
 
@@ -14,7 +15,7 @@ def is_long(source):
         return True
     if path.suffix != ".toml" or not path.is_file():
         return False
-    return config.is_long(parse(path.read_text(encoding="utf-8", errors="replace"), source))
+    return config.is_long(parse(read_text(path), source))
 
 
 def simulate_long(

@@ -137,6 +137,7 @@ if TYPE_CHECKING:  # what editors and type checkers read; the names below are th
     from snnsim.training.callbacks import (
         TensorBoardLog as TensorBoardLog,
     )
+    from snnsim.training.classifier import SpikingClassifier as SpikingClassifier
     from snnsim.training.model import Model as Model
     from snnsim.training.model import load_model as load_model
     from snnsim.training.progress import Progress as Progress
@@ -169,6 +170,7 @@ _PUBLIC = {
         ("CSVLog", "Callback", "Checkpoint", "EarlyStopping", "History", "TensorBoardLog"), "snnsim.training.callbacks"
     ),
     "Record": "snnsim.training.recorder",
+    "SpikingClassifier": "snnsim.training.classifier",
     "Progress": "snnsim.training.progress",
     **dict.fromkeys(("SGD", "Adam", "AdamW"), "snnsim.optimizers"),
     **dict.fromkeys(("SampleSets", "Samples"), "snnsim.samples"),
@@ -180,7 +182,7 @@ _PUBLIC = {
 __all__ = sorted(_PUBLIC)
 
 
-def __getattr__(name: str) -> Any:
+def _found(name: str) -> Any:
     """Import a public name from the module that defines it."""
     if name == "__version__":
         from importlib.metadata import version
@@ -191,6 +193,10 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(_PUBLIC[name]), name)
     globals()[name] = value
     return value
+
+
+if not TYPE_CHECKING:  # a checker shall know the names above alone
+    __getattr__ = _found
 
 
 def __dir__() -> list[str]:

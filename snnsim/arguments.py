@@ -87,6 +87,26 @@ def array(name, value, ndim, what):
     return np.ascontiguousarray(found, found.dtype.newbyteorder("="))
 
 
+def one_or_each(name, value, size, least=-np.inf):
+    """Give one finite number or ``size`` of them, as float64 of shape () or (size,).
+
+    Raises
+    ------
+    InputError
+        If it is anything else, or below ``least``.
+    """
+    try:
+        found = np.asarray(value)
+    except (TypeError, ValueError):  # lists of unequal lengths, for one
+        found = np.asarray(None)
+    good = found.dtype.kind in "iuf" and found.shape in ((), (size,)) and np.isfinite(found).all()
+    if not good or not (found >= least).all():
+        wanted = "a finite number" if least == -np.inf else f"a number of at least {least:g}"
+        given = f" = {value!r}" if found.ndim == 0 else ""
+        raise InputError(f"{name}{given}: must be {wanted}, or {size} of them")
+    return found.astype(np.float64)
+
+
 def integers(name, value, what):
     """Give a vector of whole numbers as int64; see :func:`array`. Floats that are whole count."""
     found = array(name, value, 1, what)

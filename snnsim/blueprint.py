@@ -7,15 +7,13 @@ import numpy as np
 from snnsim import notation
 from snnsim.connections import Convolution, Dense, FixedInDegree, FixedProbability, OneToOne, Pool
 from snnsim.connections.maps import described
+from snnsim.connections.rules import Rule
 from snnsim.errors import InputError, check_names
 from snnsim.network import Network, layer_names
 from snnsim.neurons import MODELS
 from snnsim.parameters import check_continuous, check_on_clock
 from snnsim.schedule import check_delays
-
-NEURONS = ("input", *(kind for kind, made in MODELS.items() if made.on_clock))
-SHAPES = ("dense", "convolution", "fixed-in-degree", "fixed-probability", "one-to-one")
-DELAYS = ("one", "source", "synapse")
+from snnsim.tables import choices
 
 
 def network_of(config, origin="configuration"):
@@ -104,7 +102,7 @@ def _add_population(network, entry, config):
 
     where, common = f"population {entry.name!r}", config.network
     kind = _one(where, "neuron", entry.neuron, common.neuron)
-    check_names(f"{where}: neuron", kind, NEURONS)
+    check_names(f"{where}: neuron", kind, choices("population.neuron"))
     if kind == "input":
         network.input(entry.name, entry.shape, common.input)
         return
@@ -132,8 +130,8 @@ def _one(where, name, own, common):
 def _add_connection(network, entry, config):
     name = entry.name or f"{entry.source}->{entry.target}"
     where = f"connection {name}"
-    check_names(f"{where}: shape", entry.shape, SHAPES)
-    check_names(f"{where}: delays", entry.delays, DELAYS)
+    check_names(f"{where}: shape", entry.shape, choices("connection.shape"))
+    check_names(f"{where}: delays", entry.delays, choices("connection.delays"))
     pool = Pool(entry.pool, entry.pool_kind) if entry.pool else None
     shape = {
         "dense": lambda: Dense(pool),
@@ -142,11 +140,14 @@ def _add_connection(network, entry, config):
         "fixed-probability": lambda: FixedProbability(entry.probability),
         "one-to-one": OneToOne,
     }[entry.shape]()
-    source, target = network.ends(entry.source, entry.target, where)
-    shape = shape.resolved(source.shape, target.shape, where, config.training.seed)
     delay = entry.delay
     if isinstance(delay, tuple) or entry.delays != "one":
-        n_delays = (source.size,) if entry.delays == "source" else shape.weight_shape(source.shape, target.shape, where)
+        source, target = network.ends(entry.source, entry.target, where)
+        n_delays = (source.size,)
+        if entry.delays != "source":
+            same = {"same": source is target} if isinstance(shape, Rule) else {}
+            made = shape.resolved(source.shape, target.shape, where, config.training.seed, **same)
+            n_delays = made.weight_shape(source.shape, target.shape, where)
         delay = _drawn(delay, entry.delays, n_delays, name, config.training.seed)
     network.connect(entry.source, entry.target, shape, delay=delay, learn=entry.learn, name=name)
 

@@ -1,4 +1,4 @@
-"""Configuration of a run: one frozen dataclass a TOML table, unknown keys refused with the nearest known one."""
+"""Configuration of a run, as TOML and as an object: unknown keys are refused with the nearest known one."""
 
 import dataclasses
 import json
@@ -12,215 +12,24 @@ from pathlib import Path
 from snnsim import blueprint, notation
 from snnsim.errors import InputError, nearest
 from snnsim.files.text import parse_toml, read_text
+from snnsim.keys import comment
 from snnsim.neurons import LI, MODELS
 from snnsim.registry import ENCODERS, ESTIMATORS, LOSSES, OPTIMIZERS, SCHEDULES, Registry
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """``[network]``: layers, neurons, initial weights. Neuron parameters are one value, or a list with one a layer."""
-
-    # Sizes, or a notation such as "28x28-15c5-p2-300r-10"; "" where the network is a model's own.
-    layers: tuple[int, ...] | str = (784, 400, 10)
-    input: str = "spikes"  # spikes | current: what the encoder's intensities become
-    recurrent_delay: float = 0.0  # of layers to themselves; 0 becomes one step of simulation.dt, and stays that time
-    recurrent_scale: float = 1.0  # factor of the initial weights inside a cycle
-    learn_bias: bool = False  # whether every neuron of a layer learns a constant current
-    readout: str = "auto"  # auto (leaky for membrane losses, else spiking) | leaky | spiking
-    voltage_unit: str = ""  # of the membrane and its thresholds, such as mV, for files and axes; empty: none
-    current_unit: str = ""  # of synaptic currents, such as nA
-    tau_mem: float | tuple[float, ...] = 0.8
-    tau_syn: float | tuple[float, ...] = 0.6
-    r: float | tuple[float, ...] = 1.2
-    v_threshold: float | tuple[float, ...] = 1.0
-    v_reset: float | tuple[float, ...] = 0.0
-    v_leak: float | tuple[float, ...] = 0.0
-    reset: str | tuple[str, ...] = "hard"  # hard | subtract | none
-    neuron: str | tuple[str, ...] = "lif"  # lif | alif | adlif | delta-lif | if
-    t_ref: float | tuple[float, ...] | None = None  # absolute refractory period
-    v0: float | tuple[float, ...] | None = None  # initial membrane, else v_leak
-    i0: float | tuple[float, ...] | None = None  # initial current
-    tau_a: float | tuple[float, ...] | None = None  # of alif and adlif, as those below
-    beta: float | tuple[float, ...] | None = None  # threshold per adaptation (alif)
-    c_a: float | tuple[float, ...] | None = None  # current per adaptation (adlif)
-    q: float | tuple[float, ...] | None = None  # growth of the adaptation with a spike
-    a0: float | tuple[float, ...] | None = None  # initial adaptation
-    coupling: float | tuple[float, ...] | None = None  # how the membrane drives the adaptation (adlif, clock)
-    learn: tuple[str, ...] = ()  # constants of neurons that are learnt, such as tau_mem, v_threshold, bias
-    learn_each: bool = True  # whether every neuron learns values of its own
-    init: str = "kaiming"  # kaiming | uniform
-    init_scale: float = 1.0
-    init_mean: float = 0.0  # added to every weight, in units of the initial standard deviation
-    target_rate: float = 0.0  # spikes per neuron and trial that the initial weights are scaled to; 0: not scaled
-
-
-@dataclass(frozen=True)
-class PopulationConfig:
-    """``[[population]]``: an input, or neurons; what is not said is that of ``[network]``."""
-
-    name: str = ""
-    shape: int | tuple[int, ...] = 0
-    neuron: str | None = None  # input | lif | alif | adlif | li | delta-lif | if
-    tau_mem: float | tuple[float, ...] | None = None  # a number, or one a neuron, like all those below
-    tau_syn: float | tuple[float, ...] | None = None
-    r: float | tuple[float, ...] | None = None
-    v_threshold: float | tuple[float, ...] | None = None
-    v_reset: float | tuple[float, ...] | None = None
-    v_leak: float | tuple[float, ...] | None = None
-    reset: str | None = None  # hard | subtract | none
-    t_ref: float | tuple[float, ...] | None = None
-    v0: float | tuple[float, ...] | None = None
-    i0: float | tuple[float, ...] | None = None
-    tau_a: float | tuple[float, ...] | None = None
-    beta: float | tuple[float, ...] | None = None
-    c_a: float | tuple[float, ...] | None = None
-    q: float | tuple[float, ...] | None = None
-    a0: float | tuple[float, ...] | None = None
-    coupling: float | tuple[float, ...] | None = None
-    bias: float | tuple[float, ...] = 0.0  # constant current of every neuron, to begin with
-    learn_bias: bool = False
-    learn: tuple[str, ...] | None = None
-    learn_each: bool | None = None
-
-
-@dataclass(frozen=True)
-class ConnectionConfig:
-    """``[[connection]]``: synapses between two populations."""
-
-    source: str = ""
-    target: str = ""
-    name: str = ""  # source->target if empty
-    shape: str = "dense"  # dense | convolution | fixed-in-degree | fixed-probability | one-to-one
-    kernel: int | tuple[int, ...] = 0
-    stride: int | tuple[int, ...] = 1
-    padding: int | tuple[int, ...] = 0
-    pool: int | tuple[int, ...] = 0  # window of the source, folded into the connection
-    pool_kind: str = "average"  # average | sum
-    degree: int = 0
-    probability: float = 0.0
-    multiple: bool = False  # whether a pair may be joined more than once
-    delay: float | tuple[float, ...] = 0.0  # a time, or a range from which delays are drawn evenly
-    delays: str = "one"  # one | source | synapse: how many delays there are
-    learn: tuple[str, ...] = ("weight",)  # of weight, delay
-    init_scale: float = 1.0
-
-
-@dataclass(frozen=True)
-class SimulationConfig:
-    """``[simulation]``: how time passes."""
-
-    engine: str = "clock"  # clock | hybrid | event
-    scheme: str = "backward_euler"  # backward_euler | forward_euler | exact | bilinear
-    dt: float = 0.1
-    n_steps: int = 50
-    time_unit: str = "auto"  # of dt and all times: ms | s | none | auto (ms where the data has times, else none)
-    impulse: str = "unit-area"  # unit-area | unit-height
-    precision: str = "auto"  # auto (float32 on the clock unless dt is tiny, float64 otherwise) | float32 | float64
-    synapse: str = "auto"  # auto | gather | pattern | dense
-
-
-@dataclass(frozen=True)
-class GradientConfig:
-    """``[gradient]``: how the loss is differentiated."""
-
-    method: str = "exact"  # exact | literal | tssl | surrogate
-    weight_gradient: str = "discrete"  # discrete | continuous
-    max_inverse_slope: float = 1e4
-    surrogate_slope: float = 10.0
-    tssl_max_inverse: float = 8.0
-    tssl_fallback: bool = False
-    tssl_width: float = 0.2
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """``[encoder]``: intensities to input spikes."""
-
-    name: str = "poisson"  # poisson | poisson-rate | regular | latency
-    max_probability: float = 1.0
-    max_rate: float = 1.0
-    t_latest: float = 0.0
-    latency_floor: float = 0.0
-
-
-@dataclass(frozen=True)
-class LossConfig:
-    """``[loss]``."""
-
-    name: str = "membrane-mean"
-    target_true: float = 15.0
-    target_false: float = 3.0
-    tau: float = 0.2
-    tau_w: float = 0.0  # of membrane-integral: time constant of the weight that an integral has; 0: it has none
-    label_smoothing: float = 0.0  # share of the wanted probability that all classes divide (membrane losses)
-    silent_push: float = 0.0  # weight of the term that wakes silent outputs that should spike
-    activity_cost: float = 0.0  # of one spike in each neuron of a hidden layer (surrogate and tssl)
-    rate_strength: float = 0.0  # how strongly hidden neurons are brought to rate_target spikes a trial
-    rate_target: float = 1.0
-    wake: float = 0.0  # how strongly weights into hidden neurons that are silent in a batch grow
-
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """``[optimizer]``."""
-
-    name: str = "adam"  # sgd | adam | adamw
-    lr: float = 1e-3
-    schedule: str = "cosine"  # constant | step | cosine
-    decay: float = 0.1  # of step: factor after each interval
-    interval: float = 0.5  # of step: share of the run
-    final: float = 0.0  # of cosine: final share of lr
-    momentum: float = 0.9
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-    weight_decay: float = 0.0
-    clip_norm: float = 0.0
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """``[data]``: what is learnt."""
-
-    dataset: str = "mnist"  # a name (snnsim data list), or a file or folder
-    data_dir: str = ""
-    validation: int | float | str = "auto"  # training samples held out to choose the best epoch: number, share or auto
-    test: int | float = 0.2  # samples to test on where the data has no test set of its own: number or share
-    leave_out: str = ""  # test on a group alone, and learn from all others, such as "speaker=3"
-    fold: str = ""  # test on this part of the training samples alone, such as "3/10"
-    limit: int = 0  # use at most so many training (and test) samples; 0: all
-    population: str = "input"  # of a recording, whose spikes are the samples
-    time_unit: str | float = ""  # of the files: s, ms, us, ns, or the milliseconds in it; empty: as they say
-    sensor: str = ""  # geometry of events, such as 700 or 2x34x34; empty: as files or formats say
-    crop_start: float = 0.0  # events: leave out what comes before, and count time from there
-    crop: float = 0.0  # events: leave out what comes after so much time; 0: nothing
-    bin_channels: int = 1  # events: so many neighbouring channels become one
-    downsample: int = 1  # events: so many rows, and columns, of pixels become one
-    merge_polarity: bool = False  # events: both polarities become one
-    range: tuple[float, ...] = ()  # lowest and highest intensity of own data; else 0..1, or 0..255 of whole numbers
-    deskew: bool = False  # shear images upright, those of the test set, too
-    mixup: float = 0.0  # augmentation: blend with another sample, its share from Beta(mixup, mixup) (membrane losses)
-    flip: float = 0.0  # augmentation: probability of a mirror image, left to right
-    shift: float = 0.0  # largest shift, in pixels
-    rotation: float = 0.0  # largest rotation, in degrees
-    elastic_alpha: float = 0.0  # strength of the elastic distortion, in pixels
-    elastic_sigma: float = 4.0
-    stretch: float = 0.0  # of events: largest share by which times are stretched or compressed
-    jitter: float = 0.0  # of events: standard deviation of a Gaussian change of every time
-    drop: float = 0.0  # of events: probability that one is lost
-    shift_channels: int = 0  # of events: largest shift of all channels together
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """``[training]``."""
-
-    epochs: int = 4
-    batch_size: int = 50
-    micro_batches: int = 1  # equal parts of a batch that are computed one after another, or in different processes
-    seed: int = 0
-    dropout: float = 0.0  # probability that a hidden neuron is silent to the next layer for a trial (clock engine)
-    ema_decay: float = 0.0  # of an average of the weights over batches, which is evaluated and kept; 0: none
+from snnsim.tables import (
+    KEYS,
+    LISTS,
+    TABLES,
+    ConnectionConfig,
+    DataConfig,
+    EncoderConfig,
+    GradientConfig,
+    LossConfig,
+    NetworkConfig,
+    OptimizerConfig,
+    PopulationConfig,
+    SimulationConfig,
+    TrainingConfig,
+)
 
 
 @dataclass(frozen=True)
@@ -239,96 +48,12 @@ class Config:
     connection: tuple[ConnectionConfig, ...] = ()
 
 
-LISTS = {"population": PopulationConfig, "connection": ConnectionConfig}
-"""Tables of which there may be several."""
-TABLES = {f.name: f.default_factory for f in dataclasses.fields(Config) if f.name not in LISTS}
-CHOICES = {
-    "network.readout": ("auto", "leaky", "spiking"),
-    "network.input": ("spikes", "current"),
-    "network.init": ("kaiming", "uniform"),
-    "network.reset": ("hard", "subtract", "none"),
-    "network.neuron": tuple(kind for kind, made in MODELS.items() if made.on_clock and made.has_threshold),
-    "simulation.engine": ("clock", "hybrid", "event"),
-    "simulation.scheme": ("backward_euler", "forward_euler", "exact", "bilinear"),
-    "simulation.impulse": ("unit-area", "unit-height"),
-    "simulation.time_unit": ("auto", "ms", "s", "none"),
-    "simulation.precision": ("auto", "float32", "float64"),
-    "simulation.synapse": ("auto", "gather", "pattern", "dense"),
-    "gradient.method": ESTIMATORS,
-    "gradient.weight_gradient": ("discrete", "continuous"),
-    "encoder.name": ENCODERS,
-    "loss.name": LOSSES,
-    "optimizer.name": OPTIMIZERS,
-    "optimizer.schedule": SCHEDULES,
-}
+CHOICES = {name: tuple(key.choices) for name, key in KEYS.items() if key.choices}
+CHOICES |= {registry.option: registry for registry in (ENCODERS, ESTIMATORS, LOSSES, OPTIMIZERS, SCHEDULES)}
+"""Allowed values of every key that is a choice; of a registry, parts of one's own, too."""
 READ_MEMBRANES = ("membrane-mean", "membrane-max", "membrane-mse", "membrane-integral")
 """Losses that read the membrane of a readout without spikes."""
 CLASSIFY_MEMBRANES = READ_MEMBRANES[:2]
-POSITIVE = (
-    "simulation.dt",
-    "simulation.n_steps",
-    "gradient.max_inverse_slope",
-    "gradient.surrogate_slope",
-    "gradient.tssl_max_inverse",
-    "gradient.tssl_width",
-    "loss.tau",
-    "optimizer.lr",
-    "optimizer.interval",
-    "network.init_scale",
-    "training.batch_size",
-    "training.micro_batches",
-    "data.bin_channels",
-    "data.downsample",
-)
-NOT_NEGATIVE = (
-    "network.target_rate",
-    "network.recurrent_delay",
-    "network.recurrent_scale",
-    "encoder.max_rate",
-    "loss.target_true",
-    "loss.target_false",
-    "optimizer.decay",
-    "optimizer.epsilon",
-    "data.mixup",
-    "data.shift",
-    "data.elastic_alpha",
-    "encoder.t_latest",
-    "loss.silent_push",
-    "loss.activity_cost",
-    "loss.rate_strength",
-    "loss.rate_target",
-    "loss.wake",
-    "loss.tau_w",
-    "optimizer.weight_decay",
-    "optimizer.clip_norm",
-    "data.limit",
-    "data.crop_start",
-    "data.crop",
-    "data.jitter",
-    "data.shift_channels",
-    "training.epochs",
-    "training.seed",
-)
-BETWEEN = {
-    "network.init_mean": (-1e6, 1e6),
-    "encoder.max_probability": (0, 1),
-    "encoder.latency_floor": (0, 1),
-    "optimizer.final": (0, 1),
-    "data.flip": (0, 1),
-    "data.rotation": (0, 180),
-    "data.elastic_sigma": (0.5, 100),
-}
-"""Smallest and largest value."""
-BELOW_ONE = (
-    "loss.label_smoothing",
-    "optimizer.momentum",
-    "optimizer.beta1",
-    "optimizer.beta2",
-    "training.dropout",
-    "training.ema_decay",
-    "data.stretch",
-    "data.drop",
-)
 
 LONGEST = 2**20
 """Bytes of the longest configuration that is read."""
@@ -408,7 +133,7 @@ def parse_value(key, text, origin):
 
 
 def layers_of(text, origin):
-    """Layers from text: sizes as a list where they are all, else the checked notation (:mod:`snnsim.notation`).
+    """Layers from text: sizes as a list where they are all, else the checked notation (``snnsim.notation``).
 
     Raises
     ------
@@ -458,13 +183,22 @@ def to_tree(config):
     return {table: _plain(values) for table, values in tree.items()} | {t: v for t, v in lists.items() if v}
 
 
-def to_toml(config):
-    """Text of a :class:`Config` as TOML; :func:`load` reads the same configuration back."""
+def to_toml(config, comments=False):
+    """Text of a :class:`Config` as TOML; :func:`load` reads the same configuration back.
+
+    Parameters
+    ----------
+    config : Config
+    comments : bool
+        Whether every key has what it means and may be above it.
+    """
     lines = []
     for table, values in to_tree(config).items():
         for entry in values if isinstance(values, list) else [values]:
-            head = f"[[{table}]]" if isinstance(values, list) else f"[{table}]"
-            lines += [head, *(f"{key} = {toml_value(value)}" for key, value in entry.items()), ""]
+            lines.append(f"[[{table}]]" if isinstance(values, list) else f"[{table}]")
+            for key, value in entry.items():
+                lines += [*(comment(KEYS[f"{table}.{key}"]) if comments else ()), f"{key} = {toml_value(value)}"]
+            lines.append("")
     return "\n".join(lines)
 
 
@@ -474,28 +208,20 @@ def check(config, origin="configuration"):
 
     def value(key):
         table, name = key.split(".")
-        return tree[table][name]
+        return tree[table].get(name)  # None is left out there
 
-    for key, allowed in CHOICES.items():
-        found = value(key)
-        for one in found if isinstance(found, list) else [found]:
+    for key in known_keys():
+        found, allowed, limits = value(key), CHOICES.get(key), KEYS[key].allowed
+        if found is None:
+            continue
+        for one in (found if isinstance(found, list) else [found]) if allowed else ():
             if one not in allowed:
                 names = getattr(allowed, "help", ", ".join(allowed))
                 raise InputError(f"{origin}: {key} = {found!r}: must be one of {names}{nearest(str(one), allowed)}")
-    for key in POSITIVE:
-        if not 0 < value(key) < float("inf"):
-            raise InputError(f"{origin}: {key} = {value(key)}: must be a positive number")
-    for key in NOT_NEGATIVE:
-        if not 0 <= value(key) < float("inf"):
-            raise InputError(f"{origin}: {key} = {value(key)}: must be at least 0")
-    for key, (least, most) in BETWEEN.items():
-        if not least <= value(key) <= most:
-            raise InputError(f"{origin}: {key} = {value(key)}: must lie in {least:g}..{most:g}")
+        if limits and found not in limits:
+            raise InputError(f"{origin}: {key} = {found}: must {limits}")
     if isinstance(value("data.validation"), str) and value("data.validation") != "auto":
         raise InputError(f"{origin}: data.validation = {value('data.validation')!r}: must be a number, a share or auto")
-    for key in BELOW_ONE:
-        if not 0 <= value(key) < 1:
-            raise InputError(f"{origin}: {key} = {value(key)}: must lie in [0, 1)")
     duration = config.simulation.dt * config.simulation.n_steps
     if not 0 <= config.encoder.t_latest <= duration * (1 + 1e-9):
         raise InputError(
@@ -674,10 +400,11 @@ def _convert(value, wanted, name):
             return float(value)
         elif isinstance(value, kind) and (kind is bool) == isinstance(value, bool):
             return value
-    raise InputError(f"{name} = {value!r}: must be {_describe(wanted)}")
+    raise InputError(f"{name} = {value!r}: must be {type_text(wanted)}")
 
 
-def _describe(wanted):
+def type_text(wanted):
+    """Describe a type of a value in words."""
     kinds = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
     kinds = [k for k in kinds if k is not types.NoneType]
     return " or ".join(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snnsim.arguments import number
 from snnsim.dynamics.distributions import CONSTANT, LOGNORMAL, NORMAL, UNIFORM, quantile
 from snnsim.errors import InputError
 
@@ -16,13 +17,12 @@ class Distribution:
 
     low, high = -INFINITE, INFINITE
 
-    def _check(self, *names):
+    def _check(self, *names, positive=None):
         for name in names:
-            value = getattr(self, name)
-            if not isinstance(value, int | float | np.number) or not math.isfinite(value):
-                raise InputError(f"{self}: {name} = {value!r}: must be a finite number")
-        if not self.low < self.high:
-            raise InputError(f"{self}: low = {self.low}: must lie below high = {self.high}")
+            number(f"{self}: {name}", getattr(self, name))
+        if positive is not None:
+            number(f"{self}: {positive}", getattr(self, positive), above=0)
+        _check_bounds(self, "low", "high")
         if not self.probabilities[0] < self.probabilities[1]:
             raise InputError(f"{self}: has no values between {self.low} and {self.high}")
 
@@ -44,6 +44,17 @@ class Distribution:
         return np.array([quantile(kind, a, b, low + u * (high - low)) for u in np.asarray(uniform, float)])
 
 
+def _check_bounds(distribution, low, high):
+    """Refuse bounds that are no numbers, infinite ones aside, or not in order."""
+    for name in (low, high):
+        value = getattr(distribution, name)
+        if not isinstance(value, float | np.floating) or not math.isinf(value):
+            number(f"{distribution}: {name}", value)
+    least, most = getattr(distribution, low), getattr(distribution, high)
+    if not least < most:
+        raise InputError(f"{distribution}: {low} = {least}: must lie below {high} = {most}")
+
+
 @dataclass(frozen=True)
 class Normal(Distribution):
     """Normal distribution.
@@ -61,9 +72,7 @@ class Normal(Distribution):
     high: float = INFINITE
 
     def __post_init__(self):
-        if not self.std > 0:
-            raise InputError(f"{self}: std must be positive")
-        self._check("mean", "std")
+        self._check("mean", positive="std")
 
     @property
     def parameters(self) -> tuple:
@@ -94,9 +103,7 @@ class Lognormal(Distribution):
     high: float = INFINITE
 
     def __post_init__(self):
-        if not self.sigma > 0:
-            raise InputError(f"{self}: sigma must be positive")
-        self._check("mu", "sigma")
+        self._check("mu", positive="sigma")
 
     @property
     def parameters(self) -> tuple:
@@ -151,8 +158,7 @@ class Clipped(Distribution):
     def __post_init__(self):
         if not isinstance(self.of, Distribution):
             raise InputError(f"Clipped: {self.of!r}: must be a distribution")
-        if not self.least < self.most:
-            raise InputError(f"{self}: least = {self.least}: must lie below most = {self.most}")
+        _check_bounds(self, "least", "most")
 
     @property
     def parameters(self) -> tuple:
@@ -181,8 +187,7 @@ class Fixed(Distribution):
     value: float
 
     def __post_init__(self):
-        if not isinstance(self.value, int | float | np.number) or not math.isfinite(self.value):
-            raise InputError(f"value {self.value!r}: must be a finite number")
+        number("value", self.value)
 
     @property
     def parameters(self) -> tuple:

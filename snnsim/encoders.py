@@ -182,7 +182,7 @@ def next_spike(mean, n_draws):
 
     Returns
     -------
-    ndarray, (n_draws, *mean.shape) float64
+    ndarray, (n_draws, ...) float64, followed by the shape of ``mean``
         For p from 0 to ``n_draws - 1``.
     """
     out = np.empty((n_draws, *np.shape(mean)))

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Collection
 
 LONGEST = 1200
 """Letters of a message; of a longer one the middle is left out."""
@@ -16,7 +17,7 @@ class InputError(ValueError):
         Its text; breaks of lines become spaces, since the values that it shows may have any.
     """
 
-    def __init__(self, message):
+    def __init__(self, message: object) -> None:
         text = re.sub(r"\s*[\r\n]\s*", " ", str(message))
         if len(text) > LONGEST:
             text = f"{text[: 2 * LONGEST // 3]} ... {text[-LONGEST // 3 :]}"
@@ -25,7 +26,8 @@ class InputError(ValueError):
 
 def check_names(option, names, allowed):
     """Raise InputError unless all names (or the one) are allowed."""
-    for name in (names,) if isinstance(names, str) else names:
+    several = isinstance(names, Collection) and not isinstance(names, str | bytes)
+    for name in names if several else (names,):
         if not isinstance(name, str) or name not in allowed:
             raise InputError(f"{option} = {name!r}: must be one of {', '.join(allowed)}")
 

@@ -232,7 +232,7 @@ def _pairs(first, second, tau):
 
 
 def push_silent(result, presynaptic, push, grad_w):
-    """Add to the last layer's gradient what wakes silent outputs (:func:`snnsim.kernels.cpu.losses.silent_drive`).
+    """Add to the last layer's gradient what wakes silent outputs (:func:`snnsim.kernels.cpu.silent_drive`).
 
     Parameters
     ----------

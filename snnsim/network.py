@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from snnsim.arguments import array, each
-from snnsim.connections import Dense
+from snnsim.arguments import array, each, one_or_each, whole
+from snnsim.connections import Dense, Pool
 from snnsim.connections.maps import described, size_of
 from snnsim.connections.plans import listed, plan_of
 from snnsim.connections.rules import Drawn, Rule
@@ -150,7 +150,7 @@ class Network:
 
     def __init__(self, weights: Any = None, parameters: Any = None, readout: str = "spiking", *, seed: int = 0) -> None:
         self.populations_by_name, self.connections_by_name, self.tensors = {}, {}, {}
-        self.seed = int(seed)
+        self.seed = whole("seed", seed)
         self._order = None
         if weights is not None:
             warnings.warn(
@@ -286,15 +286,16 @@ class Network:
             )
         self._add(made)
         if given:
-            self.set(f"{name}.bias", np.broadcast_to(np.asarray(0.0 if bias is None else bias, float), (made.size,)))
+            bias = one_or_each(f"population {name}: bias", 0.0 if bias is None else bias, made.size)
+            self.set(f"{name}.bias", np.broadcast_to(bias, (made.size,)))
         for constant in sorted(learn):
             value = neuron.start if constant == "v0" else getattr(neuron, constant)
             self.set(f"{name}.{constant}", np.broadcast_to(np.asarray(value, float), made.constant_shape(constant)))
         return made
 
     def connect(
-        self, source: str, target: str, shape: Any = None, *, weight: Any = None, delay: Any = 0.0, learn:
-        Iterable[str] = ("weight",), name: str | None = None,
+        self, source: str, target: str, shape: Any = None, *, weight: Any = None, delay: Any = 0.0,
+        learn: Iterable[str] = ("weight",), name: str | None = None,
     ) -> Connection:
         """Connect two populations.
 
@@ -302,7 +303,7 @@ class Network:
         ----------
         source, target : str
         shape : Dense, Convolution, Sparse, Pairs, OneToOne or a rule (FixedInDegree, ...), optional
-            :class:`~snnsim.connections.Dense` if None. A matrix of ``scipy.sparse`` brings its weights with it.
+            :class:`~snnsim.Dense` if None. A matrix of ``scipy.sparse`` brings its weights with it.
         weight : float, Distribution or ndarray, optional
             An array in the shape that the connection's shape asks for; None: initial weights are to be drawn.
         delay : float, Distribution or ndarray
@@ -322,6 +323,8 @@ class Network:
         """
         name = f"{source}->{target}" if name is None else name
         where = f"connection {name}"
+        if not isinstance(name, str):
+            raise InputError(f"{where}: name = {name!r}: must be text")
         pre, post = self.ends(source, target, where)
         if name in self.connections_by_name:
             raise InputError(f"{where}: there is one of that name; give this one another name")
@@ -333,8 +336,11 @@ class Network:
             from snnsim.connections import Sparse
 
             shape, weight = Sparse.of(shape)
-        learn = frozenset(learn)
         check_names(f"{where}: learn", learn, LEARNABLE)
+        learn = frozenset((learn,) if isinstance(learn, str) else learn)
+        pool = getattr(shape, "pool", None)
+        if not (shape is None or hasattr(shape, "resolved")) or not (pool is None or isinstance(pool, Pool)):
+            raise InputError(f"{where}: shape = {shape!r}: must be a shape of snnsim.connections, or a sparse matrix")
         if isinstance(shape, Rule):
             shape = shape.resolved(pre.shape, post.shape, where, self.seed, source == target)
         else:
@@ -364,7 +370,7 @@ class Network:
             If there is no such population; ``where`` begins the message.
         """
         for role, end in (("source", source), ("target", target)):
-            if end not in self.populations_by_name:
+            if not isinstance(end, str) or end not in self.populations_by_name:
                 raise InputError(f"{where}: no {role} {end!r}; populations are {', '.join(self.populations_by_name)}")
         return self.populations_by_name[source], self.populations_by_name[target]
 
@@ -666,14 +672,23 @@ def _drawn_later(shape, pre, post, weight, delay):
     if isinstance(weight, Distribution) or isinstance(delay, Distribution):
         return True
     number = isinstance(weight, int | float | np.number) and np.ndim(delay) == 0
-    return number and isinstance(shape, Drawn | Dense) and shape.pool is None and (
-        math.prod(shape.weight_shape(pre.shape, post.shape)) > LISTED_AT_ONCE
+    return (
+        number
+        and isinstance(shape, Drawn | Dense)
+        and shape.pool is None
+        and (math.prod(shape.weight_shape(pre.shape, post.shape)) > LISTED_AT_ONCE)
     )
 
 
 def _delay(where, delay, pre, post, shape):
     """Delay as a float, or a float64 array of one of its shapes."""
-    value = np.asarray(delay, np.float64)
+    try:
+        value = np.asarray(delay)
+    except (TypeError, ValueError):  # lists of unequal lengths, for one
+        value = np.asarray(None)
+    if value.dtype.kind not in "iuf":
+        raise InputError(f"{where}: delay = {delay!r}: must be a time of at least 0, or an array of them")
+    value = value.astype(np.float64)
     allowed = [(), (pre.size,), tuple(shape.weight_shape(pre.shape, post.shape, where))]
     if value.shape not in allowed or (value.ndim > 1 and not isinstance(shape, Dense)):
         texts = ", ".join(dict.fromkeys(described(s) for s in allowed[1:] if len(s) == 1 or isinstance(shape, Dense)))

@@ -112,7 +112,8 @@ def scheme_coefficients(parameters, dt, scheme="backward_euler", impulse="unit-a
     check_names("impulse", [impulse], IMPULSES)
     check_on_clock(parameters, dt, scheme, "neurons")
     if type(parameters) not in (LIFParameters, LI) or parameters.size is not None:
-        raise InputError(f"{parameters!r}: must be LIF or LI with one number each")
+        name = type(parameters).__name__.removesuffix("Parameters")
+        raise InputError(f"{name}: must be LIF or LI with one number each")
     a_ii, b_i, a_vv, a_vi, b_v = SCHEMES[scheme](
         float(dt), float(parameters.tau_mem), float(parameters.tau_syn), float(parameters.r)
     )

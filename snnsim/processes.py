@@ -19,6 +19,7 @@ import warnings
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.extras import install_command
 from snnsim.threads import core_numbers
 
 METHODS = ("none", "mpi")
@@ -293,7 +294,7 @@ def join(method):
             warnings.filterwarnings("ignore", "suspicious MPI execution environment")
             from mpi4py import MPI
     except ImportError as error:
-        raise InputError("--distributed mpi: mpi4py is missing; pip install '.[mpi]' in snnsim's checkout") from error
+        raise InputError(f"--distributed mpi: mpi4py is missing: {install_command('mpi')}") from error
     except RuntimeError as error:
         raise InputError(f"--distributed mpi: mpi4py finds no MPI library ({error})") from error
     _check_launcher(MPI)

@@ -55,7 +55,7 @@ class Recording:
     dt: float | None
     scheme: str | None
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> LayerRecording:
         """Layer by population name."""
         for layer in self.layers:
             if layer.name == name:

@@ -18,7 +18,7 @@ name = "hidden"
 shape = [2, 3, 2]
 tau_mem = 1.0
 reset = "hard"
-bias = true
+bias = 0.1
 learn_bias = true
 
 [[population]]

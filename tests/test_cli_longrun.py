@@ -176,7 +176,7 @@ def test_bad_configurations_end_in_one_line(tmp_path, call, change, match):
         (("microcircuit",), "--output: give the directory"),
         (("microcircuit", "-o", "x", "--resume", "y"), "give one of them"),
         (("microcircuit", "-o", "x", "--engine", "event"), "--engine event"),
-        (("nothing.toml", "-o", "x", "--duration", "3"), "nothing.toml: cannot be read: No such file"),
+        (("nothing.toml", "-o", "x", "--duration", "3"), "nothing.toml: no such file; a TOML file, or one of"),
         (("microcircuit", "--scale", "0.01", "-o", "x", "--duration", "0.05"), "whole number of steps"),
         (("ei-network", "-o", "x", "--set", "network.layers=3"), "simulation.key=value"),
     ],

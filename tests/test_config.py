@@ -2,12 +2,15 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from snnsim import config
+from snnsim.blueprint import network_of
 from snnsim.errors import InputError
+from snnsim.tables import choices
 from tests.command import Caller
 
 
@@ -246,3 +249,34 @@ def test_config_list_names_the_shipped_ones(call):
 def test_bad_flags_end_with_one_line_and_code_2(call, tmp_path, flags, message):
     assert message in call.refused("train", "--run-dir", tmp_path / "run", *flags)
     assert not (tmp_path / "run").exists()
+
+
+RULES = {
+    "fixed-in-degree": "degree = 3",
+    "fixed-probability": "probability = 0.5",
+    "one-to-one": "",
+    "dense": "",
+    "convolution": "kernel = 3\npadding = 1",
+}
+
+
+@pytest.mark.parametrize(
+    "delays",
+    ["", "delay = 0.2", *(f'delay = [0.1, 0.3]\ndelays = "{k}"' for k in choices("connection.delays")[1:])],
+)
+@pytest.mark.parametrize("shape", choices("connection.shape"))
+def test_every_shape_and_delay_between_tables(toml, shape, delays):
+    """Also within one population, where rules draw other pairs."""
+    end = '[[population]]\nname = "{}"\nneuron = "{}"\nshape = [2, 3, 3]\n'
+    rows = [end.format("input", "input"), end.format("hidden", "lif"), end.format("output", "li")]
+    for source, target in (("input", "hidden"), ("hidden", "hidden"), ("hidden", "output")):
+        rule = f'shape = "{shape}"\n{RULES[shape]}\n{delays or "delay = 0.1"}\n'
+        rows.append(f'[[connection]]\nsource = "{source}"\ntarget = "{target}"\n{rule}')
+    path = toml("\n".join(rows))
+    if shape == "convolution" and "synapse" in delays:
+        assert "delays of shape 2x3x3x2: must be one number, or 18" in refusal(source=path)
+        return
+    network = network_of(config.load(path))
+    sizes = {(c.source, c.target): (network.weight_shape(c), np.shape(c.delay)) for c in network.connections}
+    for weights, of_delays in sizes.values():
+        assert of_delays == ((18,) if "source" in delays else weights if "synapse" in delays else ())

@@ -10,8 +10,9 @@ import pytest
 from tests import ROOT
 from tests.command import Caller
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-IDS = [page.name for page in PAGES]
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS]
+IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 SMALL = ("--limit", "100", "--epochs", "1", "--layers", "784-10-10", "--force")
 
 
@@ -79,20 +80,40 @@ def test_every_file_named_exists(page):
 def test_every_public_name_in_the_readme_exists():
     import snnsim
 
-    names = set(re.findall(r"snnsim\.([A-Za-z_]+)\(", (ROOT / "README.md").read_text()))
+    names = set(re.findall(r"\bsn\.([A-Za-z_]+)\(", (ROOT / "README.md").read_text()))
     assert names
     for name in names:
         assert callable(getattr(snnsim, name)), name
 
 
-def test_the_readme_python_code_runs(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md", "docs/coming-from.md"])
+def test_python_code_prints_what_the_page_says(name, tmp_path, monkeypatch, capsys):
+    """In one scope a page; what is printed stands below the code, or behind the call that prints it."""
     monkeypatch.chdir(tmp_path)
-    scope = {}
-    blocks = [code for language, code in code_blocks((ROOT / "README.md").read_text()) if language == "python"]
+    text, scope = (ROOT / name).read_text(), {}
+    blocks = [code for language, code in code_blocks(text) if language == "python"]
     assert blocks
     for code in blocks:
-        exec(compile(code, "README.md", "exec"), scope)
-    assert capsys.readouterr().out
+        exec(compile(code, name, "exec"), scope)
+    printed = capsys.readouterr().out.strip().splitlines()
+    assert printed
+    for line in printed:
+        assert line in text
+
+
+@pytest.mark.parametrize("page", DOCS, ids=[str(page.relative_to(ROOT)) for page in DOCS])
+def test_every_page_says_what_it_is_for_and_is_found(page):
+    """In its first sentence; and in a table of contents of the front page."""
+    body = re.sub(r"(?s)\A---\n.*?\n---\n", "", page.read_text()).split("\n\n", 2)
+    assert re.match(r"\s*# ", body[0])
+    assert re.match(r"This (?:page|notebook|is the documentation)\b", body[1].strip()), body[1]
+    if page.name != "index.md":
+        listed = re.findall(r"(?m)^([\w/-]+)$", (ROOT / "docs" / "index.md").read_text())
+        assert str(page.relative_to(ROOT / "docs").with_suffix("")) in listed
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
 
 
 GPU = ("docs/cuda.md",)

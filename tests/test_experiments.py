@@ -18,8 +18,8 @@ SMALL = {
 def shrink(monkeypatch, changes):
     load = base.load_config
 
-    def small(name, quick):
-        config, seconds = load(name, quick)
+    def small(name, quick, settings=()):
+        config, seconds = load(name, quick, settings)
         return config | changes[name], seconds
 
     monkeypatch.setattr(reproduce, "load_config", small)
@@ -146,3 +146,22 @@ def test_reproduce_all_quick(tmp_path):
         assert f"## {entry.title}" in text
         assert list(tmp_path.glob(f"{entry.name}-*.png"))
     assert "nan" not in text.lower()
+
+
+def test_sizes_of_ones_own(tmp_path, monkeypatch):
+    settings = ["n_dt=8", "n_spike_dt=4", "n_neurons=100"]
+    text = reproduce.reproduce(["truncation"], tmp_path, quick=True, settings=settings).read_text()
+    assert "quick sizes but for `--set n_dt=8`, `--set n_spike_dt=4`, `--set n_neurons=100`" in text
+    assert load_tree(tmp_path / "truncation.h5", "experiment")["config"]["n_neurons"] == 100
+    for setting, message in (
+        ("n_neurons", "must be KEY=VALUE"),
+        ("neurons=3", "the experiment has no key neurons"),
+        ("neuron=3", "the experiment has no key neuron"),
+        ("n_neurons=many", "n_neurons=many"),
+        ("n_neurons=[1]", "must be of the kind of 1000, a int"),
+        ("neuron.tau_mem.x=1", "the experiment has no key neuron.tau_mem.x"),
+    ):
+        with pytest.raises(InputError, match=re.escape(message)):
+            base.load_config("truncation", True, [setting])
+    with pytest.raises(InputError, match="name one experiment"):
+        reproduce.reproduce(["truncation", "gradients"], tmp_path, settings=["n_neurons=3"])

@@ -10,6 +10,7 @@ from snnsim.experiments import accuracy_vs_dt, reproduce
 from snnsim.experiments.base import Context, load_config, one_by_one
 from snnsim.experiments.learning import run_config
 from snnsim.experiments.workers import Workers
+from snnsim.extras import install_command
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_without_dask_parts_run_one_after_another_and_that_is_said(monkeypatch, 
     assert found == {"a": {"x": "a"}, "b": {"x": "b"}}
     (line,) = lines
     assert line.startswith("parts run one after another: dask.distributed cannot be imported")
-    assert "pip install '.[dask]'" in line
+    assert install_command("dask") in line
 
 
 def test_reproduce_hands_its_parts_to_the_workers(tmp_path, monkeypatch):

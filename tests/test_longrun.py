@@ -317,7 +317,7 @@ def test_currents_and_noise():
         (lambda n: n.connect("E", "E", FixedTotal(577), weight=1.0), r"1\.\.576"),
         (lambda n: n.connect("E", "E", FixedProbability(1.5), weight=1.0), "probability 1.5"),
         (lambda n: n.connect("E", "E", FixedInDegree(2), weight=Normal(1, 1), delay=Normal(0.1, 1)), "at least 0"),
-        (lambda n: n.connect("E", "E", FixedInDegree(2), weight=Normal(1, -1)), "std must be positive"),
+        (lambda n: n.connect("E", "E", FixedInDegree(2), weight=Normal(1, -1)), "std = -1: must be a positive number"),
     ],
 )
 def test_rules_that_cannot_be_met_are_refused_in_one_line(make, match):

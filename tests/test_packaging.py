@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
+import shutil
 import site
 import subprocess
 import sys
+import tarfile
 import tomllib
 import venv
 import zipfile
@@ -17,8 +20,8 @@ from tests import ROOT
 NAMES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 
 
-def run(*command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, **options)
+def run(*command, timeout=300, **options):
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -113,3 +116,57 @@ def test_the_installed_command_trains_on_the_data_in_the_wheel(installed, tmp_pa
     )
     assert json.loads(out)["run_dir"] == "runs/default-0"
     assert (tmp_path / "runs" / "default-0" / "model.h5").is_file()
+
+
+def test_the_citation_is_of_this_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = dict(re.findall(r"(?m)^(version|license): (.+)$", (ROOT / "CITATION.cff").read_text()))
+    assert cited == {"version": project["version"], "license": project["license"]}
+    assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory):
+    """Wheel and sdist as ``python -m build`` makes them of a copy of the checkout."""
+    source = tmp_path_factory.mktemp("checkout") / "snnsim"
+    dropped = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "runs", "traces", "results")
+    shutil.copytree(ROOT, source, ignore=dropped)
+    run(sys.executable, "-m", "build", str(source), timeout=900)
+    return {path.suffix: path for path in (source / "dist").iterdir()}
+
+
+def interpreters():
+    """Pythons that can be had: those named in SNNSIM_PYTHONS, else those on the path."""
+    named = os.environ.get("SNNSIM_PYTHONS", "").split(os.pathsep)
+    found = [name for name in named if name] or [shutil.which(f"python3.{minor}") for minor in range(11, 15)]
+    return [path for path in found if path and subprocess.run([path, "-V"], capture_output=True).returncode == 0]
+
+
+@pytest.mark.slow
+def test_an_index_would_take_the_distributions(distributions):
+    assert set(distributions) == {".whl", ".gz"}
+    out = run(sys.executable, "-m", "twine", "check", "--strict", *map(str, distributions.values()))
+    assert out.count("PASSED") == 2, out
+    with tarfile.open(distributions[".gz"]) as file:
+        held = {name.partition("/")[2] for name in file.getnames()}
+    assert {"CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "Makefile", "docs/conf.py", "tests/conftest.py"} <= held
+    assert not [name for name in held if name.endswith((".pyc", ".nbi", ".nbc"))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [".whl", ".gz"])
+@pytest.mark.parametrize("interpreter", interpreters())
+def test_a_distribution_works_in_a_clean_environment(distributions, tmp_path, interpreter, kind):
+    """Installed with what it needs, it trains, simulates what it trained, and shows it."""
+    folder = tmp_path / "environment"
+    run(interpreter, "-m", "venv", str(folder))
+    python = folder / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", str(distributions[kind]), timeout=900)
+    run(python, "-m", "pip", "check")
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert snnsim(folder, "--version", cwd=tmp_path) == f"snnsim {version}\n"
+    small = ("--limit", 60, "--layers", "784-10-10", "--steps", 12, "--epochs", 1)
+    snnsim(folder, "train", *small, "--run-dir", "run", cwd=tmp_path)
+    snnsim(folder, "simulate", "run", "--limit", 5, "--record", "spikes,v", "-o", "traces", cwd=tmp_path)
+    snnsim(folder, "plot", "raster", "traces", "-o", "raster.png", cwd=tmp_path)
+    assert (tmp_path / "raster.png").stat().st_size > 1000

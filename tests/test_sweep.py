@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from snnsim import config, training
 from snnsim.errors import InputError
+from snnsim.extras import install_command
 from snnsim.models import load_model
 from snnsim.sweep import pool as pools
 from snnsim.sweep.grid import parse_grid, point_name, points_of
@@ -384,5 +385,5 @@ def test_what_the_command_refuses(call, monkeypatch):
     assert line.startswith(f"--scheduler {address}: no Dask scheduler answers there")
     assert "no Dask scheduler answers there" in call.refused(*grid, "--scheduler", "nonsense://1")
     monkeypatch.setitem(sys.modules, "distributed", None)
-    assert "pip install '.[dask]'" in call.refused(*grid)
+    assert install_command("dask") in call.refused(*grid)
     assert not Path("out").exists()

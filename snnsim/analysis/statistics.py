@@ -9,6 +9,7 @@ import numpy as np
 
 from snnsim.errors import InputError
 from snnsim.kernels.longrun.intervals import add_intervals
+from snnsim.recording.units import units_of
 
 BLOCKS = 20
 SEED = 20
@@ -95,14 +96,15 @@ def statistics_of(traces, layers=None, *, bin_width=1.0, window=100.0, segment=1
         if progress is not None:
             progress((start + group - first) / (count - first))
     total = (count - first) * length
-    populations = {name: part.result(total, traces.info["time_unit_ms"]) for name, part in parts.items()}
+    unit = 1000 / units_of(traces.info).per  # without a unit of time, rates count spikes per unit time
+    populations = {name: part.result(total, unit) for name, part in parts.items()}
     covariances = {
         f"{a}|{b}": setup.covariance(sums, parts[a].totals, parts[b].totals) for (a, b), sums in pairs.items()
     }
     return {
         "populations": populations, "covariances": covariances, "duration": total,
-        "time_unit_ms": traces.info["time_unit_ms"], "bin_width": bin_width, "window": window,
-        "segment": group * length, "segments": setup.segments, "continuous": continuous,
+        "time_unit": traces.info["time_unit"], "time_unit_ms": traces.info["time_unit_ms"], "bin_width": bin_width,
+        "window": window, "segment": group * length, "segments": setup.segments, "continuous": continuous,
     }  # fmt: skip
 
 

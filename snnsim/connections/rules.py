@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from snnsim.arguments import number
 from snnsim.connections.maps import size_of
 from snnsim.distributions import distribution_of
 from snnsim.errors import InputError
@@ -34,6 +35,10 @@ def values_of(value, where):
     kind, a, b = distribution.parameters
     low, high = getattr(distribution, "least", -np.inf), getattr(distribution, "most", np.inf)
     return wiring.Values(wiring.PER_DRAW, np.zeros(1), kind, a, b, *distribution.probabilities, low, high)
+
+
+MOST = 2**40
+"""Synapses of a row or, of a fixed total, of a connection."""
 
 
 class Rule:
@@ -68,8 +73,8 @@ class Rule:
         return Drawn(self, plan, n_rows)
 
     def _whole(self, name, value, least=1):
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-            raise InputError(f"{name}: {self}: must be a whole number of at least {least}")
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value <= MOST:
+            raise InputError(f"{name}: {self}: must be a whole number of at least {least}, and at most {MOST}")
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,7 @@ class FixedProbability(Rule):
     self_connections: bool = True
 
     def _degrees(self, n_source, n_target, skip, name, key):
-        if not 0 < self.probability <= 1:
+        if not number(f"{name}: probability", self.probability) > 0 or self.probability > 1:
             raise InputError(f"{name}: probability {self.probability} must lie in (0, 1]")
         rng = np.random.Generator(np.random.Philox(key=list(key)))
         return True, rng.binomial(n_target - skip, self.probability, n_source), True

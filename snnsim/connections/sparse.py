@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from snnsim.arguments import integers
 from snnsim.connections.maps import size_of
 from snnsim.errors import InputError
 
@@ -40,8 +41,13 @@ class Sparse:
         return cls(csr.indptr.astype(np.int64), csr.indices.astype(np.int32)), csr.data
 
     def __post_init__(self):
-        object.__setattr__(self, "indptr", np.ascontiguousarray(self.indptr, np.int64))
-        object.__setattr__(self, "indices", np.ascontiguousarray(self.indices, np.int32))
+        what = "a list of whole numbers"
+        indices = integers("indices", self.indices, what)
+        most = np.iinfo(np.int32).max
+        if indices.size and not (indices.min() >= 0 and indices.max() <= most):
+            raise InputError(f"indices: from {indices.min()} to {indices.max()}: must lie in 0..{most}")
+        object.__setattr__(self, "indptr", np.ascontiguousarray(integers("indptr", self.indptr, what)))
+        object.__setattr__(self, "indices", np.ascontiguousarray(indices, np.int32))
 
     def __eq__(self, other):
         return (
@@ -103,7 +109,8 @@ class Pairs:
         InputError
             If a number lies outside its population, or the lists differ in length.
         """
-        pre, post = np.asarray(self.pre, np.int64).reshape(-1), np.asarray(self.post, np.int64).reshape(-1)
+        what = "a list of whole numbers"
+        pre, post = integers(f"{name}: pre", self.pre, what), integers(f"{name}: post", self.post, what)
         if pre.size != post.size:
             raise InputError(f"{name}: {pre.size} source and {post.size} target neurons must be equally many")
         n_source = size_of(source)

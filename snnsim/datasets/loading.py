@@ -69,7 +69,7 @@ def load(name, data_dir=None, seed=yin_yang.DEFAULT_SEED):
     name : {"mnist", "fashion-mnist", "yin-yang"}
     data_dir : path-like, optional
         Folder that holds the files, or a folder ``name`` that holds them; without it they are searched
-        (:func:`snnsim.datasets.location.locate`). Yin-Yang has no files and ignores it.
+        (``snnsim.datasets.location.locate``). Yin-Yang has no files and ignores it.
     seed : int
         Of the generated set only; 42 gives the published Yin-Yang sets.
 

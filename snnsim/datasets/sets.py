@@ -30,10 +30,8 @@ def sample_sets(config):
 
     Returns
     -------
-    sets : SampleSets
+    SampleSets
         ``validation`` and ``test`` may have no samples.
-    config : snnsim.config.Config
-        With ``simulation.time_unit`` as it was used, where it was ``auto``.
 
     Raises
     ------
@@ -41,14 +39,12 @@ def sample_sets(config):
         If the data cannot be read, or there is not what the configuration asks for.
     """
     if config.data.dataset in names() and config.data.dataset not in FOLDERS:
-        return split_up(_named(config.data), config.data), config
+        return split_up(_named(config.data), config.data)
     sets = sets_of_files(config.data, config.simulation)
-    if sets.train.spiking and config.simulation.time_unit == "auto":
-        config = replace(config, simulation=replace(config.simulation, time_unit="ms"))
     # Files may be sorted by their classes, so that those that are held out are drawn.
     sets = split_up(sets, config.data, draws=True, tests=True)
     fitted = {split: fitting(samples, config.simulation) for split, samples in parts_of(sets).items()}
-    return replace(sets, **fitted), config
+    return replace(sets, **fitted)
 
 
 def _named(data):

@@ -270,7 +270,7 @@ class ClockEngine:
         Parameters
         ----------
         tensors : dict of str to ndarray
-            By name (:meth:`snnsim.network.Network.tensor_shapes`), of the engine's dtype, C-contiguous.
+            By name (:meth:`~snnsim.Network.tensor_shapes`), of the engine's dtype, C-contiguous.
         inputs : GridSpikes, or dict of str to GridSpikes or ndarray
             Spikes of the one input, or of each by name; currents (B, T, N), or (B, N) for a whole trial.
         trace : collection of str

@@ -216,7 +216,7 @@ class GraphEventEngine:
         Parameters
         ----------
         tensors : dict of str to ndarray
-            See :meth:`snnsim.network.Network.tensor_shapes`. Constants of neurons may stand beside them, such as
+            See :meth:`~snnsim.Network.tensor_shapes`. Constants of neurons may stand beside them, such as
             ``"hidden0.tau_mem"``, one for all or one a neuron, and then go before what the network says; delays that
             are not there are the network's.
         inputs : SpikeOutput or dict of str to SpikeOutput

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from importlib import resources
 from pathlib import Path
 
+from snnsim.config import setting_value
 from snnsim.errors import InputError
 from snnsim.parameters import LIFParameters
 from snnsim.recording.runs import load_tree, save_tree
@@ -63,8 +64,15 @@ def neuron(config):
     return LIFParameters(**config["neuron"])
 
 
-def load_config(name, quick):
+def load_config(name, quick, settings=()):
     """Shipped configuration of an experiment; with ``quick``, its ``[quick]`` table replaces values.
+
+    Parameters
+    ----------
+    name : str
+    quick : bool
+    settings : sequence of str
+        Values that replace those, as ``KEY=VALUE`` with a dotted key and a value in TOML: ``steps.samples=15000``.
 
     Returns
     -------
@@ -76,7 +84,7 @@ def load_config(name, quick):
     Raises
     ------
     InputError
-        If there is no such experiment.
+        If there is no such experiment, or a setting changes nothing, or to a value of another kind.
     """
     file = resources.files("snnsim.configs") / f"reproduce-{name}.toml"
     if not file.is_file():
@@ -85,6 +93,8 @@ def load_config(name, quick):
     changes, seconds = config.pop("quick", {}), config.pop("seconds")
     if quick:
         _merge(config, changes)
+    for setting in settings:
+        _set(config, setting, f"--set {setting}")
     return config, float(seconds["quick" if quick else "full"])
 
 
@@ -96,6 +106,24 @@ def _merge(config, changes):
             if key not in config:
                 raise KeyError(f"quick.{key}: changes nothing")
             config[key] = value
+
+
+def _set(config, setting, origin):
+    key, equals, text = setting.partition("=")
+    *tables, name = key.strip().split(".")
+    if not equals:
+        raise InputError(f"{origin}: must be KEY=VALUE, such as steps.samples=15000")
+    table = config
+    for part in tables:
+        table = table.get(part) if isinstance(table, dict) else None
+    if not isinstance(table, dict) or name not in table or isinstance(table[name], dict):
+        raise InputError(f"{origin}: the experiment has no key {key.strip()}")
+    value, before = setting_value(text.strip(), origin), table[name]
+    if isinstance(before, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not type(before):
+        raise InputError(f"{origin}: must be of the kind of {before!r}, a {type(before).__name__}")
+    table[name] = value
 
 
 def without(config, keys):

@@ -12,12 +12,12 @@ from snnsim.recording.runs import load_tree
 HEAD = """\
 # The study, reproduced
 
-Made by `{command}`. Every row is computed from the results file named above its table; the figures are drawn from
-the same file. The first column numbers what the study says in the order of its text: C a claim, L a limitation, F
-future work, S its set-up; a row without a number is a question of ours. Verdicts: **holds**, **holds in part**, **does
-not hold**; **not reproduced** where what was seen there was not seen here, which does not refute it; **answered** marks
-a question that the study leaves open, or a fact. An uncertainty behind ± is a standard deviation over seeds unless the
-row says otherwise.
+This page lists every claim of the study with what was measured, made by `{command}`. Every row is computed from the
+results file named above its table; the figures are drawn from the same file. The first column numbers what the study
+says in the order of its text: C a claim, L a limitation, F future work, S its set-up; a row without a number is a
+question of ours. Verdicts: **holds**, **holds in part**, **does not hold**; **not reproduced** where what was seen
+there was not seen here, which does not refute it; **answered** marks a question that the study leaves open, or a
+fact. An uncertainty behind ± is a standard deviation over seeds unless the row says otherwise.
 """
 
 
@@ -50,6 +50,8 @@ def write_report(folder, entries, figure_format):
 
 def _section(entry, document, figure_format):
     size = "quick sizes" if document["quick"] else "full sizes"
+    if document["settings"]:
+        size += " but for " + ", ".join(f"`--set {setting}`" for setting in document["settings"])
     lines = [
         f"## {entry.title}",
         "",

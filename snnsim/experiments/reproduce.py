@@ -30,7 +30,9 @@ class Silent:
         """Take one line to show."""
 
 
-def reproduce(names, folder, *, quick=False, force=False, figure_format="png", progress=None, workers=0):
+def reproduce(
+    names, folder, *, quick=False, settings=(), force=False, figure_format="png", progress=None, workers=0
+):  # fmt: skip
     """Run experiments that have no results yet, draw all their figures, and write the report.
 
     An experiment whose results file in ``folder`` was made with the same configuration is not run again, and one that
@@ -44,6 +46,8 @@ def reproduce(names, folder, *, quick=False, force=False, figure_format="png", p
         Made if it does not exist. Receives ``NAME.h5``, ``NAME-*.png`` and ``report.md``.
     quick : bool
         Smaller sizes.
+    settings : sequence of str
+        Other values, ``KEY=VALUE``, of the configuration of the one experiment that is named.
     force : bool
         Run even what has results.
     figure_format : {"png", "svg", "pdf"}
@@ -59,31 +63,33 @@ def reproduce(names, folder, *, quick=False, force=False, figure_format="png", p
     Raises
     ------
     InputError
-        For an unknown name or format, or a folder that cannot be used.
+        For an unknown name or format, settings of several experiments at once, or a folder that cannot be used.
     """
     progress = Silent() if progress is None else progress
     if figure_format not in FORMATS:
         raise InputError(f"figure format {figure_format!r}: must be one of {', '.join(FORMATS)}")
     entries = select(names)
+    if settings and len(entries) > 1:
+        raise InputError(f"--set {settings[0]}: name one experiment, whose value it is, not {len(entries)}")
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be made a folder: {error.strerror}") from error
     with locked(folder):
-        return _reproduce(entries, folder, quick, force, figure_format, progress, workers)
+        return _reproduce(entries, folder, quick, tuple(settings), force, figure_format, progress, workers)
 
 
-def _reproduce(entries, folder, quick, force, figure_format, progress, workers):
+def _reproduce(entries, folder, quick, settings, force, figure_format, progress, workers):
     plan = []
     for entry in entries:
-        config, seconds = load_config(entry.name, quick)
+        config, seconds = load_config(entry.name, quick, settings)
         plan.append((entry, config, seconds, not force and _matches(folder / f"{entry.name}.h5", config)))
     progress.start([(entry, seconds, done) for entry, _, seconds, done in plan])
     with Workers(workers, progress.message) as run_calls:
         for entry, config, _, done in plan:
             if not done:
-                _run(entry, config, folder, quick, force, progress, run_calls)
+                _run(entry, config, folder, quick, settings, force, progress, run_calls)
             progress.experiment(entry, 1.0)
             draw(entry, folder, figure_format)
             progress.message(f"{entry.name}: {'results used again' if done else 'done'}")
@@ -94,7 +100,7 @@ def _matches(path, config):
     return path.exists() and load_tree(path, KIND)["config"] == config
 
 
-def _run(entry, config, folder, quick, force, progress, run_calls):
+def _run(entry, config, folder, quick, settings, force, progress, run_calls):
     parts = folder / "parts" / entry.name
     if force:
         shutil.rmtree(parts, ignore_errors=True)
@@ -106,6 +112,7 @@ def _run(entry, config, folder, quick, force, progress, run_calls):
     document = {
         "name": entry.name,
         "quick": quick,
+        "settings": list(settings),
         "config": config,
         "seconds": seconds,
         "provenance": provenance(),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from snnsim.errors import InputError
+from snnsim.extras import install_command
 from snnsim.files.atomic import replacing
 from snnsim.recording.neo_block import to_neo
 
@@ -35,7 +36,7 @@ def export_neo(traces, path, trials=None, layers=None):
         try:
             import nixio  # noqa: F401
         except ImportError:
-            raise InputError(f"{path}: .nix needs nixio: pip install '.[interchange]' in snnsim's checkout") from None
+            raise InputError(f"{path}: .nix needs nixio: {install_command('interchange')}") from None
     with replacing(path) as temporary:
         if suffix == ".nix":
             with neo.io.NixIO(str(temporary), mode="ow") as out:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.extras import install_command
 from snnsim.recording import layout
 from snnsim.recording.runs import new_hdf5
 
@@ -41,7 +42,7 @@ def export_nwb(traces, path, trials=None, layers=None):
     try:
         import pynwb
     except ImportError:
-        raise InputError("pynwb is not installed: pip install '.[interchange]' in snnsim's checkout") from None
+        raise InputError(f"pynwb is not installed: {install_command('interchange')}") from None
     chosen = traces.chosen(trials)
     info = traces.info
     names = traces.chosen_layers(layers)

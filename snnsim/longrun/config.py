@@ -10,7 +10,8 @@ import numpy as np
 from snnsim import connections
 from snnsim.config import parse, setting_value
 from snnsim.distributions import DISTRIBUTIONS
-from snnsim.errors import InputError, nearest
+from snnsim.errors import InputError, check_names, nearest
+from snnsim.files.text import read_text
 from snnsim.longrun import stimuli
 from snnsim.longrun.networks import NETWORKS
 from snnsim.network import Network
@@ -117,14 +118,9 @@ def load(source, settings=(), scale=None):
         return from_tree(NETWORKS[source](1.0 if scale is None else scale), source, settings)
     if scale is not None:
         raise InputError(f"--scale: belongs to {', '.join(NETWORKS)}; {source} is none of them")
-    try:
-        text = Path(source).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{source}: cannot be read: {getattr(error, 'strerror', None) or 'no text'}; a TOML file, or "
-            f"one of {', '.join(NETWORKS)}"
-        ) from error
-    return from_tree(parse(text, str(source)), str(source), settings)
+    if not Path(source).exists():
+        raise InputError(f"{source}: no such file; a TOML file, or one of {', '.join(NETWORKS)}")
+    return from_tree(parse(read_text(source), str(source)), str(source), settings)
 
 
 def from_tree(tree, origin="configuration", settings=()):
@@ -199,8 +195,7 @@ def _population(network, initial, table):
         _nothing_left(table, where, ())
         network.input(name, _sized(shape))
         return
-    if neuron not in NEURONS:
-        raise InputError(f"{where}: neuron = {neuron!r}: must be one of {', '.join([*NEURONS, 'input'])}")
+    check_names(f"{where}: neuron", [neuron], [*NEURONS, "input"])
     first, current = table.pop("v_init", None), table.pop("current", None)
     kind = NEURONS[neuron]
     fields = typing.get_type_hints(kind)
@@ -220,8 +215,7 @@ def _connection(network, table):
     name = table.pop("name", None)
     where = f"connection {name or f'{source}->{target}'}"
     shape = table.pop("shape", "dense")
-    if shape not in RULES:
-        raise InputError(f"{where}: shape = {shape!r}: must be one of {', '.join(RULES)}")
+    check_names(f"{where}: shape", [shape], RULES)
     weight, delay = _taken(table, "weight", where), table.pop("delay", 0.0)
     rule = RULES[shape]
     fields = {f.name for f in dataclasses.fields(rule)} - {"pool"}
@@ -242,8 +236,7 @@ def _connection(network, table):
 
 def _input(table, time_unit_ms):
     kind = _taken(table, "kind", "[[input]]")
-    if kind not in INPUTS:
-        raise InputError(f"[[input]]: kind = {kind!r}: must be one of {', '.join(INPUTS)}")
+    check_names("[[input]]: kind", [kind], INPUTS)
     end = INPUTS[kind][0]
     where = f"input into {table[end]}" if end in table else "[[input]]"
     course = [table.pop(key, None) for key in ("times", "factors")]
@@ -305,8 +298,7 @@ def _value(value, where):
         return value
     table = dict(value)
     name = _taken(table, "distribution", where)
-    if name not in DISTRIBUTIONS:
-        raise InputError(f"{where}: distribution = {name!r}: must be one of {', '.join(DISTRIBUTIONS)}")
+    check_names(f"{where}: distribution", [name], DISTRIBUTIONS)
     kind = DISTRIBUTIONS[name]
     fields = [f.name for f in dataclasses.fields(kind)]
     if name == "clipped" and "of" in table:

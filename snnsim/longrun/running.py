@@ -59,7 +59,7 @@ def run(
     state_every : float
         Seconds between saved states.
     time_unit_ms, voltage_unit, current_unit, config
-        Of the recording; see :class:`~snnsim.recording.writer.TraceWriter`.
+        Of the recording; see ``snnsim.recording.writer.TraceWriter``.
     progress : callable, optional
         Called after every piece with the simulation and the steps of the whole run.
 

@@ -64,8 +64,8 @@ class LongSimulation:
     """
 
     def __init__(
-        self, network: Any, *, dt: float, inputs: Any = (), initial: Any = None, scheme: str = "exact", impulse: str =
-        "unit-area", precision: str = "float32", seed: int = 0,
+        self, network: Any, *, dt: float, inputs: Any = (), initial: Any = None, scheme: str = "exact",
+        impulse: str = "unit-area", precision: str = "float32", seed: int = 0,
         threads: int = 0, sampled: Any = None, every: int = 1,
     ) -> None:  # fmt: skip
         check_names("scheme", scheme, SCHEMES)

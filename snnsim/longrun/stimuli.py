@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from snnsim.arguments import one_or_each
 from snnsim.errors import InputError
 from snnsim.spikes import Spikes, grid_steps
 
@@ -153,12 +154,7 @@ def numbers(value, size, where, sign=False):
     InputError
         For others, or numbers that are not finite (with ``sign``: of different signs).
     """
-    try:
-        array = np.asarray(value, np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{where} = {value!r}: must be a number, or {size} of them") from None
-    if array.shape not in ((), (size,)) or not np.isfinite(array).all():
-        raise InputError(f"{where}: must be a finite number, or {size} of them")
+    array = one_or_each(where, value, size)
     if sign and array.min() < 0 < array.max():
         raise InputError(f"{where}: must be all positive or all negative")
     return np.broadcast_to(array, (size,))

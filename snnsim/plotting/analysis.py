@@ -185,7 +185,9 @@ def statistics(results):
     figure, axes = new_figure(12, 9.5, 3, 3)
     populations = results["populations"]
     colours = {name: CYCLE[k % len(CYCLE)] for k, name in enumerate(populations)}
-    panels = (("rate", "spikes a second"), ("cv", "CV of intervals"), ("fano", f"Fano factor ({results['window']:g})"))
+    # Results of version 0.2 and before have milliseconds.
+    rate = "spikes a second" if results.get("time_unit", "ms") else "spikes per unit time"
+    panels = (("rate", rate), ("cv", "CV of intervals"), ("fano", f"Fano factor ({results['window']:g})"))
     for axis, (key, label) in zip(axes[0], panels, strict=True):
         for name, p in populations.items():
             values = np.sort(p[key]["values"][np.isfinite(p[key]["values"])])
@@ -236,5 +238,5 @@ def statistics(results):
         axis.plot(p["stationarity"]["time"], p["stationarity"]["rate"], color=colours[name], marker=".", lw=1.0)
     axis.set_ylim(bottom=0)
     axis.set_xlabel("time")
-    axis.set_ylabel("spikes a second")
+    axis.set_ylabel(rate)
     return {"statistics": figure}

@@ -3,6 +3,7 @@
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.extras import install_command
 from snnsim.recording import layout
 
 
@@ -33,7 +34,7 @@ def to_neo(traces, trial=None, layers=None):
         import neo
         import quantities as pq
     except ImportError:
-        raise InputError("Neo is not installed: pip install '.[interchange]' in snnsim's checkout") from None
+        raise InputError(f"Neo is not installed: {install_command('interchange')}") from None
     info = traces.info
     names, chosen = traces.chosen_layers(layers), traces.chosen(trial)
     factor = info["time_unit_ms"]

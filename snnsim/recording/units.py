@@ -56,9 +56,16 @@ def labelled(what, unit):
     return f"{what} ({unit})" if unit else what
 
 
-def writer_units(config):
-    """Arguments of a writer that say the units of a configuration."""
-    name = {"none": "", "auto": ""}.get(config.simulation.time_unit, config.simulation.time_unit)
+def writer_units(config, timed):
+    """Arguments of a writer that say the units of a configuration.
+
+    Parameters
+    ----------
+    config : snnsim.config.Config
+    timed : bool
+        Whether its data has times, which are brought to milliseconds where the unit is ``auto``.
+    """
+    name = {"none": "", "auto": "ms" if timed else ""}.get(config.simulation.time_unit, config.simulation.time_unit)
     return {
         "time_unit": name, "time_unit_ms": MILLISECONDS[name], "voltage_unit": config.network.voltage_unit,
         "current_unit": config.network.current_unit,

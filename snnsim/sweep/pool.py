@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from snnsim.errors import InputError
+from snnsim.extras import install_command
 from snnsim.sweep import child
 from snnsim.threads import available_cores
 
@@ -56,9 +57,7 @@ def require_distributed():
     try:
         import distributed
     except ImportError as error:
-        raise InputError(
-            f"dask.distributed cannot be imported ({error}): pip install '.[dask]' in snnsim's checkout"
-        ) from error
+        raise InputError(f"dask.distributed cannot be imported ({error}): {install_command('dask')}") from error
     return distributed
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from snnsim.arguments import number, whole
 from snnsim.errors import InputError, check_names
+from snnsim.extras import install_command
 from snnsim.models import save_model
 
 
@@ -221,7 +222,7 @@ def _row(metrics):
 
 
 class TensorBoardLog(Callback):
-    """Write the metrics for TensorBoard, by tensorboardX (``pip install 'snnsim[tensorboard]'``).
+    """Write the metrics for TensorBoard, by tensorboardX (extra ``tensorboard``).
 
     Parameters
     ----------
@@ -236,7 +237,7 @@ class TensorBoardLog(Callback):
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
-            raise InputError("TensorBoardLog: needs tensorboardX; pip install 'snnsim[tensorboard]'") from error
+            raise InputError(f"TensorBoardLog: needs tensorboardX: {install_command('tensorboard')}") from error
         self._writer, self.batches, self.weights = SummaryWriter(str(directory)), batches, weights
 
     def on_batch_end(self, training: Any, metrics: dict) -> None:

@@ -90,7 +90,8 @@ class Record(Callback):
     def _open(self, session):
         self._writer = open_writer(
             self.directory, self._simulator, config=configuration.to_tree(session.config),
-            seed=session.config.training.seed, overwrite=self.overwrite, **writer_units(session.config),
+            seed=session.config.training.seed, overwrite=self.overwrite,
+            **writer_units(session.config, session.train.spiking),
         )  # fmt: skip
         self._writer.__enter__()
         labelled = session.train.labelled

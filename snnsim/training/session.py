@@ -117,10 +117,7 @@ class Session(Passes):
         squared_norm(np.zeros(1, np.float32))
         release_compiler_pages()
         self._loading, self._compiling = True, compiling
-        if sets is None:
-            sets, config = sample_sets(config)
-        else:
-            sets = split_up(sets, config.data)
+        sets = sample_sets(config) if sets is None else split_up(sets, config.data)
         super().__init__(config, network if network is not None else network_of(config), group=group)
         self._split(sets)
         given = network is not None and not set(network.tensor_shapes()) - set(network.tensors)

@@ -1,7 +1,7 @@
-"""A recurrent network in NEST on its grid; run by NEST's own Python interpreter.
+"""A recurrent network in NEST, on its grid or with precise spike times; run by NEST's own Python interpreter.
 
-``python nest_recurrent.py CASE.npz RESULT.npz``: reads what :mod:`tests.comparisons.recurrent` wrote, simulates, and
-writes ``steps`` and ``neurons``. Imports nothing of snnsim.
+``python nest_recurrent.py CASE.npz RESULT.npz``: reads what :mod:`tests.comparisons.recurrent` or ``recurrent_times``
+wrote, simulates, and writes ``steps``, ``times`` and ``neurons``. Imports nothing of snnsim.
 """
 
 import sys
@@ -18,13 +18,19 @@ def main(source, target):
     dt, n = float(case["dt"]), int(case["n"])
     nest.resolution = dt
     names = ("tau_m", "C_m", "tau_syn_ex", "tau_syn_in", "E_L", "V_th", "V_reset", "t_ref")
-    neurons = nest.Create("iaf_psc_exp", n, params={name: float(case[name]) for name in names})
+    precise = "input_times" in case
+    model = str(case.get("model", "iaf_psc_exp"))
+    neurons = nest.Create(model, n, params={name: float(case[name]) for name in names})
     neurons.V_m = case["v0"]
     neurons.I_e = case["current"]
     generators = nest.Create("spike_generator", int(case["n_inputs"]))
     for k in range(int(case["n_inputs"])):
-        # Sent one step early, since every connection takes at least one.
-        generators[k].set(spike_times=np.round((case["input_steps"][case["input_neurons"] == k] + 1) * dt, 9))
+        chosen = case["input_neurons"] == k
+        if precise:
+            generators[k].set(spike_times=np.sort(case["input_times"][chosen]), precise_times=True)
+        else:
+            # Sent one step early, since every connection takes at least one.
+            generators[k].set(spike_times=np.round((case["input_steps"][chosen] + 1) * dt, 9))
     everyone = [*neurons.tolist(), *generators.tolist()]
     ids = np.array(everyone)
     nest.Connect(
@@ -35,10 +41,11 @@ def main(source, target):
     nest.Connect(neurons, recorder)
     nest.Simulate(float(case["n_steps"]) * dt)
     events = recorder.events
-    steps = np.rint(np.asarray(events["times"]) / dt).astype(np.int64) - 1
+    times = np.asarray(events["times"])
+    steps = np.rint(times / dt).astype(np.int64) - 1
     found = np.asarray(events["senders"]) - ids[0]
-    order = np.lexsort((found, steps))
-    np.savez(target, steps=steps[order], neurons=found[order])
+    order = np.lexsort((found, times))
+    np.savez(target, steps=steps[order], times=times[order], neurons=found[order])
 
 
 if __name__ == "__main__":

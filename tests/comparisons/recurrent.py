@@ -71,14 +71,14 @@ def ours(network, inputs, initial, case):
     return steps[order], neurons[order]
 
 
-def theirs(python, script, case):
+def theirs(python, script, case, wanted=("steps", "neurons")):
     """The same by another simulator."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "case.npz", Path(folder) / "result.npz"
         np.savez(source, **case)
         subprocess.run([python, str(HERE / script), str(source), str(target)], check=True, capture_output=True)
         result = np.load(target)
-        return result["steps"], result["neurons"]
+        return tuple(result[name] for name in wanted)
 
 
 def agreement(mine, other, n):

@@ -7,6 +7,7 @@ import pytest
 
 from snnsim.datasets import formats
 from snnsim.datasets.formats import aedat, nmnist
+from snnsim.errors import InputError
 from tests.data import writers as w
 
 
@@ -220,6 +221,26 @@ def test_frames_of_spike_counts(tmp_path, rng):
         y_x, c = np.divmod(units, 2)
         np.add.at(counts, (ticks - 1, c, y_x // 3, y_x % 3), 1)
         np.testing.assert_array_equal(counts, x[k])
+
+
+def test_a_recording_is_a_data_set(tmp_path):
+    from snnsim.recording.writer import TraceWriter
+    from tests.recordings import network, recording
+
+    made = recording(n_trials=4)
+    with TraceWriter(tmp_path / "traces", network(), duration=made.duration, dt=made.dt, time_unit_ms=2.0) as writer:
+        writer.append(made, label=[2, 0, 2, 1], split="train")
+    found = formats.read(tmp_path / "traces")
+    assert (found.shape, found.train.labels.tolist()) == ((30,), [2, 0, 2, 1])
+    assert found.class_names == (0, 1, 2, 3)  # as many as outputs, whatever labels there are
+    assert found.train.values.tick_ms == 2.0
+    for k, (ticks, units) in enumerate(found.train.values):
+        np.testing.assert_array_equal(ticks, made["input"].spikes.trial(k)[0])
+        np.testing.assert_array_equal(units, made["input"].spikes.trial(k)[1])
+    hidden = formats.read(tmp_path / "traces", formats.Options(population="hidden0"))
+    assert hidden.shape == (20,)
+    with pytest.raises(InputError, match=r"data\.population = 'hidden7': .*traces has input, hidden0, output"):
+        formats.read(tmp_path / "traces", formats.Options(population="hidden7"))
 
 
 def test_images_in_class_folders(tmp_path, rng):

@@ -168,7 +168,7 @@ def sorted_classes(tmp_path):
 
 
 def sets(path, *changes):
-    return sample_sets(config.load(None, [f"data.dataset={path}", *changes]))[0]
+    return sample_sets(config.load(None, [f"data.dataset={path}", *changes]))
 
 
 def numbers(samples):
@@ -242,16 +242,14 @@ def test_labels_are_numbered_in_their_order(tmp_path):
     assert set(made.train.y) <= {0, 1}
 
 
-def test_units_of_time_are_resolved_and_converted(tmp_path):
+def test_units_of_time_are_converted(tmp_path):
     w.shd(tmp_path / "a.h5", [([0.001], [0]), ([0.002], [1]), ([0.001], [0])], [0, 1, 0], kind=np.float64)
     given = [f"data.dataset={tmp_path / 'a.h5'}", "data.test=1", "data.validation=0"]
-    made, resolved = sample_sets(config.load(None, given))
-    assert resolved.simulation.time_unit == "ms"
+    made = sample_sets(config.load(None, given))
     assert set(made.train.x.times.tolist()) <= {1.0, 2.0}
     changes = ["simulation.time_unit=s", "simulation.dt=1e-4"]
-    made, resolved = sample_sets(config.load(None, [*given, *changes, "network.tau_mem=0.02", "network.tau_syn=0.01"]))
+    made = sample_sets(config.load(None, [*given, *changes, "network.tau_mem=0.02", "network.tau_syn=0.01"]))
     assert set(made.train.x.times.tolist()) <= {0.001, 0.002}
-    assert resolved.simulation.time_unit == "s"
 
 
 def test_perturbation_of_the_wrong_kind_is_refused(sorted_classes, tmp_path):

@@ -1,9 +1,10 @@
-"""AEDAT 4, which the library ``aedat`` decodes (``pip install 'snnsim[aedat]'``)."""
+"""AEDAT 4, which the library ``aedat`` decodes (extra ``aedat``)."""
 
 import numpy as np
 
 from snnsim.datasets.formats.base import units_of
 from snnsim.errors import InputError
+from snnsim.extras import install_command
 
 SUFFIXES = (".aedat4",)
 SENSOR = ()
@@ -23,7 +24,7 @@ def decode(path, sensor, where):
     try:
         import aedat
     except ImportError:
-        raise InputError(f"{where}: AEDAT 4 needs the library aedat; pip install 'snnsim[aedat]'") from None
+        raise InputError(f"{where}: AEDAT 4 needs the library aedat: {install_command('aedat')}") from None
     try:
         decoder = aedat.Decoder(path)
         streams = decoder.id_to_stream()

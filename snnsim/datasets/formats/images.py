@@ -1,10 +1,11 @@
-"""Images of any kind that Pillow reads (``pip install 'snnsim[images]'``)."""
+"""Images of any kind that Pillow reads (extra ``images``)."""
 
 import io
 
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.extras import install_command
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 MOST_PIXELS = 2**26
@@ -32,7 +33,7 @@ def decode(data, where):
     try:
         from PIL import Image
     except ImportError:
-        raise InputError(f"{where}: images need Pillow; install it with pip install 'snnsim[images]'") from None
+        raise InputError(f"{where}: images need Pillow: {install_command('images')}") from None
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > MOST_PIXELS:

@@ -37,10 +37,13 @@ def read(path, options):
         labels = np.array(traces.trials.label, np.int64)
         groups = {"epoch": np.array(traces.trials.epoch, np.int64), "split": np.array(traces.trials.split, np.str_)}
         tick_ms = traces.info["time_unit_ms"]
+        n_classes = [p.n_neurons for p in traces.populations.values() if not p.is_input][-1:]
     shape = options.sensor or (spikes.n_neurons,)
 
     def name(k):
         return f"{path}: trial {k}"
 
     events = Events(spikes.trial, name, len(spikes), shape, tick_ms, spikes.duration)
-    return Found(Path(path).name, Part(events, labels, groups), shape=shape)
+    # Labels are numbers of classes, of which there are as many as outputs; their names the recording does not have.
+    classes = tuple(range(max(n_classes[0], labels.max(initial=0) + 1))) if n_classes else None
+    return Found(Path(path).name, Part(events, labels, groups), shape=shape, class_names=classes)

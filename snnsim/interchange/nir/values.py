@@ -3,6 +3,7 @@
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.extras import install_command
 
 CONVENTIONS = ("dirac", "per-step", "jump")
 UNITS = {"s": 1000.0, "ms": 1.0}
@@ -14,7 +15,7 @@ def library():
     try:
         import nir
     except ImportError:
-        raise InputError("NIR is not installed: pip install '.[interchange]' in snnsim's checkout") from None
+        raise InputError(f"NIR is not installed: {install_command('interchange')}") from None
     return nir
 
 

@@ -1,6 +1,7 @@
 """Errors of driver, compiler and packages of CUDA, as one line that says what to do."""
 
 from snnsim.errors import InputError
+from snnsim.extras import install_command
 
 PACKAGE = "numba-cuda"
 
@@ -58,4 +59,4 @@ def _line(error):
 
 def advice():
     """Say what to install."""
-    return "pip install '.[cuda13]' (driver 580 or later) or '.[cuda12]' (driver 525 or later) in snnsim's checkout"
+    return f"{install_command('cuda13')} (driver 580 or later) or {install_command('cuda12')} (driver 525 or later)"
