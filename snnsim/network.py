@@ -80,9 +80,10 @@ class Population:
         """Whether it spikes: an input of spikes, or neurons with a threshold."""
         return self.kind == "spikes" if self.is_input else self.neuron.has_threshold
 
-    def constant_shape(self, constant):
+    def constant_shape(self, constant: str) -> tuple[int, ...]:
         """Shape of the tensor of a constant that is learnt."""
-        return (self.size,) if self.learn_each or np.ndim(getattr(self.neuron, constant)) else ()
+        value = self.neuron.start if constant == "v0" else getattr(self.neuron, constant)
+        return (self.size,) if self.learn_each or np.ndim(value) else ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """LIF neurons with a current of adaptation; :mod:`snnsim.neurons.adaptive` has their scalars."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,11 +31,11 @@ class AdLIF(LIFParameters):
     Other parameters are those of :class:`LIFParameters`; ``reset`` is hard or subtract.
     """
 
-    tau_a: float = 2.0
-    c_a: float = 0.2
-    q: float = 1.0
-    a0: float = 0.0
-    coupling: float = 0.0
+    tau_a: float | Any = 2.0
+    c_a: float | Any = 0.2
+    q: float | Any = 1.0
+    a0: float | Any = 0.0
+    coupling: float | Any = 0.0
 
     kind, resets, without_trials = "adlif", ("hard", "subtract"), False
 

@@ -1,6 +1,7 @@
 """LIF neurons whose threshold adapts; :mod:`snnsim.neurons.adaptive` has their scalars."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from snnsim.neurons.lif import LIFParameters
 
@@ -26,9 +27,9 @@ class ALIF(LIFParameters):
     Other parameters are those of :class:`LIFParameters`; ``reset`` is hard or subtract.
     """
 
-    tau_a: float = 2.0
-    beta: float = 0.2
-    q: float = 1.0
-    a0: float = 0.0
+    tau_a: float | Any = 2.0
+    beta: float | Any = 0.2
+    q: float | Any = 1.0
+    a0: float | Any = 0.0
 
     kind, resets, without_trials = "alif", ("hard", "subtract"), False

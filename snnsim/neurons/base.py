@@ -1,10 +1,11 @@
 """What all neurons share: validated numbers, one for a population or one a neuron."""
 
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
-from snnsim.arguments import number
+from snnsim.arguments import made_array, number
 from snnsim.errors import InputError, check_names
 
 POSITIVE = ("tau_mem", "tau_syn", "tau_a", "r", "tau_exc", "tau_inh")
@@ -43,7 +44,7 @@ class Neuron:
 
     def __post_init__(self):
         for name, value in self.numbers().items():
-            array = np.asarray(value)
+            array = made_array(value)
             if array.ndim == 0:
                 least = 0 if name in NOT_NEGATIVE else -np.inf
                 above = 0 if name in POSITIVE else -np.inf
@@ -78,56 +79,56 @@ class Neuron:
     def __hash__(self):
         return hash(tuple(v.tobytes() if isinstance(v, np.ndarray) else v for v in vars(self).values()))
 
-    def numbers(self):
+    def numbers(self) -> dict[str, Any]:
         """Values by name, without a start that is rest."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "reset"}
         return {name: value for name, value in values.items() if not (name == "v0" and value is None)}
 
     @classmethod
-    def fields(cls):
+    def fields(cls) -> tuple[str, ...]:
         """Names of all that it has, ``reset`` included."""
         return tuple(f.name for f in fields(cls))
 
     @classmethod
-    def constants(cls):
+    def constants(cls) -> tuple[str, ...]:
         """Names of all numbers that it has."""
         return tuple(f.name for f in fields(cls) if f.name != "reset")
 
     @property
-    def size(self):
+    def size(self) -> int | None:
         """Number of neurons that the values are given for; None if there is one for all."""
         return next((len(value) for value in self.numbers().values() if np.ndim(value)), None)
 
     @property
-    def start(self):
+    def start(self) -> Any:
         """Initial membrane."""
         return self.v_leak if self.v0 is None else self.v0
 
     @property
-    def plain(self):
+    def plain(self) -> bool:
         """Whether it is a neuron of the layer kernels: one number each, at rest at first, silent without input."""
         return False
 
     @property
-    def threshold(self):
+    def threshold(self) -> Any:
         """``v_threshold - v_leak``: the kernels work relative to rest."""
         return self.v_threshold - self.v_leak
 
     @property
-    def reset_value(self):
+    def reset_value(self) -> Any:
         """``v_reset - v_leak``."""
         return self.v_reset - self.v_leak
 
     @property
-    def reset_mode(self):
+    def reset_mode(self) -> int:
         """The kernels' integer for ``reset``."""
         return RESETS[self.reset]
 
-    def of(self, n):
+    def of(self, n: int) -> "Neuron":
         """Give neuron n of a population, with one number each."""
         return self.with_numbers({name: float(value[n]) for name, value in self.numbers().items() if np.ndim(value)})
 
-    def with_numbers(self, values):
+    def with_numbers(self, values: dict[str, Any]) -> "Neuron":
         """Give the same neuron with other numbers, by name."""
         kept = {f.name: getattr(self, f.name) for f in fields(self)}
         return type(self)(**{**kept, **values})

@@ -5,6 +5,7 @@ weight changes: gradients by spike time do not exist, those by amplitude (``surr
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from snnsim.neurons.base import Neuron, Readout
 
@@ -26,14 +27,14 @@ class DeltaLIF(Neuron):
         If a value is out of range.
     """
 
-    tau_mem: float = 20.0
-    r: float = 1.0
-    v_threshold: float = 1.0
-    v_reset: float = 0.0
-    v_leak: float = 0.0
-    t_ref: float = 0.0
+    tau_mem: float | Any = 20.0
+    r: float | Any = 1.0
+    v_threshold: float | Any = 1.0
+    v_reset: float | Any = 0.0
+    v_leak: float | Any = 0.0
+    t_ref: float | Any = 0.0
     reset: str = "hard"
-    v0: float | None = None
+    v0: float | Any | None = None
 
     kind, filtered, without_trials = "delta-lif", False, True
 
@@ -57,12 +58,12 @@ class IF(Neuron):
         If a value is out of range.
     """
 
-    r: float = 1.0
-    v_threshold: float = 1.0
-    v_reset: float = 0.0
-    t_ref: float = 0.0
+    r: float | Any = 1.0
+    v_threshold: float | Any = 1.0
+    v_reset: float | Any = 0.0
+    t_ref: float | Any = 0.0
     reset: str = "hard"
-    v0: float = 0.0
+    v0: float | Any = 0.0
 
     kind, filtered = "if", False
     tau_mem, v_leak = float("inf"), 0.0
@@ -83,10 +84,10 @@ class DeltaLI(Readout):
         If a value is out of range.
     """
 
-    tau_mem: float = 20.0
-    r: float = 1.0
-    v_leak: float = 0.0
-    v0: float | None = None
+    tau_mem: float | Any = 20.0
+    r: float | Any = 1.0
+    v_leak: float | Any = 0.0
+    v0: float | Any | None = None
 
     kind, filtered = "delta-li", False
 
@@ -106,8 +107,8 @@ class Integrator(Readout):
         If a value is out of range.
     """
 
-    r: float = 1.0
-    v0: float = 0.0
+    r: float | Any = 1.0
+    v0: float | Any = 0.0
 
     kind, filtered = "integrator", False
     tau_mem, v_leak = float("inf"), 0.0

@@ -1,6 +1,7 @@
 """Leaky integrators with synaptic filter; on the clock they are LIF neurons without threshold."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from snnsim.neurons.base import Readout
 from snnsim.neurons.lif import LIFParameters
@@ -25,12 +26,12 @@ class LI(Readout):
         If a value is out of range.
     """
 
-    tau_mem: float = 0.8
-    tau_syn: float = 0.6
-    r: float = 1.2
-    v_leak: float = 0.0
-    v0: float | None = None
-    i0: float = 0.0
+    tau_mem: float | Any = 0.8
+    tau_syn: float | Any = 0.6
+    r: float | Any = 1.2
+    v_leak: float | Any = 0.0
+    v0: float | Any | None = None
+    i0: float | Any = 0.0
 
     kind, without_trials = "li", True
 
@@ -39,11 +40,11 @@ class LI(Readout):
         if self.plain:
             self.spiking()
 
-    def spiking(self):
+    def spiking(self) -> LIFParameters:
         """Give the same membrane and synapse with a threshold one above rest."""
         return LIFParameters(self.tau_mem, self.tau_syn, self.r, self.v_leak + 1, self.v_leak, self.v_leak)
 
     @property
-    def plain(self):
+    def plain(self) -> bool:
         """Whether it is the readout of the layer kernels: one number each, at rest at first."""
         return self.size is None and self.i0 == 0 and self.start == self.v_leak

@@ -5,7 +5,7 @@
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from numba.extending import register_jitable
 
@@ -48,21 +48,21 @@ class LIFParameters(Neuron):
         If a value is out of range.
     """
 
-    tau_mem: float = 0.8
-    tau_syn: float = 0.6
-    r: float = 1.2
-    v_threshold: float = 1.0
-    v_reset: float = 0.0
-    v_leak: float = 0.0
+    tau_mem: float | Any = 0.8
+    tau_syn: float | Any = 0.6
+    r: float | Any = 1.2
+    v_threshold: float | Any = 1.0
+    v_reset: float | Any = 0.0
+    v_leak: float | Any = 0.0
     reset: str = "hard"
-    t_ref: float = 0.0
-    v0: float | None = None
-    i0: float = 0.0
+    t_ref: float | Any = 0.0
+    v0: float | Any | None = None
+    i0: float | Any = 0.0
 
     kind, without_trials = "lif", True
 
     @property
-    def plain(self):
+    def plain(self) -> bool:
         """Whether it is the neuron of the layer kernels: one number each, at rest at first, silent without input."""
         return (
             type(self) is LIFParameters
@@ -72,7 +72,7 @@ class LIFParameters(Neuron):
             and self.start == self.v_leak < self.v_threshold
         )
 
-    def leaky(self):
+    def leaky(self) -> Neuron:
         """Give the same membrane and synapse without a threshold."""
         from snnsim.neurons.li import LI
 

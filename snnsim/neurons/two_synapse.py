@@ -1,6 +1,7 @@
 """LIF neurons with a synaptic current for positive weights and another for negative ones."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from snnsim.errors import InputError
 from snnsim.neurons.base import Neuron
@@ -26,14 +27,14 @@ class TwoSynapseLIF(Neuron):
         If a value is out of range.
     """
 
-    tau_mem: float = 10.0
-    tau_exc: float = 0.5
-    tau_inh: float = 0.5
-    r: float = 1.0
-    v_threshold: float = 1.0
-    v_reset: float = 0.0
-    v_leak: float = 0.0
-    t_ref: float = 0.0
+    tau_mem: float | Any = 10.0
+    tau_exc: float | Any = 0.5
+    tau_inh: float | Any = 0.5
+    r: float | Any = 1.0
+    v_threshold: float | Any = 1.0
+    v_reset: float | Any = 0.0
+    v_leak: float | Any = 0.0
+    t_ref: float | Any = 0.0
     reset: str = "hard"
 
     kind, continuous, on_clock, without_trials = "two-synapse-lif", False, False, True
@@ -44,7 +45,7 @@ class TwoSynapseLIF(Neuron):
         if self.size is not None:
             raise InputError("two-synapse-lif: takes one number for each parameter, not one a neuron")
 
-    def synapse(self, excitatory):
+    def synapse(self, excitatory: bool) -> LIFParameters:
         """Give the same neuron with one of its synapses, LIFParameters."""
         tau_syn = self.tau_exc if excitatory else self.tau_inh
         return LIFParameters(self.tau_mem, tau_syn, self.r, self.v_threshold, self.v_reset, self.v_leak, self.reset)

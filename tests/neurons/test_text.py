@@ -67,7 +67,7 @@ def test_every_field_comes_back_from_text_and_files(tmp_path_factory, made):
         tensor = network.tensors[f"output.{name}"]
         wanted = neuron.start if name == "v0" else getattr(neuron, name)
         np.testing.assert_array_equal(tensor, np.broadcast_to(wanted, tensor.shape))
-        assert tensor.shape == ((SIZE,) if each or np.ndim(getattr(neuron, name)) else ())
+        assert tensor.shape == ((SIZE,) if each or np.ndim(wanted) else ())
     assert set(network.learnt()) == {"input->output", *(f"output.{name}" for name in learn)}
     network.set("input->output", np.ones((2, SIZE)))
     path = tmp_path_factory.mktemp("model") / "model.h5"
