@@ -6,7 +6,7 @@ CUDA ?= .venv-cuda
 DOCS ?= .venv-docs
 ARGS ?=
 
-.PHONY: train test test-cuda test-slow docs clean
+.PHONY: train test test-cuda test-slow test-view docs clean
 
 train: $(VENV)/.installed
 	$(BIN)/snnsim train $(ARGS)
@@ -22,6 +22,11 @@ test-cuda: $(CUDA)/.installed
 
 test-slow: $(VENV)/.slow
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m slow
+
+# The viewer in headless Chromium: Debian's, where none is installed.
+test-view: $(VENV)/.view
+	command -v chromium > /dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m view
 
 # The documentation, into build/docs; every notebook of the tutorial is executed, every warning is an error.
 docs: $(DOCS)/.installed
@@ -41,6 +46,10 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.slow: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable ".[test,slow]"
+	touch $(VENV)/.installed $(VENV)/.test $@
+
+$(VENV)/.view: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable ".[test,view,view-test]"
 	touch $(VENV)/.installed $(VENV)/.test $@
 
 $(CUDA)/.installed: pyproject.toml

@@ -16,10 +16,12 @@ from . import (
     info,
     inspect,
     plot,
+    report,
     reproduce,
     simulate,
     sweep,
     train,
+    view,
 )
 from .app import App, Stopped
 from .terminal import streams
@@ -55,6 +57,8 @@ app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
 app.add_typer(analyze.app, name="analyze")
 app.add_typer(plot.app, name="plot")
+app.command("report")(report.report)
+app.command("view")(view.view)
 app.command("inspect")(inspect.inspect_file)
 app.command("export")(export.export_file)
 app.command("import-nir")(import_nir.import_nir)

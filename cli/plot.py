@@ -127,7 +127,8 @@ def weights(
         str, typer.Option(metavar="NAME", help="Connection, such as input->hidden0; or a number, in their order.")
     ] = "0",
     neurons: Annotated[
-        str | None, typer.Option(metavar="3,5,8", help="Neurons; those with the largest weights without it.")
+        str | None,
+        typer.Option(metavar="3,5,8", help="Neurons; without it those with the largest weights (of a matrix, all)."),
     ] = None,
     count: Annotated[int, typer.Option(metavar="N", min=1, help="How many neurons.")] = 40,
     shape: Annotated[
@@ -136,13 +137,11 @@ def weights(
     dpi: Dpi = 300,
     force: Force = False,
 ):
-    """Weights into single neurons, as pictures of their inputs."""
+    """Weights of a connection: pictures of neurons' inputs, kernels of a convolution, or a matrix."""
     check_output(output, force)
-    from snnsim.connections import Convolution
     from snnsim.errors import InputError
     from snnsim.models import load_model
-    from snnsim.plotting import plot_kernels, plot_weights
-    from snnsim.plotting.weights import matrix_of
+    from snnsim.plotting import plot_connection
 
     from .runs import model_path
 
@@ -152,13 +151,24 @@ def weights(
         layer = names[int(layer)]
     if layer not in names:
         raise InputError(f"--layer {layer}: {path} has {', '.join(names)}, or 0..{len(names) - 1}")
-    if isinstance(network.connections_by_name[layer].shape, Convolution):
-        figure = plot_kernels(network.tensors[layer], count)
-    else:
-        figure = plot_weights(
-            matrix_of(network, layer), _numbers(neurons, "--neurons"), count, _shape(shape)
-        )
-    _save(figure, output, dpi)
+    _save(plot_connection(network, layer, _numbers(neurons, "--neurons"), count, _shape(shape)), output, dpi)
+
+
+@app.command("network")
+def network(
+    path: Annotated[str, typer.Argument(metavar="RUN", help="Run directory, or its model.h5.")],
+    output: Output,
+    dpi: Dpi = 300,
+    force: Force = False,
+):
+    """Draw populations and connections of a network, with shapes and delays."""
+    check_output(output, force)
+    from snnsim.models import load_model
+    from snnsim.plotting import plot_network
+
+    from .runs import model_path
+
+    _save(plot_network(load_model(model_path(path))[0]), output, dpi)
 
 
 @app.command("training")

@@ -15,7 +15,7 @@ def model_path(run):
     return path
 
 
-def session_of(run, settings=None, flags=None, target="cpu"):
+def session_of(run, settings=None, flags=None, target="cpu", encodes=True):
     """Session with the network of a run, and the run's configuration changed by flags and ``--set``.
 
     Parameters
@@ -24,6 +24,8 @@ def session_of(run, settings=None, flags=None, target="cpu"):
     settings : list of str, optional
     flags : dict, optional
     target : {"cpu", "cuda", "auto"}
+    encodes : bool
+        As of :func:`cli.options.configuration`.
 
     Returns
     -------
@@ -39,7 +41,7 @@ def session_of(run, settings=None, flags=None, target="cpu"):
 
     network, trained, classes, _ = read_model(model_path(run))
     base = with_network(trained or config.load(), network)
-    chosen = options.configuration(base, settings, flags or {})
+    chosen = options.configuration(base, settings, flags or {}, encodes)
     session = session_class(target)(chosen, network_for(chosen, base, network, run))
     theirs = session.train.classes
     # A recording has numbers of classes only.

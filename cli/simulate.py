@@ -190,7 +190,9 @@ class _Samples:
         return len(self.ids)
 
     def simulator(self, **options):
-        return _simulator(self.config, self.network, self.config.simulation.n_steps, options)
+        from snnsim.training.parts import simulator_of
+
+        return simulator_of(self.config, self.network, **options)
 
     def predict(self, output, labels):
         return self.session.loss(output, labels).prediction
@@ -252,10 +254,10 @@ class _Trains:
     def simulator(self, **options):
         from dataclasses import replace
 
-        from snnsim.training.parts import loss_of
+        from snnsim.training.parts import loss_of, simulator_of
 
-        simulator = _simulator(self.config, self.network, self.n_steps, options)
         config = replace(self.config, simulation=replace(self.config.simulation, n_steps=self.n_steps))
+        simulator = simulator_of(config, self.network, **options)
         self.loss = loss_of(config, self.network.output.size, simulator.engine)
         return simulator
 
@@ -301,24 +303,6 @@ def _network(source, settings, flags):
         raise InputError("network.target_rate: scales weights to a data set, so it does not go with --spikes")
     structure = network_of(chosen)
     return chosen, structure.with_tensors(tensors_of(chosen, structure))
-
-
-def _simulator(config, network, n_steps, options):
-    from snnsim.config import precision
-    from snnsim.simulator import Simulator
-
-    s = config.simulation
-    return Simulator(
-        network,
-        s.engine,
-        dt=s.dt,
-        n_steps=n_steps,
-        scheme=s.scheme,
-        impulse=s.impulse,
-        synapse=s.synapse,
-        precision=precision(config),
-        **options,
-    )
 
 
 class _Bar:

@@ -1,5 +1,7 @@
 """``snnsim simulate`` of a network without trials: one long run, streamed to files, which can be gone on with."""
 
+import re
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -64,7 +66,7 @@ def simulate_long(
     network, inputs, initial = config.build(chosen, source)
     place, begun = resume or output, time.perf_counter()
     progress = _Progress(chosen.run)
-    with progress:
+    with progress, _naming(source):
         traces = run(
             network, inputs=inputs, initial=initial, threads=threads, output=output, resume=resume, overwrite=force,
             record_layers=names(record_layers), config=config.to_tree(chosen), progress=progress.advance,
@@ -92,6 +94,19 @@ def simulate_long(
         f"{place}: {chosen.run.duration:g} simulated{f', spikes a second and neuron: {said}' if said else ''}; "
         f"{result['bytes'] / 1e6:.1f} MB in {result['seconds']:.1f} s"
     )
+
+
+@contextmanager
+def _naming(source):
+    """Let a message begin with the configuration, where it does not name a file by itself."""
+    from snnsim.errors import InputError
+
+    try:
+        yield
+    except InputError as error:
+        if re.match(r"(population|connection|network|inputs?|initial|duration|dt|seed|every|record)\b", str(error)):
+            raise InputError(f"{source}: {error}") from error
+        raise
 
 
 class _Progress:

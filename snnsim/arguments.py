@@ -87,6 +87,14 @@ def array(name, value, ndim, what):
     return np.ascontiguousarray(found, found.dtype.newbyteorder("="))
 
 
+def made_array(value):
+    """Array of a value; of no numbers if it makes none, as lists of unequal lengths do."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):
+        return np.asarray(None)
+
+
 def one_or_each(name, value, size, least=-np.inf):
     """Give one finite number or ``size`` of them, as float64 of shape () or (size,).
 
@@ -95,10 +103,7 @@ def one_or_each(name, value, size, least=-np.inf):
     InputError
         If it is anything else, or below ``least``.
     """
-    try:
-        found = np.asarray(value)
-    except (TypeError, ValueError):  # lists of unequal lengths, for one
-        found = np.asarray(None)
+    found = made_array(value)
     good = found.dtype.kind in "iuf" and found.shape in ((), (size,)) and np.isfinite(found).all()
     if not good or not (found >= least).all():
         wanted = "a finite number" if least == -np.inf else f"a number of at least {least:g}"

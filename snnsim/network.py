@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from snnsim.arguments import array, each, one_or_each, whole
+from snnsim.arguments import array, each, made_array, one_or_each, whole
 from snnsim.connections import Dense, Pool
 from snnsim.connections.maps import described, size_of
 from snnsim.connections.plans import listed, plan_of
@@ -356,7 +356,7 @@ class Network:
         self.connections_by_name[name], self._order = made, None
         if weight is not None:
             wanted = self.weight_shape(made)
-            weight = np.asarray(weight)
+            weight = made_array(weight)
             self.set(name, np.broadcast_to(weight, wanted) if weight.ndim == 0 else weight)
         if "delay" in learn:
             self.set(f"{name}.delay", np.asarray(made.delay, float))
@@ -683,10 +683,7 @@ def _drawn_later(shape, pre, post, weight, delay):
 
 def _delay(where, delay, pre, post, shape):
     """Delay as a float, or a float64 array of one of its shapes."""
-    try:
-        value = np.asarray(delay)
-    except (TypeError, ValueError):  # lists of unequal lengths, for one
-        value = np.asarray(None)
+    value = made_array(delay)
     if value.dtype.kind not in "iuf":
         raise InputError(f"{where}: delay = {delay!r}: must be a time of at least 0, or an array of them")
     value = value.astype(np.float64)

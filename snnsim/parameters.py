@@ -114,8 +114,12 @@ def scheme_coefficients(parameters, dt, scheme="backward_euler", impulse="unit-a
     if type(parameters) not in (LIFParameters, LI) or parameters.size is not None:
         name = type(parameters).__name__.removesuffix("Parameters")
         raise InputError(f"{name}: must be LIF or LI with one number each")
-    a_ii, b_i, a_vv, a_vi, b_v = SCHEMES[scheme](
-        float(dt), float(parameters.tau_mem), float(parameters.tau_syn), float(parameters.r)
-    )
+    values = float(dt), float(parameters.tau_mem), float(parameters.tau_syn), float(parameters.r)
+    try:
+        a_ii, b_i, a_vv, a_vi, b_v = SCHEMES[scheme](*values)
+    except (OverflowError, ZeroDivisionError) as error:
+        raise InputError(
+            f"dt = {dt:g}: cannot be reckoned with tau_mem = {values[1]:g} and tau_syn = {values[2]:g}, too far apart"
+        ) from error
     area = {"unit-area": 1.0, "unit-height": dt, "unit-jump": parameters.tau_syn}[impulse]
     return a_ii, b_i * area, a_vv, a_vi, b_v * area

@@ -108,17 +108,6 @@ def shaped(rng, _, output):
     return net
 
 
-def driven(rng):
-    """Currents that settle around threshold and above, with inhibition: membranes that fall at first cross later."""
-    net = Network()
-    net.input("input", 4)
-    net.population("hidden", 4, LIF(v_leak=0.05, v0=0.4), bias=rng.uniform(0.9, 1.3, 4), learn_bias=True)
-    net.population("output", 3, LIF(), bias=rng.uniform(0.8, 1.1, 3))
-    net.connect("input", "hidden", weight=rng.normal(-0.2, 0.4, (4, 4)), delay=rng.uniform(0, 0.1, 4))
-    net.connect("hidden", "output", weight=rng.normal(0.0, 0.4, (4, 3)))
-    return net
-
-
 # tests/test_mistakes.py lists which mistake each net shows.
 NETS = {
     "refractory": (
@@ -133,7 +122,6 @@ NETS = {
         lambda rng: recurrent(rng, AdLIF(c_a=0.4, **spread(rng, 4, t_ref=0.05), **adapting(rng, 4)), AdLIF()),
         {},
     ),
-    "driven": (driven, {}),
     "instant": (lambda rng: recurrent(rng, ALIF(v_reset=-0.1, beta=0.3), LIF(), delays=False, mean=0.22, std=0.5), {}),
     "shapes": (lambda rng: shaped(rng, None, LIF(tau_mem=0.9)), {}),
     "sampled": (lambda rng: recurrent(rng, LIF(**spread(rng, 4)), LI(v0=0.2, i0=0.3)), {"n_samples": 7}),
@@ -554,6 +542,23 @@ def test_a_sample_lies_before_an_arrival_of_its_instant():
     assert output.v[0, 0, 0] == pytest.approx(0.3 * np.exp(-0.5 / 0.8))
     grads = engine.backward(tensors, np.eye(6)[None, 0, :, None])
     assert not any(grad.any() for grad in grads.values())
+
+
+def test_a_membrane_that_falls_at_first_crosses_later():
+    net = Network()
+    net.input("input", 1)
+    net.population("output", 1, LIF(v0=0.9, v_reset=-9.0), bias=1.3)
+    net.connect("input", "output", weight=np.full((1, 1), -1.5))
+    inputs = slab_of_spikes(Spikes.from_trials([([0.1], [0])], 1, T))
+    times, _ = train_of(exact(net).forward(net.tensors, inputs))
+    assert len(times) == 1
+    t = times[0] - 0.1
+    slow, fast = np.exp(-t / 0.8), np.exp(-t / 0.6)
+    rest = 1.2 * 1.3
+    start = rest + (0.9 - rest) * np.exp(-0.1 / 0.8)
+    v = rest + (start - rest) * slow - 1.2 * 1.5 / 0.6 * 0.6 / 0.2 * (slow - fast)
+    assert times[0] > 0.5
+    assert v == pytest.approx(1.0, abs=1e-12)
 
 
 def test_equal_time_constants_are_the_limit_of_nearly_equal_ones():

@@ -6,6 +6,7 @@ from threadpoolctl import threadpool_limits
 
 from snnsim.kernels import cpu
 from snnsim.kernels.cpu import dense as dense_kernels
+from snnsim.kernels.cpu import synapses
 from snnsim.kernels.cpu.synapse import COLUMNS
 from tests.kernel_chain import add_weight_gradient, chunks, dense_of, grouped, pattern_table, spike_lists, transposed
 
@@ -181,3 +182,22 @@ def test_at_spikes():
 def test_lists_of_the_helper():
     counts = np.random.default_rng(0).poisson(0.5, (3, 7, 5))
     np.testing.assert_array_equal(dense_of(*spike_lists(counts, spare=3), 5), counts)
+
+
+def test_a_delayed_spike_errs_by_the_change_at_its_arrival():
+    """Each synapse passes ``(X_{k+D+1} - X_{k+D})/dt`` of its own delay D; arrivals after the end pass nothing."""
+    rng = np.random.default_rng(1)
+    batch, n_steps, n_in, n_out = 2, 12, 3, 4
+    weights, steps = rng.normal(size=(n_in, n_out)), rng.integers(0, 5, (n_in, n_out))
+    neurons = rng.integers(0, n_in, (batch, n_steps)).astype(np.int32)  # one spike a step
+    spike_ptr = np.tile(np.arange(n_steps + 1, dtype=np.int32), (batch, 1))
+    passed, error = rng.normal(size=(batch, n_steps, n_out)), np.zeros((batch, n_steps))
+    indptr, targets = np.arange(0, n_in * n_out + 1, n_out), np.tile(np.arange(n_out, dtype=np.int32), n_in)
+    synapses.synapse_error(
+        indptr, targets, weights.ravel(), steps.ravel(), np.zeros(n_in * n_out), 5, False, neurons, spike_ptr, passed,
+        0, n_steps, error,
+    )  # fmt: skip
+    padded = np.concatenate([passed, np.zeros((batch, 5, n_out))], axis=1)
+    for b, k in np.ndindex(batch, n_steps):
+        i = neurons[b, k]
+        assert error[b, k] == pytest.approx(sum(weights[i, n] * padded[b, k + steps[i, n], n] for n in range(n_out)))

@@ -14,9 +14,9 @@ run on the copy without the compiler.
 | bias left out of the slopes | `refractory` |
 | tau_syn: jump term left out | `refractory` |
 | arrival time: lambda_v term left out | `refractory` |
-| clock: error of a delayed spike from X_{k+1} - X_k | gradients of graphs on the clock, `feed-forward` |
+| clock: error of a delayed spike from X_{k+1} - X_k | a delayed spike errs by the change at its arrival |
 | largest membrane at a kink without the arrival's share | `max` |
-| a membrane that falls at first is taken never to cross | `driven` |
+| a membrane that falls at first is taken never to cross | a membrane that falls at first crosses later |
 | flow of one neuron for all of a unit | `refractory` |
 | a reading after the arrivals of its instant | a sample lies before an arrival of its instant |
 | partial fractions for nearly equal time constants | equal time constants are the limit |
@@ -33,7 +33,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 GRAPH = "tests/test_event_graph.py::"
 REFERENCE = GRAPH + "test_spikes_readings_and_every_gradient_are_the_references"
-CLOCK = "tests/test_graph_engine.py::test_spikes_and_gradients_are_the_reference_s[exact-exact-feed-forward]"
+CLOCK = "tests/test_kernels_synapse.py::test_a_delayed_spike_errs_by_the_change_at_its_arrival"
 BACKWARD, FORWARD = "kernels/events/graph_backward.py", "kernels/events/graph_forward.py"
 EQUATIONS = "dynamics/graph_events.py"
 
@@ -82,11 +82,11 @@ MISTAKES = {
     ),
     "falls at first": (
         FORWARD, "elif v_end >= theta or (u >= theta", "elif (v_end >= theta and u > v) or (u >= theta",
-        f"{REFERENCE}[driven]",
+        GRAPH + "test_a_membrane_that_falls_at_first_crosses_later",
     ),
     "one flow for all": (BACKWARD, "if groups.fresh[g] or g == g0:", "if g == g0:", f"{REFERENCE}[refractory]"),
     "reading after the arrival": (
-        BACKWARD, "(at_start or ev_time[last] > opened)", "(at_start or ev_time[last] > opened + 1e-9)",
+        BACKWARD, "(at_start or ev_time[last] > opened)", "(at_start or ev_time[last] >= opened)",
         GRAPH + "test_a_sample_lies_before_an_arrival_of_its_instant",
     ),
     "partial fractions": (

@@ -6,12 +6,26 @@ import sys
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from snnsim_cli.main import main
 
+from snnsim.connections import Convolution
 from snnsim.errors import InputError
 from snnsim.models import save_model
-from snnsim.plotting import plot_raster, plot_rates, plot_trace, plot_training, plot_weights, save_figure
-from snnsim.plotting.trace import _with_resets
+from snnsim.network import Network
+from snnsim.parameters import LI, LIFParameters
+from snnsim.plotting import (
+    plot_connection,
+    plot_network,
+    plot_raster,
+    plot_rates,
+    plot_trace,
+    plot_training,
+    plot_weights,
+    save_figure,
+)
+from snnsim.plotting.style import legend_below, new_figure
+from snnsim.recording.membrane import with_resets
 from snnsim.recording.reader import open_traces
 from snnsim.recording.writer import TraceWriter
 from tests.recordings import SIZES, network, recording
@@ -110,7 +124,8 @@ def test_trace_lays_several_dt_over_each_other_and_names_them(traces, tmp_path):
 
 def test_reset_is_drawn_off_the_grid_from_threshold():
     parameters = network().parameters[0]
-    times, v, tops = _with_resets(np.array([1.0, 2.0, 3.0]), np.array([0.5, 1.2, 1.1]), np.array([1.5]), parameters)
+    samples = np.array([1.0, 2.0, 3.0]), np.array([0.5, 1.2, 1.1])
+    times, v, tops = with_resets(*samples, np.array([1.5]), np.array([1.5]), parameters)
     np.testing.assert_array_equal(times, [1.0, 1.5, 1.5, 2.0, 3.0])
     np.testing.assert_array_equal(v, [0.5, 1.5, 1.0, 1.2, 1.1])
     np.testing.assert_array_equal(tops, [1.5])
@@ -129,7 +144,15 @@ def test_rates_count_every_neuron_that_fires(traces, trials):
     figure = plot_rates(opened, trials=trials)
     for axis, layer in zip(figure.axes, made.layers, strict=False):
         counts = layer.spikes.counts()[slice(None) if trials is None else trials].mean(axis=0)
-        assert sum(bar.get_height() for bar in axis.patches) == (counts > 0).sum()
+        bars = axis.patches[0].get_data()
+        assert bars.values.sum() == (counts > 0).sum()
+        # Each bin holds as many whole numbers of spikes, and none lies on an edge.
+        edges = bars.edges * (len(layer.spikes) if trials is None else len(trials))
+        np.testing.assert_allclose(np.diff(edges), round(np.diff(edges)[0]), atol=1e-9)
+        np.testing.assert_allclose(edges % 1, 0.5, atol=1e-9)
+        told = [text.get_text().strip() for text in axis.texts]
+        silent = int((counts == 0).sum())
+        assert (f"{silent} silent" in told) == (silent > 0)
         dashed = next(line for line in axis.lines if line.get_linestyle() == "--")
         assert dashed.get_xdata()[0] == pytest.approx(counts.mean())
         assert axis.get_xlabel() == "spikes per trial"
@@ -275,3 +298,82 @@ def test_bad_requests_end_in_one_line(traces, tmp_path, monkeypatch, snnsim, arg
     assert message in error
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def graph():
+    """A map, a convolution with pooling, a cycle of two populations, a skip and a readout."""
+    net = Network()
+    net.input("input", (2, 8, 8))
+    net.population("maps", (3, 6, 6), LIFParameters())
+    net.population("a", 20, LIFParameters())
+    net.population("b", 20, LIFParameters())
+    net.population("output", 4, LI())
+    net.connect("input", "maps", Convolution(3))
+    net.connect("maps", "a")
+    net.connect("a", "b", delay=0.1)
+    net.connect("b", "a", delay=0.1)
+    net.connect("a", "a", delay=0.2)
+    net.connect("b", "output")
+    net.connect("maps", "output")
+    rng = np.random.default_rng(0)
+    for connection in net.connections:
+        source, target = (net.populations_by_name[name] for name in (connection.source, connection.target))
+        shape = connection.shape.weight_shape(source.shape, target.shape, connection.name)
+        net.set(connection.name, rng.standard_normal(shape).astype(np.float32))
+    return net
+
+
+def test_the_graph_shows_every_population_and_connection(tmp_path):
+    net = graph()
+    figure = plot_network(net)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    for name in net.populations_by_name:
+        assert name in texts
+    boxes = [p for p in figure.axes[0].patches if isinstance(p, FancyBboxPatch)]
+    arrows = [p for p in figure.axes[0].patches if isinstance(p, FancyArrowPatch)]
+    assert len(boxes) == 5
+    assert len(arrows) == len(net.connections) == 7
+    assert sum("delay 0.1" in text for text in texts) == 2
+    assert any(text.startswith("conv 3x3\n54 weights") for text in texts)
+    # A cycle stands in one column, what follows it further right.
+    place = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
+    assert place["a"][0] == place["b"][0]
+    assert place["input"][0] < place["maps"][0] < place["a"][0] < place["output"][0]
+    save_figure(figure, tmp_path / "network.svg")
+
+
+def test_weights_are_drawn_as_what_they_join_asks_for():
+    net = graph()
+    kernels = plot_connection(net, "input->maps")
+    images = [axis.images[0] for axis in kernels.axes if axis.images]
+    assert len(images) == 2 * 3
+    np.testing.assert_array_equal(images[1].get_array(), net.tensors["input->maps"][1, :, :, 0])
+    cycle = plot_connection(net, "a->b").axes[0]
+    np.testing.assert_allclose(cycle.images[0].get_array(), net.tensors["a->b"])
+    assert (cycle.get_xlabel(), cycle.get_ylabel()) == ("to neuron", "from neuron")
+    # Neurons behind maps: the picture at place (neuron, channel) holds that channel's weights, channels last.
+    maps = plot_connection(net, "maps->output", neurons=[2])
+    cube = net.tensors["maps->output"][:, 2].reshape(6, 6, 3)
+    shown = [axis.images[0].get_array() for axis in maps.axes if axis.images]
+    np.testing.assert_allclose(shown[1], cube[:, :, 1])
+
+
+def test_logarithmic_axes_have_plain_numbers(tmp_path):
+    for low, high in ((0.2, 0.9), (0.02, 0.4), (0.001, 100)):
+        figure, axes = new_figure(3, 2)
+        axes[0, 0].loglog([low, high], [low, high])
+        save_figure(figure, tmp_path / "x.png", 50)
+        texts = [label.get_text() for label in axes[0, 0].get_xticklabels(which="both")]
+        assert sum(bool(text) for text in texts) >= 3
+        assert not any("times" in text or "10^" in text for text in texts)
+
+
+def test_legends_stay_inside_their_figure():
+    figure, axes = new_figure(7, 3)
+    for k in range(9):
+        axes[0, 0].plot([0, 1], [0, k], label=f"a rather long name of a recording, number {k}")
+    legend_below(figure, axes[0, 0])
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1

@@ -63,6 +63,9 @@ class Rule:
         InputError
             If the rule cannot be met.
         """
+        for flag in ("multiple", "self_connections"):
+            if not isinstance(getattr(self, flag, False), bool | np.bool_):
+                raise InputError(f"{name}: {flag} = {getattr(self, flag)!r}: must be true or false")
         n_source, n_target, key = size_of(source), size_of(target), key_of(seed, name)
         by_source, degrees, distinct = self._degrees(n_source, n_target, same and not self.self_connections, name, key)
         n_partners, n_rows = (n_target, n_source) if by_source else (n_source, n_target)

@@ -23,6 +23,10 @@ LARGEST = 64 * 2**30
 CHUNK = 2**20
 
 
+class _WrongArchive(InputError):
+    """An archive that holds something else, so that there is no use in keeping it."""
+
+
 @dataclass(frozen=True)
 class Archive:
     """One zip file.
@@ -122,7 +126,11 @@ def fetch_archives(name, data_dir=None, mirror=None, on_progress=None, on_note=N
         folder.mkdir(parents=True, exist_ok=True)
     for archive in ARCHIVES[name]:
         path = _downloaded(archive, folder, mirror, progress, note)
-        _unpack(archive, path, folder, name, progress)
+        try:
+            _unpack(archive, path, folder, name, progress)
+        except _WrongArchive:
+            path.unlink()
+            raise
         path.unlink()
     return folder
 
@@ -147,6 +155,8 @@ def _downloaded(archive, folder, mirror, on_progress, on_note):
             return path
         except MirrorError as error:
             failures.append(f"{url}: {error}")
+            if path.exists() and not path.stat().st_size:
+                path.unlink()
             if url != urls[-1]:
                 on_note(f"{failures[-1]}; trying the next mirror")
     raise InputError(f"cannot download {archive.name}: " + "; ".join(failures))
@@ -187,12 +197,11 @@ def _unpack(archive, path, folder, name, on_progress):
                 _check(zipped, path)
                 zipped.extractall(unpacked)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            path.unlink()
-            raise InputError(f"{archive.name}: a damaged zip file ({' '.join(str(error).split())})") from error
+            raise _WrongArchive(f"{archive.name}: a damaged zip file ({' '.join(str(error).split())})") from error
         found = [unpacked / archive.makes, *unpacked.glob(f"*/{archive.makes}")]
         made = next((f for f in found if f.exists()), None)
         if made is None:
-            raise InputError(f"{archive.name}: holds no {archive.makes}")
+            raise _WrongArchive(f"{archive.name}: holds no {archive.makes}")
         if name == "spoken-digits":
             _spoken(made, folder, on_progress)
             return
@@ -207,7 +216,7 @@ def _spoken(recordings, folder, on_progress):
 
     count = len(list(recordings.glob("*.wav")))
     if count != DIGIT_RECORDINGS:
-        raise InputError(f"recordings: {count} sounds: version 1.0.10 has {DIGIT_RECORDINGS}")
+        raise _WrongArchive(f"recordings: {count} sounds: version 1.0.10 has {DIGIT_RECORDINGS}")
     write_spoken_digits(recordings, folder, lambda done, total: on_progress("sounds to spikes", done, total))
 
 
@@ -215,11 +224,11 @@ def _check(zipped, path):
     """Refuse an archive that leads out of its folder, or unpacks to more than anything here does."""
     size = sum(info.file_size for info in zipped.infolist())
     if size > LARGEST:
-        raise InputError(f"{path}: unpacks to {size} bytes: must be at most {LARGEST}")
+        raise _WrongArchive(f"{path}: unpacks to {size} bytes: must be at most {LARGEST}")
     for info in zipped.infolist():
         parts = Path(info.filename).parts
         if ".." in parts or info.filename.startswith(("/", "\\")) or ":" in info.filename:
-            raise InputError(f"{path}: {info.filename!r} in it leads out of its folder")
+            raise _WrongArchive(f"{path}: {info.filename!r} in it leads out of its folder")
 
 
 def _ignore(*_):

@@ -79,10 +79,11 @@ def sets_of_files(data, simulation):
     for split, part in found.parts.items():
         x, shape = part.values, found.shape
         if isinstance(x, formats.Events):
+            _refuse_other(data, "range", f"belongs to intensities; {found.name} has events")
             x, shape = prepared(x, preparation, unit_ms(simulation, x, found.name))
         else:
-            for f in fields(Preparation):
-                _refuse_other(data, f.name, f"belongs to events; {found.name} has intensities")
+            for key in (*(f.name for f in fields(Preparation)), "time_unit", "sensor"):
+                _refuse_other(data, key, f"belongs to events; {found.name} has intensities")
         parts[split] = Samples(x, labels[split], shape, classes, found.name, groups=part.groups)
     return SampleSets(found.name, **parts)
 

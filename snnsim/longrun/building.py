@@ -18,6 +18,7 @@ from snnsim.kernels.longrun.advance import Synapses
 ALIGN = 64
 BLOCK = 2**16
 """Most neurons of a block: a target is two bytes."""
+LONGEST_DELAY = 2**24
 MOST_DELAYS = 2**15
 ALWAYS = 2**30
 """A window without end, where no neuron is connected to a neuron."""
@@ -107,7 +108,7 @@ def wire(network, dt, dtype, n_threads):
         raise InputError("network: has no population of neurons")
     blocks = make_blocks([p.size for p in populations], [p.size for p in inputs], n_threads)
     number = {p.name: k for k, p in enumerate((*populations, *inputs))}
-    connections = [_Plan(network, c, number, dt, c.source in {p.name for p in populations})
+    connections = [_Plan(network, c, number, dt, c.source in {p.name for p in populations}, np.dtype(dtype))
                    for c in sorted(network.connections_by_name.values(), key=lambda c: c.name)]  # fmt: skip
     delays = [sorted({d for c in connections if c.source == k for d in c.steps}) for k in range(len(number))]
     width = np.array([len(d) + 1 for d in delays], np.int64)
@@ -169,11 +170,15 @@ def wire(network, dt, dtype, n_threads):
 def check_memory(n_synapses, n_blocks, n_offsets, offset_bytes, weight_bytes):
     """Raise InputError unless the synapses fit into the memory that is free."""
     needed = n_synapses * (2 + weight_bytes) + n_blocks * n_offsets * offset_bytes
+    check_free(needed, f"network: {n_synapses:,} synapses", "use fewer synapses or float32")
+
+
+def check_free(needed, what, instead):
+    """Raise InputError, beginning with ``what`` and ending with ``instead``, unless so many bytes are free."""
     free = available_bytes()
     if free is not None and needed > 0.95 * free:
         raise InputError(
-            f"network: {n_synapses:,} synapses need {needed / 2**30:.1f} GiB of memory, but {free / 2**30:.1f} GiB are "
-            "free; use fewer synapses or float32"
+            f"{what} need {needed / 2**30:.1f} GiB of memory, but {free / 2**30:.1f} GiB are free; {instead}"
         )
 
 
@@ -195,7 +200,7 @@ def available_bytes():
 class _Plan:
     """One connection: its rows, weights and delays in steps."""
 
-    def __init__(self, network, connection, number, dt, recurrent):
+    def __init__(self, network, connection, number, dt, recurrent, dtype):
         c, where = connection, f"connection {connection.name}"
         pre, post = network.populations_by_name[c.source], network.populations_by_name[c.target]
         plan, n_rows = plan_of(c.shape, pre.shape, post.shape, where, network.seed)
@@ -207,7 +212,7 @@ class _Plan:
         if degrees.size == 1 and degrees[0] * n_rows >= 2**62:
             raise InputError(f"{where}: has too many synapses")
         self.most = self._most_per_source()
-        self.values = self._values(network, c, where)
+        self.values = self._values(network, c, where, dtype)
         self._delays(c, dt, where, recurrent)
 
     def _most_per_source(self):
@@ -216,13 +221,18 @@ class _Plan:
         mean = float(self.plan.degree[0]) * self.n_rows / self._n_source
         return math.ceil(mean + 12 * math.sqrt(mean) + 50)
 
-    def _values(self, network, c, where):
+    def _values(self, network, c, where, dtype):
+        most = np.finfo(dtype).max
         if c.weight is not None:
+            if not np.all(np.abs(c.weight.drawn(np.array([2.0**-34, 1 - 2.0**-34]))) <= most):
+                raise InputError(f"{where}: weight {c.weight}: can be beyond {most:.3g}, the largest number in {dtype}")
             return values_of(c.weight, f"{where}: weight")
         tensor = network.tensors.get(c.name)
         if tensor is None:
             raise InputError(f"{where}: has no weights yet; give them")
         flat = np.ascontiguousarray(tensor, np.float64).reshape(-1)
+        if not np.abs(flat).max(initial=0) <= most:
+            raise InputError(f"{where}: weights beyond {most:.3g}, the largest number in {dtype}")
         blank = values_of(0.0, where)
         return blank._replace(mode=wiring.PER_SYNAPSE, array=flat)
 
@@ -232,6 +242,8 @@ class _Plan:
             self._drawn, self.steps = _delay_bins(c.delay, dt, where, least)
             return
         times = np.asarray(c.delay, np.float64)
+        if not (times / dt < LONGEST_DELAY).all():
+            raise InputError(f"{where}: delay {times.max():g}: more steps of {dt:g} than a clock counts")
         steps = np.rint(times / dt).astype(np.int64)
         if steps.size and steps.min() < least:
             raise InputError(
@@ -283,6 +295,8 @@ def _delay_bins(distribution, dt, where, least):
             f"{where}: delay {distribution}: can be {low:.3g}, below a step of {dt:g}, the least between neurons on a "
             f"clock; give it low = {dt:g}"
         )
+    if last >= LONGEST_DELAY:
+        raise InputError(f"{where}: delay {distribution}: can be {high:.3g}, more steps of {dt:g} than a clock counts")
     if last - first >= MOST_DELAYS:
         raise InputError(f"{where}: delay {distribution}: spans {last - first} steps; must be below {MOST_DELAYS}")
     steps = np.arange(first, last + 1)

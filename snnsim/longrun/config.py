@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from snnsim import connections
+from snnsim.arguments import made_array, number
 from snnsim.config import parse, setting_value
 from snnsim.distributions import DISTRIBUTIONS
 from snnsim.errors import InputError, check_names, nearest
@@ -205,7 +206,7 @@ def _population(network, initial, table):
         made = kind(**{**CORTICAL.get(neuron, {}), **values})
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-    network.population(name, _sized(shape), made, bias=None if current is None else np.asarray(current, float))
+    network.population(name, _sized(shape), made, bias=current)
     if first is not None:
         initial[name] = _value(first, f"{where}: v_init")
 
@@ -257,6 +258,9 @@ def _spikes(table, where, time_unit_ms):
     from snnsim.recording.events import read_sonata, sonata_populations
 
     path, population = table["file"], table.get("population")
+    if not isinstance(path, str):
+        raise InputError(f"{where}: file = {path!r}: must be text")
+    number("simulation.time_unit_ms", time_unit_ms, above=0)
     names = sonata_populations(path)
     if population is None and len(names) != 1:
         raise InputError(f"{where}: {path}: has populations {', '.join(names)}; give population")
@@ -280,7 +284,8 @@ class Steps:
     def checked(cls, times, factors, where):
         """Make one; InputError unless times rise and there are as many factors."""
         good = isinstance(times, list) and isinstance(factors, list) and len(times) == len(factors) > 0
-        if not good or not all(isinstance(x, int | float) for x in [*times, *factors]) or sorted(times) != times:
+        good = good and all(made_array(x).dtype.kind in "iuf" and np.isfinite(x).all() for x in (times, factors))
+        if not good or made_array(times).ndim != 1 or made_array(factors).ndim != 1 or sorted(times) != times:
             raise InputError(f"{where}: times and factors: must be two lists of equally many numbers, times ascending")
         return cls(tuple(times), tuple(factors))
 
@@ -293,7 +298,10 @@ class Steps:
 def _value(value, where):
     """Take a number, a list of numbers, or a table of a distribution."""
     if isinstance(value, list):
-        return np.asarray(value, np.float64)
+        array = made_array(value)
+        if array.dtype.kind not in "iuf":
+            raise InputError(f"{where} = {value!r}: must be numbers")
+        return array.astype(np.float64)
     if not isinstance(value, dict):
         return value
     table = dict(value)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snnsim.arguments import number, whole
 from snnsim.errors import InputError, check_names
 from snnsim.longrun.simulation import LongSimulation
 from snnsim.recorded import LayerRecording, Recording
@@ -77,8 +78,11 @@ def run(
     record = (record,) if isinstance(record, str) else tuple(record)
     if output is not None and resume is not None:
         raise InputError("output and resume: give one of them; a run goes on in the directory that it resumes")
-    if not 0 < dt < math.inf or not 0 < duration < math.inf:
-        raise InputError(f"duration = {duration}, dt = {dt}: must be positive numbers")
+    duration, dt = number("duration", duration, above=0), number("dt", dt, above=0)
+    number("time_unit_ms", time_unit_ms, above=0)
+    every = whole("every", every, 1)
+    if not duration / dt < 2**53:
+        raise InputError(f"duration = {duration:g}: more steps of dt = {dt:g} than can be counted")
     n_steps = round(duration / dt)
     if n_steps < 1 or abs(duration / dt - n_steps) > 1e-6:
         raise InputError(f"duration = {duration:g}: must be a whole number of steps of dt = {dt:g}")

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from snnsim.arguments import number
 from snnsim.connections import Sparse
 from snnsim.distributions import Distribution
 from snnsim.errors import InputError, check_names
 from snnsim.kernels.longrun import advance as kernels
 from snnsim.kernels.longrun import drive, neurons
 from snnsim.longrun import stimuli as s
-from snnsim.longrun.building import ALWAYS, wire
+from snnsim.longrun.building import ALWAYS, check_free, wire
 from snnsim.neurons import LI, LIFParameters, TwoSynapseLIF
 from snnsim.parameters import SCHEMES, scheme_coefficients
 from snnsim.threads import available_cores
@@ -70,15 +71,14 @@ class LongSimulation:
     ) -> None:  # fmt: skip
         check_names("scheme", scheme, SCHEMES)
         check_names("precision", precision, PRECISIONS)
-        if not 0 < dt < math.inf:
-            raise InputError(f"dt = {dt}: must be a positive number")
+        dt = number("dt", dt, above=0)
         if not (isinstance(seed, int | np.integer) and 0 <= seed < 2**32):
             raise InputError(f"seed = {seed!r}: must be a whole number in 0..{2**32 - 1}")
         if not (isinstance(threads, int | np.integer) and 0 <= threads <= 64 * available_cores()):
             raise InputError(f"threads = {threads!r}: must lie in 1..{64 * available_cores()}, or be 0 for all cores")
         if not (isinstance(every, int | np.integer) and every >= 1):
             raise InputError(f"every = {every!r}: must be a whole number, at least 1")
-        self.network, self.dt, self.scheme, self.impulse = network, float(dt), scheme, impulse
+        self.network, self.dt, self.scheme, self.impulse = network, dt, scheme, impulse
         self.precision, self.dtype, self.seed = precision, np.dtype(PRECISIONS[precision]), int(seed)
         self.threads, self.every, self.step, self.events = int(threads) or available_cores(), int(every), 0, 0
         self._identity = hashlib.sha256()
@@ -121,6 +121,11 @@ class LongSimulation:
                     f"population {p.name}: {neuron.kind}: a simulation without trials takes lif, li, delta-lif and "
                     "two-synapse-lif with one number for each parameter"
                 )
+            if not neuron.threshold > 0:
+                raise InputError(
+                    f"population {p.name}: v_leak = {neuron.v_leak:g}: must lie below v_threshold = "
+                    f"{neuron.v_threshold:g}; a current takes a membrane beyond it"
+                )
             first = neuron.synapse(excitatory=True) if two else neuron
             a_ii, b_i, a_vv, a_vi, b_v = scheme_coefficients(_plain(first), self.dt, self.scheme, self.impulse)
             other = (0.0,) * 4
@@ -137,7 +142,10 @@ class LongSimulation:
             }[neuron.reset]
             threshold = neuron.threshold
             self._c[k] = (a_ii, b_i, a_vv, a_vi, b_v, *other, threshold, keep, 0.0 if threshold == math.inf else shift)
-            self._n_ref[k] = round(getattr(neuron, "t_ref", 0.0) / self.dt)
+            held = getattr(neuron, "t_ref", 0.0) / self.dt
+            if not held < np.iinfo(np.int32).max:
+                raise InputError(f"population {p.name}: t_ref = {neuron.t_ref:g}: too many steps of dt = {self.dt:g}")
+            self._n_ref[k] = round(held)
             self._models[k] = neurons.TWO_SYNAPSES if two else neurons.ONE_SYNAPSE
         self._two = bool((self._models == neurons.TWO_SYNAPSES).any())
 
@@ -151,7 +159,8 @@ class LongSimulation:
 
     def _place(self, array, p, values):
         for where, numbers in self._spread(values, p):
-            array[where] = numbers
+            with np.errstate(over="ignore"):  # what does not fit is refused as not finite
+                array[where] = numbers
 
     def _gather(self, array, p):
         """Numbers of population p in the order of its neurons."""
@@ -162,7 +171,7 @@ class LongSimulation:
 
     def _stimuli(self, inputs):
         n, populations = int(self.wired.blocks.first[-1]), self.wired.populations
-        number = {p.name: k for k, p in enumerate(populations)}
+        numbers = {p.name: k for k, p in enumerate(populations)}
         sources = {p.name: k for k, p in enumerate(self.wired.inputs)}
         poisson, currents, constant = [], [], np.zeros(n)
         self._trains_of = {}
@@ -174,26 +183,31 @@ class LongSimulation:
             if not isinstance(given, tuple(s.STIMULI.values())):
                 raise InputError(f"inputs[{stream}] = {given!r}: must be one of {', '.join(s.STIMULI)}")
             if isinstance(given, s.SpikeTrains | s.PoissonTrains):
-                if given.source not in sources:
+                if not isinstance(given.source, str) or given.source not in sources:
                     raise InputError(f"input {given.source!r}: must be one of {', '.join(sources) or 'none'}")
                 self._trains_of.setdefault(given.source, []).append(self._train(stream, given))
                 continue
-            if given.target not in number:
-                raise InputError(f"input into {given.target!r}: must be one of {', '.join(number)}")
-            k = number[given.target]
+            if not isinstance(given.target, str) or given.target not in numbers:
+                raise InputError(f"input into {given.target!r}: must be one of {', '.join(numbers)}")
+            k = numbers[given.target]
             size, where = populations[k].size, f"input into {given.target}"
             gain = (1 - self._gain(k)) * populations[k].neuron.r
             if isinstance(given, s.Poisson):
                 poisson.append(self._poisson(stream, given, k, size, where))
             elif isinstance(given, s.Noise):
-                hold = self.dt if given.hold is None else given.hold
-                if not (hold > 0 and round(hold / self.dt) >= 1):
-                    raise InputError(f"{where}: hold = {hold}: must be at least dt = {self.dt:g}")
-                self._place_more(constant, k, gain * np.full(size, float(given.mean)))
-                amplitude = gain * s.numbers(given.std, size, f"{where}: std")
+                hold = self.dt if given.hold is None else number(f"{where}: hold", given.hold)
+                if not 0.5 < hold / self.dt < np.iinfo(np.int32).max:
+                    raise InputError(
+                        f"{where}: hold = {hold}: must be at least dt = {self.dt:g}, and no more than 2^31 steps"
+                    )
+                self._place_more(constant, k, gain * np.full(size, number(f"{where}: mean", given.mean)))
+                amplitude = gain * s.numbers(given.std, size, f"{where}: std", least=0)
                 currents.append((k, stream, round(hold / self.dt), amplitude, None))
             else:
                 amplitude = gain * s.numbers(given.value, size, f"{where}: value")
+                for name in ("start", "stop"):
+                    if getattr(given, name) != math.inf:
+                        number(f"{where}: {name}", getattr(given, name))
                 if given.course is None and given.start <= 0 and given.stop == math.inf:
                     self._place_more(constant, k, amplitude)
                 else:
@@ -210,7 +224,11 @@ class LongSimulation:
                 self._place(self._means[q], x["population"], x["mean"])
         for c, (k, _, _, amplitude, _) in enumerate(currents):
             self._place(self._amplitudes[c], k, amplitude)
-        self._constant = constant.astype(self.dtype)
+        with np.errstate(over="ignore"):
+            self._constant = constant.astype(self.dtype)
+        for what, values in (("weights", self._weights), ("currents", self._amplitudes), ("currents", self._constant)):
+            if not np.isfinite(values).all():
+                raise InputError(f"inputs: {what} beyond the largest number in {self.precision}")
 
     def _place_more(self, array, p, values):
         for where, numbers in self._spread(values, p):
@@ -228,6 +246,7 @@ class LongSimulation:
         if rate.min() < 0:
             raise InputError(f"{where}: rate = {rate.min():g}: must be at least 0")
         mean = rate * self.dt
+        s.check_mean(mean.max(), where)
         each = bool((mean != mean[0]).any())
         varying = given.modulation is not None
         most = s.MOST_VARYING if each or varying else s.MOST_PER_DRAW
@@ -246,6 +265,7 @@ class LongSimulation:
         rate = float(s.numbers(given.rate, 1, f"{where}: rate").reshape(-1)[0])
         if rate < 0:
             raise InputError(f"{where}: rate = {rate:g}: must be at least 0")
+        s.check_mean(rate * self.dt, where)
         most = s.MOST_PER_DRAW if given.modulation is None else s.MOST_VARYING
         draws = max(1, math.ceil(rate * self.dt / most))
         return {"stream": stream, "mean": rate * self.dt / draws, "draws": draws, "modulation": given.modulation,
@@ -312,6 +332,8 @@ class LongSimulation:
         self._piece = int(np.clip(fit, min(w.window, PIECE_STEPS), PIECE_STEPS))
         slots, largest = w.history + self._piece, int(w.blocks.local[:, -1].max())
         cap = largest * (-(-slots // rest) + 1)
+        needed = n_blocks * (4 * cap + 8 * slots * len(w.populations))
+        check_free(needed, f"network: delays of {w.history} steps", "use shorter delays or a larger dt")
         self._lists = np.zeros((n_blocks, cap), np.int32)
         self._ends = np.zeros((n_blocks, slots * len(w.populations) + 1), np.int64)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from snnsim.arguments import one_or_each
+from snnsim.arguments import made_array, one_or_each
 from snnsim.errors import InputError
 from snnsim.spikes import Spikes, grid_steps
 
@@ -13,6 +13,10 @@ MOST_PER_DRAW = 4.0
 """Largest mean of a Poisson number that is drawn by one comparison with a table; larger ones are sums."""
 MOST_VARYING = 20.0
 """Largest mean in a step where it changes from step to step or from neuron to neuron."""
+
+
+MOST_A_STEP = 1e5
+"""Largest mean number of spikes in a step."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,18 +150,24 @@ class Fixed:
     trains: dict = field(default_factory=dict)
 
 
-def numbers(value, size, where, sign=False):
+def numbers(value, size, where, sign=False, least=-np.inf):
     """One number a neuron, (size,) float64, out of one or as many.
 
     Raises
     ------
     InputError
-        For others, or numbers that are not finite (with ``sign``: of different signs).
+        For others, or numbers that are not finite or below ``least`` (with ``sign``: of different signs).
     """
-    array = one_or_each(where, value, size)
+    array = one_or_each(where, value, size, least)
     if sign and array.min() < 0 < array.max():
         raise InputError(f"{where}: must be all positive or all negative")
     return np.broadcast_to(array, (size,))
+
+
+def check_mean(mean, where):
+    """Raise InputError if so many spikes a step are no input but a mistake."""
+    if not mean <= MOST_A_STEP:
+        raise InputError(f"{where}: rate: makes {mean:g} spikes in a step; must be at most {MOST_A_STEP:g}")
 
 
 def thresholds(means):
@@ -192,11 +202,14 @@ def series_of(function, times, where):
 def grid_trains(trains, size, dt):
     """Give steps and neurons of given spikes, sorted by step and neuron, (n,) int64 and (n,) int32."""
     where = f"input {trains.source}"
-    times, neurons = np.asarray(trains.times, np.float64), np.asarray(trains.neurons)
+    times, neurons = made_array(trains.times), made_array(trains.neurons)
+    if times.dtype.kind not in "iuf":
+        raise InputError(f"{where}: times: must be numbers")
+    times = times.astype(np.float64)
     if times.ndim != 1 or times.shape != neurons.shape:
         raise InputError(f"{where}: {times.size} times and {neurons.size} neurons must be equally many")
-    if times.size and not (np.isfinite(times).all() and times.min() >= 0):
-        raise InputError(f"{where}: times must be at least 0")
+    if times.size and not (times.min() >= 0 and times.max() / dt < 2**53):
+        raise InputError(f"{where}: times must be at least 0, and no more steps of dt = {dt:g} than can be counted")
     if neurons.size and not (neurons.dtype.kind in "iu" and neurons.min() >= 0 and neurons.max() < size):
         raise InputError(f"{where}: neurons must lie in 0..{size - 1}")
     steps = grid_steps(times, dt, np.iinfo(np.int64).max)

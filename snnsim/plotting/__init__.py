@@ -7,7 +7,9 @@ Every function takes a file's reader or plain arrays and returns a ``matplotlib.
 import importlib
 
 _PUBLIC = {
+    "plot_connection": "snnsim.plotting.weights",
     "plot_kernels": "snnsim.plotting.weights",
+    "plot_network": "snnsim.plotting.network",
     "plot_raster": "snnsim.plotting.raster",
     "plot_rates": "snnsim.plotting.rates",
     "plot_sweep": "snnsim.plotting.sweep",

@@ -3,7 +3,7 @@
 import numpy as np
 
 from snnsim.errors import InputError
-from snnsim.plotting.style import CYCLE, PAGE, TITLE, new_figure
+from snnsim.plotting.style import CYCLE, DOT, PAGE, headed, legend_in, new_figure
 from snnsim.recording.units import units_of
 
 SHOWN = 400
@@ -58,7 +58,7 @@ def plot_activity(traces, window=None, layers=None, bin_width=1.0):
         row[shown] = np.arange(shown.size)
         some = row[neurons] >= 0
         raster.scatter(
-            times[some] * units.factor, base + row[neurons[some]], s=1.6, color=colour, linewidths=0, rasterized=True
+            times[some] * units.factor, base + row[neurons[some]], s=DOT, color=colour, linewidths=0, rasterized=True
         )
         ticks.append((base + shown.size / 2, name))
         base += shown.size
@@ -69,10 +69,12 @@ def plot_activity(traces, window=None, layers=None, bin_width=1.0):
     raster.set_yticks(*zip(*ticks, strict=True))
     raster.grid(False)
     raster.set_ylabel(f"some of {sum(sizes.values()):,} neurons")
-    rates.set_xlim(low * units.factor, high * units.factor)
+    margin = 0.005 * (high - low)  # spikes at both ends are whole
+    rates.set_xlim((low - margin) * units.factor, (high + margin) * units.factor)
     rates.set_ylim(bottom=0)
     rates.set_xlabel(units.axis)
+    legend_in(rates, ncols=min(len(names), 4), loc="upper left")
     rates.set_ylabel("spikes a second" if units.time else "spikes per unit time")
     title = f"{traces.info['engine']} engine, dt = {units.text(traces.info['dt'])}"
-    figure.suptitle(title, fontsize=TITLE, x=0.01, ha="left")
+    headed(figure, title)
     return figure

@@ -11,12 +11,16 @@ from snnsim.plotting.style import (
     BLUE,
     CYCLE,
     DIVERGING,
+    ESTIMATOR_COLOURS,
     RED,
     SCHEME_NAMES,
     SEQUENTIAL,
-    TITLE,
+    WIDE,
+    colour_bar,
+    legend_in,
     new_figure,
     scheme_line,
+    titled,
 )
 
 
@@ -42,8 +46,8 @@ def spectrum(results):
         axis.set_ylim(bottom=0.1 * low.min())
     axis.set_xlabel("cycles per unit of network time")
     axis.set_ylabel("power density of v")
-    axis.set_title(f"Membranes of {results['layer']}, sampled every {results['dt']:g}", fontsize=TITLE)
-    axis.legend(fontsize=8, frameon=False)
+    titled(axis, f"Membranes of {results['layer']}, sampled every {results['dt']:g}")
+    legend_in(axis)
     return {"spectrum": figure}
 
 
@@ -51,7 +55,7 @@ def wavelet(results):
     """Approximation and details of the averaged membranes, and a scalogram."""
     found = results["wavelet"]
     details = found["details"]
-    figure, axes = new_figure(11, 6.5, 2, 2)
+    figure, axes = new_figure(WIDE, 6.5, 2, 2)
     panels = ((found["approximation"], "approximation"), (details[0], "details, finest level"))
     for axis, (values, name) in zip(axes[0], panels, strict=True):
         top = np.quantile(np.abs(values), 0.999) or 1.0
@@ -61,15 +65,15 @@ def wavelet(results):
         axis.grid(False)
         axis.set_xlabel("neuron")
         axis.set_ylabel("time")
-        axis.set_title(f"{results['layer']}, mean of {results['n_trials']} trials: {name}", fontsize=TITLE)
-        figure.colorbar(image, ax=axis)
+        titled(axis, f"{results['layer']}, mean of {results['n_trials']} trials: {name}")
+        colour_bar(figure, image, axis, "membrane v")
     energy, picture = axes[1]
     labels = [f"{low:.3g}-{high:.3g}" for low, high in found["bands"][:-1]]
     energy.bar(np.arange(len(labels)), 100 * np.asarray(results["share"]), color=BLUE)
     energy.set_xticks(np.arange(len(labels)), labels, rotation=45, ha="right")
     energy.set_xlabel("band (cycles per unit of time)")
     energy.set_ylabel("% of the details' energy")
-    energy.set_title("Energy of the levels", fontsize=TITLE)
+    titled(energy, "Energy of the levels")
     s = results["scalogram"]
     power = np.log10(np.maximum(s["power"], 1e-8 * s["power"].max()))
     image = picture.pcolormesh(s["times"], s["frequencies"], power, cmap=SEQUENTIAL, rasterized=True)
@@ -77,15 +81,15 @@ def wavelet(results):
     picture.grid(False)
     picture.set_xlabel("time")
     picture.set_ylabel("cycles per unit of time")
-    picture.set_title(f"Neuron {results['neuron']} in the first trial", fontsize=TITLE)
-    figure.colorbar(image, ax=picture, label="log10 of the wavelet power")
+    titled(picture, f"Neuron {results['neuron']} in the first trial")
+    colour_bar(figure, image, picture, "log10 of the wavelet power")
     return {"wavelet": figure}
 
 
 def frequency(results):
     """Gain and phase, continuous and on each clock."""
     dts, omega = np.atleast_1d(results["dt"]), results["omega"]
-    figure, axes = new_figure(3.6 * len(dts), 5.4, 2, len(dts), sharex="col", sharey="row")
+    figure, axes = new_figure(min(WIDE, 3.6 * len(dts)), 5.4, 2, len(dts), sharex="col", sharey="row")
     for d, dt in enumerate(dts):
         gain, phase = axes[:, d]
         gain.loglog(omega, np.abs(results["continuous"]), color=BLACK, lw=2.4, alpha=0.35, label="continuous")
@@ -95,14 +99,14 @@ def frequency(results):
             inside = np.isfinite(h)
             scheme_line(gain, scheme, omega[inside], np.abs(h[inside]), marker="")
             scheme_line(phase, scheme, omega[inside], _degrees(h[inside]), marker="")
-        gain.set_title(f"dt = {dt:g}", fontsize=TITLE)
+        titled(gain, f"dt = {dt:g}")
         phase.set_xlabel("angular frequency (rad per unit of time)")
         for axis in (gain, phase):
-            axis.axvline(np.pi / dt, color=BLACK, lw=0.8, ls=":")
+            axis.axvline(np.pi / dt, color=BLACK, lw=0.8, ls=":", label="Nyquist")
     axes[0, 0].set_ylim(0.3 * np.abs(results["continuous"]).min(), 2 * np.abs(results["continuous"]).max())
     axes[0, 0].set_ylabel("gain |v/x|")
     axes[1, 0].set_ylabel("phase (degrees)")
-    axes[0, 0].legend(fontsize=8, frameon=False)
+    legend_in(axes[0, 0])
     return {"frequency": figure}
 
 
@@ -112,7 +116,7 @@ def _degrees(response):
 
 def population(results):
     """Densities of v and i at the end, and the firing rate over time."""
-    figure, axes = new_figure(11, 3.6, 1, 3)
+    figure, axes = new_figure(WIDE, 3.6, 1, 3)
     sample = results["sample"]
     for axis, key, name in zip(axes[0], ("v", "i"), ("membrane v", "synaptic current i"), strict=False):
         edges = results["master"][f"{key}_edges"]
@@ -123,15 +127,15 @@ def population(results):
             axis.plot(centres, m[key], color=colour, ls=style, lw=1.4, label=model.replace("_", "-"))
         axis.set_xlabel(name)
         axis.set_ylabel("density")
-        axis.set_title(f"At time {results['duration']:g}", fontsize=TITLE)
-    axes[0, 0].legend(fontsize=8, frameon=False)
+        titled(axis, f"At time {results['duration']:g}")
+    legend_in(axes[0, 0])
     rate = axes[0, 2]
     rate.plot(sample["times"], sample["firing_rate"], color=BLACK, alpha=0.35, lw=2)
     for model, colour, style in (("master", BLUE, "-"), ("fokker_planck", RED, "--")):
         rate.plot(results[model]["times"], results[model]["firing_rate"], color=colour, ls=style, lw=1.4)
     rate.set_xlabel("time")
     rate.set_ylabel("spikes per neuron and unit of time")
-    rate.set_title(f"Firing rate; input rate {results['rate']:g}, weight {results['weight']:g}", fontsize=TITLE)
+    titled(rate, f"Firing rate; input rate {results['rate']:g}, weight {results['weight']:g}")
     rate.set_ylim(bottom=0)
     return {"population": figure}
 
@@ -139,7 +143,7 @@ def population(results):
 def gradients(results):
     """Draw maps and distributions of the weight gradients of every estimator."""
     names, methods = results["names"], results["estimators"]
-    figure, axes = new_figure(3.2 * (len(methods) + 1), 2.9 * len(names), len(names), len(methods) + 1)
+    figure, axes = new_figure(min(WIDE, 3.2 * (len(methods) + 1)), 2.9 * len(names), len(names), len(methods) + 1)
     for k, name in enumerate(names):
         histogram = axes[k, -1]
         for m, method in enumerate(methods):
@@ -149,21 +153,22 @@ def gradients(results):
             norm = SymLogNorm(top / 10, vmin=-top, vmax=top)
             image = axis.imshow(g.T, aspect="auto", cmap=DIVERGING, norm=norm, interpolation="nearest", origin="lower")
             axis.grid(False)
-            axis.set_title(f"{name}, {method}", fontsize=TITLE)
+            titled(axis, f"{name}, {method}")
             axis.set_xlabel("from")
             axis.set_ylabel("to")
             tick = 10.0 ** np.floor(np.log10(top))
-            bar = figure.colorbar(image, ax=axis, ticks=[-tick, 0, tick])
-            bar.ax.set_yticklabels([f"{-tick:.0e}", "0", f"{tick:.0e}"], fontsize=7)
+            bar = colour_bar(figure, image, axis, "dL/dw" if m == len(methods) - 1 else "", ticks=[-tick, 0, tick])
+            bar.ax.set_yticklabels([f"{-tick:g}", "0", f"{tick:g}"], fontsize=7)
             bar.ax.minorticks_off()
             size = np.abs(g[g != 0])
             if size.size:
                 edges = np.geomspace(max(size.min(), 1e-9 * size.max()), size.max() * 1.0001, 80)
-                histogram.stairs(np.histogram(size, edges)[0] / size.size, edges, color=CYCLE[m], label=method)
+                colour = ESTIMATOR_COLOURS.get(method, CYCLE[m])
+                histogram.stairs(np.histogram(size, edges)[0] / size.size, edges, color=colour, label=method)
         histogram.set_xscale("log")
         histogram.set_xlabel("|dL/dw|")
         histogram.set_ylabel("share")
-        histogram.legend(fontsize=8, frameon=False)
+        legend_in(histogram)
     return {"gradients": figure}
 
 
@@ -182,7 +187,7 @@ def step(results):
 
 def statistics(results):
     """Statistics of spike trains: distributions over neurons, interval densities, hazards, spectra, covariances."""
-    figure, axes = new_figure(12, 9.5, 3, 3)
+    figure, axes = new_figure(WIDE, 9.5, 3, 3)
     populations = results["populations"]
     colours = {name: CYCLE[k % len(CYCLE)] for k, name in enumerate(populations)}
     # Results of version 0.2 and before have milliseconds.
@@ -196,7 +201,7 @@ def statistics(results):
                 axis.step(values, share, where="post", color=colours[name], lw=1.2, label=name)
         axis.set_xlabel(label)
         axis.set_ylabel("share of neurons")
-    axes[0, 0].legend(fontsize=7, frameon=False)
+    legend_in(axes[0, 0])
     curves = (
         ("intervals", "time", "density", "interval density", "interval", "log"),
         ("intervals", "time", "hazard", "hazard", "time since the last spike", "linear"),
@@ -236,7 +241,8 @@ def statistics(results):
     axis = axes[2, 2]
     for name, p in populations.items():
         axis.plot(p["stationarity"]["time"], p["stationarity"]["rate"], color=colours[name], marker=".", lw=1.0)
-    axis.set_ylim(bottom=0)
+    highest = max((np.max(p["stationarity"]["rate"], initial=0) for p in populations.values()), default=0)
+    axis.set_ylim(0, 1.15 * max(highest, 1e-9))  # no point lies on the border
     axis.set_xlabel("time")
     axis.set_ylabel(rate)
     return {"statistics": figure}

@@ -3,7 +3,7 @@
 import numpy as np
 
 from snnsim.errors import InputError
-from snnsim.plotting.style import PAGE, TEXT, TITLE, layer_colours, new_figure
+from snnsim.plotting.style import DOT, PAGE, TEXT, headed, layer_colours, new_figure, side_note
 from snnsim.recording.units import labelled, units_of
 
 _TICKS = 60
@@ -56,7 +56,7 @@ def plot_raster(traces, trial=0, layers=None, window=None):
     margin = 0.01 * (high - low)
     axes[-1, 0].set_xlim((low - margin) * units.factor, (high + margin) * units.factor)
     axes[-1, 0].set_xlabel(units.axis, fontsize=TEXT)
-    figure.suptitle(_title(traces, int(trial)), fontsize=TITLE, x=0.01, ha="left")
+    headed(figure, _title(traces, int(trial)))
     figure.align_ylabels(axes[:, 0])
     return figure
 
@@ -76,31 +76,43 @@ def _spikes(axis, traces, name, trial, window, colour):
         axis.vlines(times, rows - 0.42, rows + 0.42, color=colour, linewidth=0.9)
     else:
         # A picture inside vector formats: ten thousand paths would make them slow to open.
-        size = max(0.6, min(6.0, 6 * 150 / ids.size))
-        axis.scatter(times, rows, s=size, color=colour, marker="o", linewidths=0, rasterized=True)
+        axis.scatter(times, rows, s=DOT, color=colour, marker="o", linewidths=0, rasterized=True)
     axis.set_ylim(ids.size - 0.4, -0.6)
     axis.grid(False)
     _label_rows(axis, ids, 4 if ids.size < 10 else 6)
     axis.set_ylabel(f"{name}\nneuron", color=colour)
-    _beside(axis, f"{times.size:,} spikes\n{np.unique(rows).size} of {ids.size} active", colour)
+    silent = np.setdiff1d(np.arange(ids.size), rows)
+    _mark(axis, silent)
+    side_note(
+        axis, f"{times.size:,} spike{'s' if times.size != 1 else ''}\n{silent.size:,} of {ids.size:,} silent", colour
+    )
+
+
+def _mark(axis, silent):
+    """Mark rows without a spike by a grey strip at the right end of the panel."""
+    if silent.size:
+        breaks = np.flatnonzero(np.diff(silent) > 1)
+        first, last = silent[np.r_[0, breaks + 1]], silent[np.r_[breaks, silent.size - 1]]
+        place = axis.get_yaxis_transform()
+        axis.vlines(
+            np.full(first.size, 1.004), first - 0.5, last + 0.5, "#bbbbbb", lw=3, transform=place, clip_on=False
+        )
 
 
 def _membranes(axis, traces, name, trial, window, colour):
-    """Draw the membranes of a readout without threshold, the highest at the end in colour."""
+    """Draw the membranes of a readout without threshold, that of the prediction in colour."""
     ids = traces.populations[name].neuron_ids
     times = traces.sample_times(window, "v", name) * units_of(traces.info).factor
     v = traces.v(name, trial, window=window)
-    best = int(np.argmax(v[-1])) if len(v) else 0
+    predicted = np.flatnonzero(ids == traces.trials[trial].prediction)
+    best = int(predicted[0]) if predicted.size else int(np.argmax(v[-1])) if len(v) else 0
     others = np.arange(len(ids)) != best
     axis.plot(times, v[:, others], color="#aaaaaa", linewidth=0.8)
     axis.plot(times, v[:, best], color=colour, linewidth=1.4)
     axis.grid(False, axis="x")
     axis.set_ylabel(f"{name}\n{labelled('v', traces.info['voltage_unit'])}", color=colour)
-    _beside(axis, f"highest at the end:\nneuron {ids[best]}", colour)
-
-
-def _beside(axis, text, colour):
-    axis.text(1.005, 0.5, text, transform=axis.transAxes, va="center", fontsize=7, color=colour)
+    what = "the prediction" if predicted.size else "highest at the end"
+    side_note(axis, f"neuron {ids[best]}:\n{what}", colour)
 
 
 def _label_rows(axis, ids, most):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from snnsim.errors import InputError
-from snnsim.plotting.style import BLACK, GREY, PAGE, TEXT, TITLE, layer_colours, new_figure
+from snnsim.plotting.style import BLACK, GREY, NOTE, PAGE, TEXT, TICK, headed, layer_colours, new_figure, titled
 from snnsim.recording.units import units_of
 
 
@@ -47,20 +47,20 @@ def plot_rates(traces, layers=None, trials=None):
     for axis, name in zip(axes.flat, names, strict=False):
         population = traces.populations[name]
         per_trial = _counts(traces, name, trials)[population.neuron_ids] / count
-        _histogram(axis, per_trial, colours[name], traces.info["duration"] / units.per, units.rate)
-        axis.set_title(name, fontsize=TITLE, loc="left", color=colours[name], pad=17)
-        silent = int((per_trial == 0).sum())
+        _histogram(axis, per_trial, colours[name], count)
+        _rate_axis(axis, traces.info["duration"] / units.per, units.rate)
+        titled(axis, name, color=colours[name], pad=17)
         # Under the title and above the axis of rates, out of the way of the bars.
         axis.annotate(
-            f"mean {per_trial.mean():.3g} (dashed); {silent} of {per_trial.size} silent", (0, 1), (0, 31),
-            xycoords="axes fraction", textcoords="offset points", fontsize=7, color=GREY,
+            f"mean {per_trial.mean():.3g} (dashed)", (0, 1), (0, 31), xycoords="axes fraction",
+            textcoords="offset points", fontsize=NOTE, color=GREY,
         )  # fmt: skip
     for axis in axes[:, 0]:
         axis.set_ylabel("neurons")
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
     title = f"mean of {count:,} trial{'s' if count > 1 else ''} of {units.text(traces.info['duration'])}"
-    figure.suptitle(title, fontsize=TITLE, x=0.01, ha="left")
+    headed(figure, title)
     return figure
 
 
@@ -75,22 +75,37 @@ def _counts(traces, name, trials):
     return total
 
 
-def _histogram(axis, per_trial, colour, length, unit):
-    top = per_trial.max(initial=0.0)
-    active = per_trial[per_trial > 0]
-    edges = np.linspace(0, top if top > 0 else 1, 25 if per_trial.size > 40 else 13)
-    axis.hist(active, edges, color=colour, alpha=0.8, edgecolor="white", linewidth=0.4)
-    mean = per_trial.mean() if per_trial.size else 0.0
-    axis.axvline(mean, color=BLACK, lw=1, ls="--")
-    axis.set_xlim(0, edges[-1] * 1.03)
-    if active.size == 0:
-        axis.set_ylim(0, 1)
+def _histogram(axis, per_trial, colour, trials):
+    """Draw a histogram whose bins hold equally many numbers of spikes, and the silent neurons by themselves at 0."""
+    total = np.rint(per_trial * trials).astype(np.int64)
+    top = int(total.max(initial=0))
+    most = 24 if per_trial.size > 40 else 12
+    step = max(1, -(-top // most))  # whole spikes
+    edges = (np.arange(0, max(top, 1) + step, step) + 0.5) / trials
+    heights, _ = np.histogram(per_trial[per_trial > 0], edges)
+    width = edges[1] - edges[0]
+    axis.stairs(heights, edges, color=colour, fill=True, alpha=0.8, lw=0)
+    silent = int((total == 0).sum())
+    high = max(heights.max(initial=0), 1)
+    if silent:
+        shown = min(silent, 1.25 * high)
+        at, clear = edges[0] - 0.75 * width, {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+        axis.bar(at, shown, width, color="#bbbbbb", hatch="////", edgecolor="white", lw=0)
+        axis.text(at, shown + 0.05 * high, f" {silent:,} silent", fontsize=NOTE, color=GREY, va="bottom", bbox=clear)
+    axis.axvline(per_trial.mean() if per_trial.size else 0.0, color=BLACK, lw=1, ls="--")
+    axis.set_xlim(edges[0] - 1.6 * width, edges[-1] + 0.5 * width)
+    axis.set_ylim(0, 1.42 * high)
+    if top == 0:
         axis.set_yticks([])
         axis.text(0.5, 0.5, "no spikes", ha="center", transform=axis.transAxes, fontsize=TEXT, color=GREY)
     else:
         axis.yaxis.get_major_locator().set_params(integer=True)
+
+
+def _rate_axis(axis, length, unit):
+    """Say the same numbers as rates, above; ``length`` is that of a trial."""
     axis.set_xlabel("spikes per trial")
-    unit, scale = ("kHz", 1e-3) if unit == "Hz" and edges[-1] / length >= 2000 else (unit, 1.0)
+    unit, scale = ("kHz", 1e-3) if unit == "Hz" and axis.get_xlim()[1] / length >= 2000 else (unit, 1.0)
     rate = axis.secondary_xaxis("top", functions=(lambda n: n / length * scale, lambda f: f * length / scale))
-    rate.tick_params(labelsize=7)
+    rate.tick_params(labelsize=TICK)
     rate.set_xlabel(f"firing rate ({unit})", fontsize=TEXT)

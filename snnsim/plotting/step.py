@@ -3,7 +3,7 @@
 import numpy as np
 
 from snnsim.plotting.experiments.convergence import COLOURS, MARKERS, NAMES, step_axis
-from snnsim.plotting.style import BLACK, GREEN, GREY, TEXT, TITLE, legend_below, new_figure
+from snnsim.plotting.style import BLACK, GREEN, GREY, TEXT, WIDE, headed, legend_below, new_figure, titled
 
 DECADES = 2
 """Decades below the tolerance that are drawn; what is smaller lies on the axis."""
@@ -21,7 +21,7 @@ def advice_figure(advice):
     -------
     Figure
     """
-    figure, axes = new_figure(11, 6.6, 2, 3)
+    figure, axes = new_figure(WIDE, 6.6, 2, 3)
     dt, tolerance = advice["dt"], 100 * advice["tolerance"]
     worst = _worst(advice["gradient"])
     panels = (
@@ -44,17 +44,17 @@ def advice_figure(advice):
         ticks = [least * 10**k for k in range(int(np.ceil(np.log10(2 * highest / least))))]
         axis.set_yticks([0, *ticks], ["0", *(f"{x:g}" for x in ticks)])
         axis.minorticks_off()
-        axis.set_title(title, fontsize=TITLE)
+        titled(axis, title)
         axis.set_ylabel(label)
         _steps(axis, advice)
     _costs(axes[1, 1], advice)
     _summary(axes[1, 2], advice)
-    figure.suptitle(
+    headed(
+        figure,
         f"Against continuous time: {advice['n_trials']} trials of {advice['duration']:g}, {advice['n_spikes']} spikes; "
         f"green: within {tolerance:g} %",
-        fontsize=TITLE,
-    )  # fmt: skip
-    legend_below(figure, axes[0, 0], 6)
+    )
+    legend_below(figure, axes[0, 0])
     return figure
 
 
@@ -84,7 +84,7 @@ def _costs(axis, advice):
     axis.set_yscale("log")
     low, high = axis.get_ylim()
     axis.set_ylim(low / 1.5, high)
-    axis.set_title("Forward and backward; circles: the largest step", fontsize=TITLE)
+    titled(axis, "Time of a trial (circles: largest dt)")
     axis.set_ylabel("ms a trial")
     axis.text(
         0.02, 0.96e3 * advice["event_seconds"], "event engine", transform=axis.get_yaxis_transform(), ha="left",
@@ -111,5 +111,5 @@ def _summary(axis, advice):
     axis.set_ylim(-0.6, len(runs) - 0.2)
     axis.set_yticks([])
     axis.spines["left"].set_visible(False)
-    axis.set_title("Largest dt within the tolerance, and its cost", fontsize=TITLE)
+    titled(axis, "Largest dt within the tolerance")
     _steps(axis, advice)

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from snnsim.errors import InputError, nearest
-from snnsim.plotting.style import COLUMN, CYCLE, TICK, TITLE, new_figure
+from snnsim.plotting.style import COLUMN, CYCLE, LEGEND, new_figure, titled
 from snnsim.sweep.grid import format_value
 from snnsim.sweep.table import DONE, METRICS
 
@@ -18,6 +18,8 @@ LABELS = {
     "seconds_per_epoch": "seconds per epoch",
 }
 DECADE, MOST_MARKS = 10, 6
+STEPS = ("simulation.dt", "dt")
+"""Axes that are logarithmic whatever they span."""
 WORDS = str | bool
 
 
@@ -69,9 +71,10 @@ def plot_sweep(table, metric="test_accuracy", x=None, by=None):
         label = None if by is None else format_value(group)
         _line(axis, places, [(row.values[x], scale * row.metrics[metric]) for row in chosen], shift, look, label)
     if by:
-        figure.legend(title=by, loc="outside right upper", fontsize=TICK, title_fontsize=TICK, frameon=False)
+        figure.legend(title=by, loc="outside right upper", fontsize=LEGEND, title_fontsize=LEGEND, frameon=False)
+    axis.margins(0.06, 0.08)  # markers stay whole
     axis.set_ylabel(LABELS[metric])
-    axis.set_title(_what(rows, axes, x, by), fontsize=TITLE - 1.5, loc="left")
+    titled(axis, _what(rows, axes, x, by))
     return figure
 
 
@@ -101,7 +104,7 @@ def _places(axis, name, values):
         axis.set_xticks(range(len(values)), [format_value(v) for v in values])
         axis.set_xlim(-0.5, len(values) - 0.5)
         return {value: k for k, value in enumerate(values)}
-    if min(values) > 0 and max(values) >= DECADE * min(values):
+    if min(values) > 0 and (max(values) >= DECADE * min(values) or (name in STEPS and max(values) > min(values))):
         axis.set_xscale("log")
         if len(values) <= MOST_MARKS:
             axis.set_xticks(values, [format_value(v) for v in values])

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from snnsim.errors import InputError
-from snnsim.plotting.style import CYCLE, PAGE, TITLE, layer_colours, legend_below, new_figure
+from snnsim.plotting.style import CYCLE, LINE, PAGE, layer_colours, legend_below, legend_in, new_figure
 
 
 def plot_training(runs, layers=None):
@@ -53,15 +53,14 @@ def plot_training(runs, layers=None):
             _curve(loss, epochs, _column(records, f"{part}_loss"), colour, look, label)
     loss.set_ylabel("loss")
     accuracy.set_ylabel("accuracy (%)")
-    loss.set_title("Loss", fontsize=TITLE, loc="left")
-    accuracy.set_title("Accuracy", fontsize=TITLE, loc="left")
     if activity:
         _activity(axes[0, 2], next(iter(runs.values())), layers)
     for axis in axes.flat:
         axis.set_xlabel("epoch")
+        axis.margins(0.07, 0.09)  # markers stay whole
         axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=(1, 2, 5, 10), min_n_ticks=1))
     labelled = loss if loss.get_legend_handles_labels()[0] else accuracy
-    legend_below(figure, labelled, 2)
+    legend_below(figure, labelled)
     return figure
 
 
@@ -71,7 +70,7 @@ def _column(records, key):
 
 def _curve(axis, epochs, values, colour, look, label):
     if np.isfinite(values).any():
-        axis.plot(epochs, values, look, color=colour, lw=1.3, marker="o", ms=2.5, label=label)
+        axis.plot(epochs, values, look, color=colour, lw=LINE, marker="o", ms=3, label=label)
 
 
 def _activity(axis, records, names):
@@ -82,8 +81,7 @@ def _activity(axis, records, names):
         names = [f"layer {k + 1}" for k in range(values.shape[1])]
     colours = layer_colours(names)
     for k, name in enumerate(names):
-        axis.plot(epochs, values[:, k], color=colours[name], lw=1.3, marker="o", ms=2.5, label=name)
-    axis.set_ylim(bottom=0)
+        axis.plot(epochs, values[:, k], color=colours[name], lw=LINE, marker="o", ms=3, label=name)
+    axis.set_ylim(0, 1.15 * max(values.max(initial=0), 1e-3))  # so that no point lies on the border
     axis.set_ylabel("spikes per neuron")
-    axis.set_title("Activity", fontsize=TITLE, loc="left")
-    axis.legend(fontsize=7, frameon=False)
+    legend_in(axis)

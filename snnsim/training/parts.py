@@ -15,6 +15,16 @@ from snnsim.losses import Loss
 from snnsim.neurons import LIFParameters
 from snnsim.own_parts import OwnEncoder, OwnLoss
 from snnsim.registry import ENCODERS, LOSSES
+from snnsim.simulator import Simulator
+
+
+def simulator_of(config, network, **options):
+    """Make a simulator of a configuration for a network; ``options`` say what it records and where it runs."""
+    s = config.simulation
+    return Simulator(
+        network, s.engine, dt=s.dt, n_steps=s.n_steps, scheme=s.scheme, impulse=s.impulse, synapse=s.synapse,
+        precision=configuration.precision(config), **options,
+    )  # fmt: skip
 
 
 def engine_of(config, network):

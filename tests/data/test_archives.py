@@ -120,7 +120,17 @@ def test_archives_that_hold_something_else(tmp_path, monkeypatch, nmnist, files,
     with serve(sent) as (url, _), pytest.raises(InputError, match=message):
         fetch_archives("nmnist", tmp_path, url)
     assert not (tmp_path / "out").exists()
-    assert not (tmp_path / "nmnist" / "Train").exists()
+    assert list((tmp_path / "nmnist").iterdir()) == []
+
+
+def test_nothing_is_left_of_what_is_not_there(tmp_path, nmnist):
+    def nothing(handler, _):
+        handler.send_response(404)
+        handler.end_headers()
+
+    with mirror(nothing) as (url, _), pytest.raises(InputError, match=r"cannot download Train\.zip: .*HTTP status 404"):
+        fetch_archives("nmnist", tmp_path, url)
+    assert list((tmp_path / "nmnist").iterdir()) == []
 
 
 def test_no_zip_file_at_all(tmp_path, monkeypatch, nmnist):

@@ -264,6 +264,9 @@ BAD = {
     ),
     "validation in words": (npz(x=X, y=Y), "a.npz", ("data.validation=some",), "must be a number, a share or auto"),
     "crop of intensities": (npz(x=X, y=Y), "a.npz", ("data.crop=5",), "data.crop = 5.0: belongs to events"),
+    "range of events": (shd(), "", ("data.range=[0, 1]",), "data.range = .0.0, 1.0.: belongs to intensities"),
+    "population of a file": (shd(), "", ("data.population=hidden0",), "data.population = 'hidden0': belongs to rec"),
+    "sensor of intensities": (npz(x=X, y=Y), "a.npz", ("data.sensor=2x3x3",), "data.sensor = '2x3x3': belongs to ev"),
     "spikes beyond the trial": (
         shd(), "", ("simulation.n_steps=100",),
         r"spikes up to 300.*, 100 % of them beyond .*n_steps = 3\d\d\d takes them all, data.crop = 10",

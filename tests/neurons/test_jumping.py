@@ -78,7 +78,7 @@ def test_a_current_drives_membranes_over_their_threshold():
     network.population("b", 1, IF(r=2.0, v_threshold=1.0), bias=[0.7])
     network.connect("input", "a", weight=np.zeros((1, 2)))
     network.connect("a", "b", weight=np.zeros((2, 1)))
-    recording = simulate(network, Spikes.from_trials([([], [])], 1, 10.0), "event", record=("spikes",))
+    recording = simulate(network, Spikes.from_trials([([], [])], 1, 9.9), "event", record=("spikes",))
     interval = 2.0 * np.log(1.5 / 0.5) + 0.25
     times = recording["a"].spikes.times
     np.testing.assert_allclose(times, interval * np.arange(1, len(times) + 1) - 0.25, rtol=1e-14)
@@ -179,7 +179,7 @@ def without_delay():
     [
         (lambda: on_clock(network_of(NEURONS["lif"])), "delta-lif spikes when a spike arrives, whatever its weight"),
         (lambda: event(network_of(NEURONS["if"])), "if spikes when a spike arrives, whatever its weight"),
-        (lambda: event(without_delay()), "a cycle without delay (b->b): membranes that jump"),
+        (lambda: event(without_delay()), "a cycle without delay (a->b, b->b): membranes that jump"),
         (lambda: event(network_of(NEURONS["lif"], lambda rng, n: LIF())), "with and without synaptic filter in one"),
         (lambda: event(network_of(lambda rng, n: AdLIF(coupling=0.2))), "coupling = 0.2: engines event and hybrid"),
         (lambda: AdLIF(coupling=0.2, t_ref=1.0), "coupling = 0.2: neurons whose membrane drives the adaptation have"),

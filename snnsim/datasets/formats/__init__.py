@@ -40,4 +40,7 @@ def read(path, options=None):
     if chosen is None:
         known = "; ".join(f"{format.NAME} ({format.DESCRIPTION})" for format in FORMATS)
         raise InputError(f"{path}: in no format that is read, which are {known}")
-    return chosen.read(path, options or Options())
+    options = options or Options()
+    if chosen is not recording and options.population != Options.population:
+        raise InputError(f"data.population = {options.population!r}: belongs to recordings, which {path} is not")
+    return chosen.read(path, options)

@@ -3,7 +3,17 @@
 import numpy as np
 
 from snnsim.plotting.experiments.convergence import step_axis
-from snnsim.plotting.style import BLACK, ESTIMATOR_COLOURS, GREY, TITLE, legend_below, new_figure, step_colours
+from snnsim.plotting.style import (
+    BLACK,
+    ESTIMATOR_COLOURS,
+    GREY,
+    WIDE,
+    headed,
+    legend_below,
+    new_figure,
+    step_colours,
+    titled,
+)
 
 ROWS = (("steps", "50 steps"), ("time", "fixed simulated time"))
 PANELS = (("steps", "50 steps, exact"), ("estimators", "50 steps, estimators"), ("time", "fixed simulated time"))
@@ -31,7 +41,7 @@ def _smooth(values, window):
 
 
 def _curves(results):
-    figure, axes = new_figure(12, 6.4, 2, 4)
+    figure, axes = new_figure(WIDE, 6.4, 2, 4)
     for row, (mode, title) in zip(axes, ROWS, strict=True):
         table = results[mode]
         for dt, colour, curve in zip(
@@ -44,7 +54,7 @@ def _curves(results):
         for axis, name in zip(
             row, ("training loss", "training accuracy (%)", "test loss", "test accuracy (%)"), strict=True
         ):
-            axis.set_title(name, fontsize=TITLE)
+            titled(axis, name)
         for axis in row[:2]:
             axis.set_xlabel("batch")
         for axis in row[2:]:
@@ -52,8 +62,8 @@ def _curves(results):
             axis.xaxis.get_major_locator().set_params(integer=True)
         for axis in (row[0], row[2]):
             axis.set_yscale("log")
-    figure.suptitle("Exact gradient; lines: mean over seeds, bands: standard deviation", fontsize=TITLE)
-    legend_below(figure, axes[0, 0], 8)
+    headed(figure, "Exact gradient; lines: mean over seeds, bands: standard deviation")
+    legend_below(figure, axes[0, 0])
     return figure
 
 
@@ -76,7 +86,7 @@ def _final(curve):
 
 
 def _summary(results):
-    figure, axes = new_figure(12, 4.2, 1, 3)
+    figure, axes = new_figure(WIDE, 4.2, 1, 3)
     ann = 100 - _final(results["ann"])
     for axis, (mode, title) in zip(axes[0], PANELS, strict=True):
         table = results[mode]
@@ -98,18 +108,15 @@ def _summary(results):
         axis.yaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_minor_formatter("{x:g}")
         axis.tick_params(axis="y", which="minor", labelsize=7)
-        axis.set_title(f"{title}, {results['samples'][mode]} samples", fontsize=TITLE)
+        titled(axis, f"{title}, {results['samples'][mode]} samples")
     axes[0, 0].set_ylabel("test error at the end (%)")
-    handles = {}
-    for axis in axes[0]:
-        handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=7, fontsize=8, frameon=False)
+    legend_below(figure, *axes[0])
     return figure
 
 
 def _estimators(results):
     methods = results["estimators"]["estimators"]
-    figure, axes = new_figure(3.0 * len(methods), 6.0, 2, len(methods), sharex=True, sharey="row")
+    figure, axes = new_figure(min(WIDE, 3.0 * len(methods)), 6.0, 2, len(methods), sharex=True, sharey="row")
     table = results["estimators"]
     for k, method in enumerate(methods):
         loss_axis, accuracy_axis = axes[:, k]
@@ -119,9 +126,9 @@ def _estimators(results):
                 mean = factor * np.array([_smooth(x, window) for x in curve[key].astype(float)]).mean(axis=0)
                 axis.plot(np.arange(mean.size) + window, mean, color=colour, lw=1.2, label=f"dt = {dt:g}")
         loss_axis.set_yscale("log")
-        loss_axis.set_title(method, fontsize=TITLE)
+        titled(loss_axis, method)
         accuracy_axis.set_xlabel("batch")
     axes[0, 0].set_ylabel("training loss, 50 steps")
     axes[1, 0].set_ylabel("training accuracy (%)")
-    legend_below(figure, axes[0, 0], 7)
+    legend_below(figure, axes[0, 0])
     return figure

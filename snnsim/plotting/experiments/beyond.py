@@ -1,7 +1,7 @@
 """Test error over dt for other depths, readouts and data."""
 
 from snnsim.plotting.experiments.convergence import step_axis
-from snnsim.plotting.style import TITLE, new_figure
+from snnsim.plotting.style import legend_in, new_figure, titled
 
 # Shades and markers: colours mean schemes, estimators and step sizes on this page.
 LOOKS = (("#000000", "o"), ("#555555", "s"), ("#999999", "^"), ("#555555", "D"), ("#000000", "v"))
@@ -30,6 +30,6 @@ def figures(results):
     axis.yaxis.set_minor_formatter("{x:g}")
     axis.tick_params(axis="y", which="minor", labelsize=7)
     axis.set_ylabel("test error (%)")
-    axis.set_title("50 steps", fontsize=TITLE)
-    axis.legend(fontsize=7.5, frameon=False)
+    titled(axis, "50 steps")
+    legend_in(axis)
     return {"arms": figure}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from snnsim.plotting.style import BLACK, BLUE, ORANGE, TITLE, new_figure
+from snnsim.plotting.style import BLACK, BLUE, ORANGE, WIDE, legend_in, new_figure, titled
 
 CAPTIONS = {
     "neuron": "Closed forms of one neuron with the study's constants. Under constant drive (line: ODE solver) the "
@@ -15,21 +15,21 @@ CAPTIONS = {
 
 def figures(results):
     """Draw ``neuron`` from the results of ``closed-form``."""
-    figure, axes = new_figure(11, 6.2, 2, 3)
+    figure, axes = new_figure(WIDE, 6.2, 2, 3)
     constant, train, phase, decay, energy, hidden = axes.flat
     hidden.set_visible(False)
     row = results["constant"]
     constant.semilogy(row["times"], np.abs(row["v"] - row["end"]), color=BLUE)
     constant.set_xlabel("time")
     constant.set_ylabel("distance from r i")
-    constant.set_title("Constant drive", fontsize=TITLE)
+    titled(constant, "Constant drive")
     row = results["train"]
     train.plot(row["times"], row["v"], color=BLUE, lw=1)
     spikes = row["times"][row["input"] > 0]
     train.plot(spikes, np.full(spikes.size, -0.04 * row["v"].max()), "|", color=BLACK, ms=4)
     train.set_xlabel("time")
     train.set_ylabel("membrane v")
-    train.set_title("Spike train (marks)", fontsize=TITLE)
+    titled(train, "Spike train (marks)")
     row = results["phase"]
     for k, (name, marker) in enumerate((("one input spike", "o"), ("two, one with this weight", "s"))):
         phase.plot(
@@ -37,8 +37,8 @@ def figures(results):
         )
     phase.set_xlabel("weight")
     phase.set_ylabel("phase (rad)")
-    phase.set_title(f"Phase at angular frequency {row['omega']:.2f}", fontsize=TITLE)
-    phase.legend(fontsize=8, frameon=False)
+    titled(phase, f"Phase at angular frequency {row['omega']:.2f}")
+    legend_in(phase)
     row = results["decay"]
     for key, name, marker, colour in (
         ("", "natural frequency kept", "o", BLUE),
@@ -47,14 +47,14 @@ def figures(results):
         decay.plot(row[f"{key}damping"], row[f"{key}time"], marker=marker, ms=4, color=colour, label=name)
     decay.set_xlabel("damping ratio")
     decay.set_ylabel("time to a hundredth of the peak")
-    decay.set_title("Decay", fontsize=TITLE)
-    decay.legend(fontsize=8, frameon=False)
+    titled(decay, "Decay")
+    legend_in(decay)
     row = results["energy"]
     energy.loglog(row["dt"], row["ratio"], marker="o", ms=4, color=ORANGE, label="energy / integral of u²")
     energy.loglog(row["dt"], row["gain"], marker="s", ms=4, color=BLUE, label="sum / integral of u")
     energy.loglog(row["dt"], row["dt"], color=BLACK, lw=0.8, ls=":", label="dt")
     energy.set_xlabel("dt")
     energy.set_ylabel("ratio")
-    energy.set_title("Samples dt u(n dt)", fontsize=TITLE)
-    energy.legend(fontsize=8, frameon=False)
+    titled(energy, "Samples dt u(n dt)")
+    legend_in(energy)
     return {"neuron": figure}

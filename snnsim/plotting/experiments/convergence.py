@@ -10,9 +10,11 @@ from snnsim.plotting.style import (
     SCHEME_COLOURS,
     SCHEME_MARKERS,
     SCHEME_NAMES,
-    TITLE,
+    WIDE,
+    headed,
     legend_below,
     new_figure,
+    titled,
 )
 
 COLOURS = SCHEME_COLOURS | {"hybrid": PURPLE}
@@ -62,7 +64,7 @@ def errors_figure(networks):
     """
     first = networks[0]
     dt = first["dt"]
-    figure, axes = new_figure(11, 6.8, 2, 3)
+    figure, axes = new_figure(WIDE, 6.8, 2, 3)
 
     def median(key, s):
         values = np.stack([n[key][s] for n in networks])
@@ -102,11 +104,11 @@ def errors_figure(networks):
     )
     for axis, (title, label) in zip(axes.flat, titles, strict=True):
         step_axis(axis, dt)
-        axis.set_title(title, fontsize=TITLE)
+        titled(axis, title)
         axis.set_ylabel(label)
     if np.isfinite(limit):
-        figure.suptitle(f"Against the event engine; forward Euler is stable below dt = {limit:g}", fontsize=TITLE)
-    legend_below(figure, axes[0, 0], 7)
+        headed(figure, f"Against the event engine; forward Euler is stable below dt = {limit:g}")
+    legend_below(figure, axes[0, 0])
     return figure
 
 
@@ -129,7 +131,8 @@ def gradients_figure(networks):
     names = first["tensors"]
     panels = {name: [k] for k, name in enumerate(names)} if len(names) <= 4 else {"all": list(range(len(names)))}
     n_rows = len(panels)
-    figure, axes = new_figure(2.8 * len(schemes), 2.3 * n_rows + 0.6, n_rows, len(schemes), sharey=True, sharex=True)
+    size = min(WIDE, 2.8 * len(schemes)), 2.3 * n_rows + 0.6
+    figure, axes = new_figure(*size, n_rows, len(schemes), sharey=True, sharex=True)
     for s, scheme in enumerate(schemes):
         rows = {"exact": np.stack([n["gradient_cosine"][s] for n in networks])}
         for e, name in enumerate(first["estimators"]):
@@ -144,12 +147,12 @@ def gradients_figure(networks):
             axis.axhline(0, color=BLACK, lw=0.8)
             step_axis(axis, dt)
             axis.set_ylim(-1.05, 1.05)
-        axes[0, s].set_title(NAMES[scheme], fontsize=TITLE)
+        titled(axes[0, s], NAMES[scheme])
         for axis in axes[:-1, s]:
             axis.set_xlabel("")
     for axis, name in zip(axes[:, 0], panels, strict=True):
         axis.set_ylabel(f"cosine, {name}")
-    legend_below(figure, axes[0, 0], 4)
+    legend_below(figure, axes[0, 0])
     return figure
 
 
@@ -168,7 +171,7 @@ def tensors_figure(network):
     dt, names = network["dt"], network["tensors"]
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
-    figure, axes = new_figure(2.9 * columns, 2.4 * rows + 0.6, rows, columns, sharex=True)
+    figure, axes = new_figure(min(WIDE, 2.9 * columns), 2.4 * rows + 0.6, rows, columns, sharex=True)
     for k, axis in enumerate(axes.flat):
         if k >= len(names):
             axis.set_visible(False)
@@ -183,11 +186,11 @@ def tensors_figure(network):
         step_axis(axis, dt)
         axis.tick_params(labelbottom=k + columns >= len(names))
         axis.set_xlabel("dt" if k + columns >= len(names) else "")
-        axis.set_title(names[k], fontsize=TITLE)
+        titled(axis, names[k])
     for axis in axes[:, 0]:
         axis.set_ylabel("relative error")
-    figure.suptitle("Gradients against the event engine's, tensor by tensor", fontsize=TITLE)
-    legend_below(figure, axes[0, 0], 5)
+    headed(figure, "Gradients against the event engine's, tensor by tensor")
+    legend_below(figure, axes[0, 0])
     return figure
 
 

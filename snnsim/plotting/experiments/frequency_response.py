@@ -5,11 +5,14 @@ import numpy as np
 from snnsim.plotting.style import (
     BLACK,
     SCHEME_COLOURS,
-    TITLE,
+    WIDE,
+    headed,
     legend_below,
+    legend_in,
     new_figure,
     scheme_line,
     step_colours,
+    titled,
 )
 
 CAPTIONS = {
@@ -29,7 +32,7 @@ def figures(results):
 def _response(results):
     theory = results["theory"]
     omega, dts = theory["omega"], theory["dt"]
-    figure, axes = new_figure(3.3 * len(dts), 5.6, 2, len(dts), sharex="col", sharey="row")
+    figure, axes = new_figure(min(WIDE, 3.3 * len(dts)), 5.6, 2, len(dts), sharex="col", sharey="row")
     for d, dt in enumerate(dts):
         gain, phase = axes[:, d]
         limit = np.pi / dt
@@ -57,14 +60,14 @@ def _response(results):
         gain.text(
             limit, 0.98, "Nyquist ", rotation=90, ha="right", va="top", fontsize=7, transform=gain.get_xaxis_transform()
         )
-        gain.set_title(f"dt = {dt:g}", fontsize=TITLE)
+        titled(gain, f"dt = {dt:g}")
         phase.set_xlabel("angular frequency Ω (rad per unit of time)")
     axes[0, 0].set_ylabel("gain |v/x|")
     axes[1, 0].set_ylabel("phase (degrees)")
     # The zero of the bilinear scheme at Nyquist would else set the scale.
     axes[0, 0].set_ylim(0.3 * np.abs(theory["continuous"]).min(), 2 * np.abs(theory["continuous"]).max())
-    figure.suptitle("Lines: theory. Markers: clock kernel driven by sinusoids; dots: by Poisson trains.", fontsize=9.5)
-    legend_below(figure, axes[0, 0], 5)
+    headed(figure, "Lines: theory. Markers: clock kernel driven by sinusoids; dots: by Poisson trains.")
+    legend_below(figure, axes[0, 0])
     return figure
 
 
@@ -81,8 +84,8 @@ def _aliasing(results):
         left.loglog(omega, 100 * folded, color=colour, label=f"dt = {dt:g}")
     left.set_xlabel("angular frequency Ω")
     left.set_ylabel("folded onto the response (%)")
-    left.set_title("Aliasing of impulse invariance (exact scheme)", fontsize=TITLE)
-    left.legend(fontsize=8, frameon=False)
+    titled(left, "Aliasing of impulse invariance (exact scheme)")
+    legend_in(left)
     grid = np.linspace(0, 8, 400)
     right.plot(grid, 2 * np.arctan(grid / 2), color=BLACK, label="ω = 2 arctan(Ω dt/2)")
     right.plot([0, np.pi], [0, np.pi], color=BLACK, lw=0.8, ls=":", label="no warping")
@@ -92,6 +95,6 @@ def _aliasing(results):
     right.set_xlim(0, 8)
     right.set_xlabel("Ω dt of the continuous neuron")
     right.set_ylabel("ω of the bilinear scheme (rad per step)")
-    right.set_title("Warping of the bilinear scheme", fontsize=TITLE)
-    right.legend(fontsize=8, frameon=False)
+    titled(right, "Warping of the bilinear scheme")
+    legend_in(right)
     return figure

@@ -3,7 +3,18 @@
 import numpy as np
 from matplotlib.colors import SymLogNorm
 
-from snnsim.plotting.style import BLACK, DIVERGING, ESTIMATOR_COLOURS, GREY, TITLE, new_figure, step_colours
+from snnsim.plotting.style import (
+    BLACK,
+    DIVERGING,
+    ESTIMATOR_COLOURS,
+    GREY,
+    WIDE,
+    headed,
+    legend_in,
+    new_figure,
+    step_colours,
+    titled,
+)
 
 LAYERS = ("hidden layer", "output layer")
 
@@ -34,7 +45,7 @@ def figures(results):
 
 def _maps(results):
     dts = results["dt"]
-    figure, axes = new_figure(3.3 * len(dts), 6.2, 2, len(dts), height_ratios=(2, 1))
+    figure, axes = new_figure(min(WIDE, 3.3 * len(dts)), 6.2, 2, len(dts), height_ratios=(2, 1))
     for d, dt in enumerate(dts):
         for layer, g in enumerate(results["maps"][d]):
             axis = axes[layer, d]
@@ -44,19 +55,19 @@ def _maps(results):
             image = axis.imshow(g.T, aspect="auto", cmap=DIVERGING, norm=norm, interpolation="nearest", origin="lower")
             axis.grid(False)
             axis.set_xlabel("input" if layer == 0 else "hidden neuron")
-            axis.set_title(f"{LAYERS[layer]}, dt = {dt:g}", fontsize=TITLE)
+            titled(axis, f"{LAYERS[layer]}, dt = {dt:g}")
             tick = 10.0 ** np.floor(np.log10(top))
             bar = figure.colorbar(image, ax=axis, ticks=[-tick, 0, tick])
             bar.ax.set_yticklabels([f"{-tick:.0e}", "0", f"{tick:.0e}"], fontsize=7)
             bar.ax.minorticks_off()
     axes[0, 0].set_ylabel("hidden neuron")
     axes[1, 0].set_ylabel("output neuron")
-    figure.suptitle("dL/dw of the first batch", fontsize=TITLE)
+    headed(figure, "dL/dw of the first batch")
     return figure
 
 
 def _distributions(results):
-    figure, axes = new_figure(11, 7.0, 2, 2)
+    figure, axes = new_figure(WIDE, 7.0, 2, 2)
     colours = step_colours(len(results["dt"]))
     for layer in (0, 1):
         axis = axes[0, layer]
@@ -72,8 +83,8 @@ def _distributions(results):
         axis.set_xscale("log")
         axis.set_xlabel("|dL/dw|, entries that are not zero")
         axis.set_ylabel("share per decade")
-        axis.set_title(f"{LAYERS[layer]} (dotted: outliers begin)", fontsize=TITLE)
-        axis.legend(fontsize=8, frameon=False)
+        titled(axis, f"{LAYERS[layer]} (dotted: outliers begin)")
+        legend_in(axis)
     slopes, clamp = axes[1]
     for d, dt in enumerate(results["dt"]):
         row = results["slopes"][d]
@@ -84,18 +95,18 @@ def _distributions(results):
         axis.axvline(1e4, color=BLACK, lw=0.8, ls=":")
         axis.text(1e4, 0.98, "the study's ", rotation=90, ha="right", va="top", fontsize=7,
                   transform=axis.get_xaxis_transform())  # fmt: skip
-        axis.legend(fontsize=8, frameon=False)
+        legend_in(axis)
     slopes.set_xlabel("1/slope at a spike")
     slopes.set_ylabel("share of hidden spikes above")
-    slopes.set_title("1/slope of the hidden layer's spikes", fontsize=TITLE)
+    titled(slopes, "1/slope of the hidden layer's spikes")
     clamp.set_xlabel("max_inverse_slope")
     clamp.set_ylabel("norm of the hidden layer's gradient")
-    clamp.set_title("What the bound on 1/slope does", fontsize=TITLE)
+    titled(clamp, "What the bound on 1/slope does")
     return figure
 
 
 def _estimators(results):
-    figure, axes = new_figure(10, 7.4, 2, 2)
+    figure, axes = new_figure(WIDE, 7.4, 2, 2)
     norm, timed, cosine, kernel = axes.flat
     colours = step_colours(len(results["dt"]))
     for k, name in enumerate(results["estimators"]):
@@ -108,17 +119,17 @@ def _estimators(results):
         )
     for axis, name in ((norm, "50 steps whatever dt is"), (timed, "fixed simulated time and input rate")):
         axis.set_ylabel("norm of the hidden layer's gradient")
-        axis.set_title(f"Size: {name}", fontsize=TITLE)
+        titled(axis, f"Size: {name}")
         axis.set_xlabel("dt")
     low = min(axis.get_ylim()[0] for axis in (norm, timed))
     high = max(min(axis.get_ylim()[1] for axis in (norm, timed)), 1e4)
     for axis in (norm, timed):
         axis.set_ylim(low, high)
-    norm.legend(fontsize=8, frameon=False)
+    legend_in(norm)
     cosine.axhline(0, color=BLACK, lw=0.8)
     cosine.set_ylim(-1.05, 1.05)
     cosine.set_ylabel("cosine with the exact gradient")
-    cosine.set_title("Direction (dashed: fixed time); below 0 it climbs the loss", fontsize=TITLE)
+    titled(cosine, "Direction (dashed: fixed time); below 0 it climbs the loss")
     cosine.set_xlabel("dt")
     for d, dt in reversed(list(enumerate(results["dt"]))):
         row = results["kernel"][d]
@@ -131,14 +142,14 @@ def _estimators(results):
     kernel.set_xlim(0, 6)
     kernel.set_xlabel("time from the input spike")
     kernel.set_ylabel("dv/dt of the input spike, per weight")
-    kernel.set_title("Influence of a spike's time: not monotone", fontsize=TITLE)
-    kernel.legend(fontsize=8, frameon=False)
+    titled(kernel, "Influence of a spike's time: not monotone")
+    legend_in(kernel)
     return figure
 
 
 def _depth(results):
     depths = results["depth_layers"]
-    figure, axes = new_figure(3.6 * len(depths), 5.6, 2, len(depths), sharey="row")
+    figure, axes = new_figure(min(WIDE, 3.6 * len(depths)), 5.6, 2, len(depths), sharey="row")
     colours = step_colours(len(results["dt"]))
     for column, (n, row) in enumerate(zip(depths, results["depth"], strict=True)):
         by_layer, by_time = axes[:, column]
@@ -152,10 +163,10 @@ def _depth(results):
             axis.axhline(3, color=GREY, lw=0.8, ls=":")
         by_layer.set_xticks(np.arange(1, n + 1))
         by_layer.set_xlabel("layer (the last is the output)")
-        by_layer.set_title(f"{n} layers of weights", fontsize=TITLE)
+        titled(by_layer, f"{n} layers of weights")
         by_time.set_xticks((1, 2, 3), ("first", "middle", "last"))
         by_time.set_xlabel("third of the trial, hidden layers")
     for axis in axes[:, 0]:
         axis.set_ylabel("kurtosis")
-    axes[0, 0].legend(fontsize=8, frameon=False)
+    legend_in(axes[0, 0])
     return figure

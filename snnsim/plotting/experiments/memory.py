@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from snnsim.plotting.style import BLACK, GREY, PURPLE, TITLE, legend_below, new_figure
+from snnsim.plotting.style import BLACK, GREY, PURPLE, WIDE, legend_below, new_figure, titled
 
 LOOK = (
     ("explicit sum, O(B T² N²)", BLACK, "s"),
@@ -18,7 +18,7 @@ CAPTIONS = {
 
 def figures(results):
     """Draw ``bytes`` from the results of ``memory``."""
-    figure, axes = new_figure(11, 4.0, 1, 3, sharey=True)
+    figure, axes = new_figure(WIDE, 4.0, 1, 3, sharey=True)
     panels = (
         ("steps", f"{results['steps']['fixed']} neurons a layer, same activity a step", "steps T", (1, 2)),
         ("neurons", f"{results['neurons']['fixed']} steps", "neurons a layer N", (1, 2)),
@@ -31,7 +31,7 @@ def figures(results):
             axis.plot(sweep["sizes"][used], values[used], marker=marker, ms=4, color=colour, label=name)
         axis.set_xscale("log", base=2)
         axis.set_yscale("log")
-        axis.set_title(title, fontsize=TITLE)
+        titled(axis, title)
         axis.set_xlabel(label)
         for slope in slopes:
             row = sweep["bytes"][0 if slope == 2 else 1]
@@ -40,5 +40,5 @@ def figures(results):
             axis.plot(x, 2.2 * row[anchor] * (x / x[-1]) ** slope, color=BLACK, lw=0.8, ls=":")
             axis.text(x[0], 2.6 * row[anchor] * (x[0] / x[-1]) ** slope, f"slope {slope}", fontsize=8)
     axes[0, 0].set_ylabel("largest allocation (bytes)")
-    legend_below(figure, axes[0, 0], 3)
+    legend_below(figure, axes[0, 0])
     return {"bytes": figure}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from snnsim.plotting.style import BLACK, TITLE, legend_below, new_figure
+from snnsim.plotting.style import BLACK, TITLE, WIDE, legend_below, new_figure, titled
 
 # Greys and a yellow: blue, red, green and orange are schemes on this page.
 COLOURS = {"adam": BLACK, "l-bfgs": "#888888", "l-bfgs-full": "#C4A000"}
@@ -25,7 +25,7 @@ def figures(results):
 def _fits(results):
     n = len(results["names"])
     columns = (n + 1) // 2
-    figure, axes = new_figure(2.4 * columns, 9.2, 4, columns)
+    figure, axes = new_figure(min(WIDE, 2.4 * columns), 9.2, 4, columns)
     for axis in axes[2:, n - columns :].flat:
         axis.set_visible(False)
     for k, name in enumerate(results["names"]):
@@ -44,14 +44,14 @@ def _fits(results):
     for row in (0, 2):
         axes[row, 0].set_ylabel("loss of the batch")
         axes[row + 1, 0].set_ylabel("accuracy (%)")
-    legend_below(figure, axes[0, 0], 3)
+    legend_below(figure, axes[0, 0])
     return figure
 
 
 def _lines(results):
     n = len(results["names"])
     rows = (n + 2) // 3
-    figure, axes = new_figure(11, 3.2 * rows, rows, 3)
+    figure, axes = new_figure(WIDE, 3.2 * rows, rows, 3)
     for axis in axes.flat[n:]:
         axis.set_visible(False)
     for k, (axis, name) in enumerate(zip(axes.flat, results["names"], strict=False)):
@@ -59,10 +59,10 @@ def _lines(results):
         axis.plot(line["fine_alpha"], line["fine_loss"], ".-", color=BLACK, ms=2, lw=0.8, label="loss")
         tangent = line["fine_loss"][0] + line["slope"][0] * line["fine_alpha"]
         axis.plot(line["fine_alpha"], tangent, color="#888888", lw=1, ls="--", label="what the gradient says")
-        axis.set_title(name, fontsize=TITLE)
+        titled(axis, name)
         axis.set_xlabel("step along the negative gradient")
         axis.ticklabel_format(useOffset=False, axis="y")
     for axis in axes[:, 0]:
         axis.set_ylabel("loss of the batch")
-    legend_below(figure, axes[0, 0], 2)
+    legend_below(figure, axes[0, 0])
     return figure

@@ -8,10 +8,13 @@ from snnsim.plotting.style import (
     PURPLE,
     SCHEME_COLOURS,
     SCHEME_NAMES,
-    TITLE,
+    WIDE,
+    colour_bar,
+    headed,
     legend_below,
     new_figure,
     scheme_line,
+    titled,
 )
 
 CAPTIONS = {
@@ -41,7 +44,7 @@ def _steps(axis, edges, density, **options):
 
 def _marginals(results):
     regimes = results["regimes"]
-    figure, axes = new_figure(11, 3.1 * len(regimes) + 0.4, len(regimes), 3)
+    figure, axes = new_figure(WIDE, 3.1 * len(regimes) + 0.4, len(regimes), 3)
     last = -1
     for row, regime in zip(axes, regimes, strict=True):
         event, master, diffusion = regime["event"], regime["master"], regime["fokker_planck"]
@@ -56,7 +59,7 @@ def _marginals(results):
             axis.plot(centres[1], diffusion[key][last], color=GREY, lw=1.2, ls="--", label="Fokker-Planck")
             axis.set_xlabel("membrane v" if key == "v" else "synaptic current i")
             axis.set_ylabel("density")
-            axis.set_title(f"{title}, t = {regime['saved_times'][last]:g}", fontsize=TITLE)
+            titled(axis, f"{title}, t = {regime['saved_times'][last]:g}")
             heavy = event[key][last] > 1e-4 * event[key][last].max()
             axis.set_xlim(edges[:-1][heavy].min(), edges[1:][heavy].max())
             axis.set_ylim(bottom=0)
@@ -66,9 +69,9 @@ def _marginals(results):
         rate.plot(diffusion["times"], diffusion["firing_rate"], color=GREY, lw=1.2, ls="--")
         rate.set_xlabel("time")
         rate.set_ylabel("spikes per neuron and unit of time")
-        rate.set_title("firing rate", fontsize=TITLE)
+        titled(rate, "firing rate")
         rate.set_ylim(bottom=0)
-    legend_below(figure, axes[0, 0], 3)
+    legend_below(figure, axes[0, 0])
     return figure
 
 
@@ -96,13 +99,13 @@ def _density(results):
             axis.set_ylim(0, regime["event"]["i_edges"][1:][heavy].max())
             axis.set_xlabel("membrane v")
             axis.set_ylabel("synaptic current i")
-            axis.set_title(f"{name}, rate {regime['rate']:g}, weight {regime['weight']:g}", fontsize=TITLE)
-        figure.colorbar(image, ax=row[1], label="square root of the density")
+            titled(axis, f"{name}, rate {regime['rate']:g}, weight {regime['weight']:g}")
+        colour_bar(figure, image, row[1], "square root of the density")
     return figure
 
 
 def _process(process):
-    figure, axes = new_figure(11, 4.0, 1, 3)
+    figure, axes = new_figure(WIDE, 4.0, 1, 3)
     rate, distance, density = axes[0]
     dt = np.array(process["dt"])
     for s, scheme in enumerate(process["schemes"]):
@@ -120,19 +123,19 @@ def _process(process):
     rate.set_xscale("log")
     rate.set_xlabel("dt")
     rate.set_ylabel("off the continuous process's (%)")
-    rate.set_title("Firing rate of the discrete process", fontsize=TITLE)
+    titled(rate, "Firing rate of the discrete process")
     distance.axhline(process["floor"][2], color=BLACK, lw=0.8, ls=":", label="two samples of the continuous process")
     distance.set_xscale("log")
     distance.set_yscale("log")
     distance.set_xlabel("dt")
     distance.set_ylabel("Wasserstein distance")
-    distance.set_title("Density of v, from the continuous process's", fontsize=TITLE)
+    titled(distance, "Density of v, from the continuous process's")
     density.stairs(
         process["density_v_continuous"], process["v_edges"], color=BLACK, fill=True, alpha=0.2, label="continuous"
     )
     density.set_xlabel("membrane v, after reset")
     density.set_ylabel("density")
-    density.set_title(f"Density of v at dt = {dt[np.argmin(np.abs(dt - 0.3))]:g}", fontsize=TITLE)
+    titled(density, f"Density of v at dt = {dt[np.argmin(np.abs(dt - 0.3))]:g}")
     top = 1.6 * process["density_v_continuous"].max()
     density.set_ylim(0, top)
     density.text(
@@ -150,7 +153,7 @@ def _process(process):
 
 
 def _moments(moments):
-    figure, axes = new_figure(11, 3.8, 1, 4, sharex=True)
+    figure, axes = new_figure(WIDE, 3.8, 1, 4, sharex=True)
     names = (("mean v", 0), ("variance of v", 2), ("variance of i", 3), ("covariance", 4))
     for axis, (name, k) in zip(axes[0], names, strict=True):
         for s, scheme in enumerate(moments["schemes"]):
@@ -160,8 +163,8 @@ def _moments(moments):
         axis.set_xscale("log")
         axis.set_ylim(-60, 60)
         axis.set_xlabel("dt")
-        axis.set_title(name, fontsize=TITLE)
+        titled(axis, name)
     axes[0, 0].set_ylabel("off the continuous process's (%)")
-    figure.suptitle("Stationary moments of the discrete processes without threshold (closed form)", fontsize=9.5)
-    legend_below(figure, axes[0, 0], 4)
+    headed(figure, "Stationary moments of the discrete processes without threshold (closed form)")
+    legend_below(figure, axes[0, 0])
     return figure

@@ -3,7 +3,7 @@
 import numpy as np
 
 from snnsim.plotting.experiments.convergence import step_axis
-from snnsim.plotting.style import BLACK, GREY, TITLE, legend_below, new_figure
+from snnsim.plotting.style import BLACK, GREY, WIDE, legend_below, legend_in, new_figure, titled
 
 LOOK = (("float32", GREY, "s"), ("float64", BLACK, "o"))
 
@@ -17,7 +17,7 @@ CAPTIONS = {
 
 def figures(results):
     """Draw ``formats`` from the results of ``precision``."""
-    figure, axes = new_figure(11, 3.8, 1, 3)
+    figure, axes = new_figure(WIDE, 3.8, 1, 3)
     times, gradients, between = axes[0]
     dt = results["dt"]
     for k, (name, colour, marker) in enumerate(LOOK):
@@ -26,9 +26,9 @@ def figures(results):
         gradients.loglog(dt, np.maximum(1 - results["cosine"][k], 1e-16), **style)
     times.loglog(dt, dt / 2, color=BLACK, lw=0.8, ls=":", label="dt/2")
     times.set_ylabel("mean error of spike times")
-    times.set_title("Spike times", fontsize=TITLE)
+    titled(times, "Spike times")
     gradients.set_ylabel("1 - cosine")
-    gradients.set_title("Gradient of the hidden layer", fontsize=TITLE)
+    titled(gradients, "Gradient of the hidden layer")
     rows = (
         ("v_between", "membranes at the end", "o"),
         ("differing", "spikes in another step (share)", "s"),
@@ -39,10 +39,10 @@ def figures(results):
         values = np.where(results[key] > 0, results[key], np.nan)
         between.loglog(dt, values, color=shade, marker=marker, ms=4, label=name)
     between.set_ylabel("float32 against float64")
-    between.set_title("What float32 changes", fontsize=TITLE)
-    between.legend(fontsize=7, frameon=False)
+    titled(between, "What float32 changes")
+    legend_in(between)
     for axis in axes[0]:
         step_axis(axis, dt)
         axis.axvline(results["single"], color=BLACK, lw=0.8, ls=":")
-    legend_below(figure, times, 3)
+    legend_below(figure, times)
     return {"formats": figure}

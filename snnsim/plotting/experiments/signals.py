@@ -1,7 +1,7 @@
 """Statistics of the hidden layer's spikes over dt, before and after training."""
 
 from snnsim.plotting.experiments.convergence import step_axis
-from snnsim.plotting.style import GREY, TITLE, legend_below, new_figure, scheme_line
+from snnsim.plotting.style import GREY, WIDE, legend_below, legend_in, new_figure, scheme_line, titled
 
 NAMES = {
     "rate": "rate a neuron",
@@ -22,7 +22,7 @@ CAPTIONS = {
 
 def figures(results):
     """Draw ``statistics`` and ``intervals`` from the results of ``signals``."""
-    figure, axes = new_figure(11, 6.4, 2, 3)
+    figure, axes = new_figure(WIDE, 6.4, 2, 3)
     dt = results["dt"]
     for axis, (key, title) in zip(axes.flat, NAMES.items(), strict=True):
         for state, line in ((0, "--"), (1, "-")):
@@ -33,8 +33,8 @@ def figures(results):
                 look = {} if state else {"markerfacecolor": "none", "label": None}
                 scheme_line(axis, scheme, dt, results["clock"][key]["value"][state, s], linestyle=line, **look)
         step_axis(axis, dt)
-        axis.set_title(title, fontsize=TITLE)
-    legend_below(figure, axes[0, 0], 4)
+        titled(axis, title)
+    legend_below(figure, axes[0, 0])
     intervals, panel = new_figure(5.5, 3.8)
     for state, (name, line) in enumerate((("before training", "--"), ("after training", "-"))):
         row = results["intervals"][state]
@@ -43,5 +43,5 @@ def figures(results):
         )
     panel[0, 0].set_xlabel("interval")
     panel[0, 0].set_ylabel("density")
-    panel[0, 0].legend(fontsize=8, frameon=False)
+    legend_in(panel[0, 0])
     return {"statistics": figure, "intervals": intervals}

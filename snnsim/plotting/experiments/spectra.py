@@ -7,11 +7,15 @@ from snnsim.plotting.style import (
     DIVERGING,
     GREY,
     SEQUENTIAL,
-    TITLE,
+    WIDE,
+    colour_bar,
+    headed,
     legend_below,
+    legend_in,
     new_figure,
     scheme_line,
     step_colours,
+    titled,
 )
 
 CAPTIONS = {
@@ -32,7 +36,7 @@ def figures(results):
 
 def _wavelets(results):
     dts = results["dt"]
-    figure, axes = new_figure(3.5 * len(dts), 6.4, 2, len(dts))
+    figure, axes = new_figure(min(WIDE, 3.5 * len(dts)), 6.4, 2, len(dts))
     # The outermost coefficients see the extension of the trace, not the trace.
     top = max(np.quantile(np.abs(b["wavelet"]["details"][0][1:-1]), 0.999) for b in results["batch"])
     smooth = [b["wavelet"]["approximation"][1:-1] for b in results["batch"]]
@@ -52,17 +56,17 @@ def _wavelets(results):
             image = axis.imshow(values, aspect="auto", origin="lower", extent=span, interpolation="nearest", **scale)
             axis.grid(False)
             axis.set_xlabel("hidden neuron")
-            axis.set_title(f"{name}, dt = {dt:g}", fontsize=TITLE)
+            titled(axis, f"{name}, dt = {dt:g}")
             if d == len(dts) - 1:
                 figure.colorbar(image, ax=list(axes[0 if name == "approximation" else 1]), label="coefficient of v")
     for axis in axes[:, 0]:
         axis.set_ylabel("time")
-    figure.suptitle("Wavelet coefficients of the batch-averaged hidden voltage", fontsize=TITLE)
+    headed(figure, "Wavelet coefficients of the batch-averaged hidden voltage")
     return figure
 
 
 def _scalograms(results):
-    figure, axes = new_figure(3.7 * len(results["time"]), 5.0, 2, len(results["time"]), height_ratios=(1, 2))
+    figure, axes = new_figure(min(WIDE, 3.7 * len(results["time"])), 5.0, 2, len(results["time"]), height_ratios=(1, 2))
     low = min(t["scalogram"]["frequencies"].min() for t in results["time"])
     high = max(t["scalogram"]["frequencies"].max() for t in results["time"])
     top = max(t["scalogram"]["power"].max() for t in results["time"])
@@ -71,7 +75,7 @@ def _scalograms(results):
         trace, picture = axes[:, d]
         s = t["scalogram"]
         trace.plot(t["trace_times"], t["trace"], color=colours[d], lw=0.6)
-        trace.set_title(f"one hidden neuron, dt = {dt:g}", fontsize=TITLE)
+        titled(trace, f"one hidden neuron, dt = {dt:g}")
         image = picture.pcolormesh(
             s["times"], s["frequencies"], np.log10(np.maximum(s["power"], 1e-12 * top)), cmap=SEQUENTIAL,
             vmin=np.log10(top) - 6, vmax=np.log10(top), rasterized=True,
@@ -92,20 +96,20 @@ def _scalograms(results):
         )
     axes[0, 0].set_ylabel("membrane v")
     axes[1, 0].set_ylabel("cycles per unit of time")
-    figure.colorbar(image, ax=axes[1, -1], label="log10 of the wavelet power")
+    colour_bar(figure, image, axes[1, -1], "log10 of the wavelet power")
     return figure
 
 
 def _spectra(results):
     n = len(results["free_dt"])
-    figure, axes = new_figure(4.0 * (n + 1), 4.2, 1, n + 1)
+    figure, axes = new_figure(min(WIDE, 4.0 * (n + 1)), 4.2, 1, n + 1)
     spiking = axes[0, 0]
     colours = step_colours(len(results["time_dt"]))
     for d, (dt, t) in enumerate(zip(results["time_dt"], results["time"], strict=True)):
         spiking.loglog(t["frequency"], t["power"], color=colours[d], lw=1.2, label=f"dt = {dt:g}")
     spiking.axvline(results["cut"], color=BLACK, lw=0.8, ls=":")
-    spiking.set_title("Hidden neurons that spike, same input rate", fontsize=TITLE)
-    spiking.legend(fontsize=8, frameon=False)
+    titled(spiking, "Hidden neurons that spike, same input rate")
+    legend_in(spiking)
     for k, dt in enumerate(results["free_dt"]):
         axis = axes[0, k + 1]
         for scheme, f in zip(results["schemes"], results["free"][k], strict=True):
@@ -116,9 +120,9 @@ def _spectra(results):
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.set_ylim(bottom=0.3 * f["continuous"].min())
-        axis.set_title(f"Free neurons, dt = {dt:g}: theory, and measured", fontsize=TITLE)
+        titled(axis, f"Free neurons, dt = {dt:g}: theory, and measured")
     for axis in axes[0]:
         axis.set_xlabel("cycles per unit of time")
     spiking.set_ylabel("power density of v")
-    legend_below(figure, axes[0, 1], 5)
+    legend_below(figure, axes[0, 1])
     return figure

@@ -1,6 +1,6 @@
 """Accuracy of trained networks against the spectra of their hidden membranes."""
 
-from snnsim.plotting.style import GREY, TITLE, legend_below, new_figure, step_colours
+from snnsim.plotting.style import GREY, legend_below, new_figure, step_colours, titled
 
 CAPTIONS = {
     "bands": "Test accuracy of trained 784-400-10 networks against the share of the hidden membranes' power in a "
@@ -26,7 +26,7 @@ def figures(results):
         axis.xaxis.set_minor_formatter("")
         axis.set_xlabel(f"share of the power {title} (%)")
         r = results["correlation"][band]
-        axis.set_title(f"correlation {r['all']:+.2f}, within dt {r['within']:+.2f}", fontsize=TITLE)
+        titled(axis, f"correlation {r['all']:+.2f}, within dt {r['within']:+.2f}")
     axes[0, 0].set_ylabel("test accuracy (%)")
-    legend_below(figure, axes[0, 0], 5)
+    legend_below(figure, axes[0, 0])
     return {"bands": figure}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from snnsim.plotting.style import BLACK, GREY, TITLE, new_figure, step_colours
+from snnsim.plotting.style import BLACK, GREY, WIDE, legend_in, new_figure, step_colours, titled
 
 CAPTIONS = {
     "horizon": "Gradient with no dependence beyond a number of steps, beside the complete one, of untrained "
@@ -14,7 +14,7 @@ CAPTIONS = {
 def figures(results):
     """Draw ``horizon`` from the results of ``temporal-cutoff``."""
     horizons = results["horizons"]
-    figure, axes = new_figure(10, 7.2, 2, 2)
+    figure, axes = new_figure(WIDE, 7.2, 2, 2)
     cosine, error, seconds, accuracy = axes.flat
     colours = step_colours(len(results["dt"]))
     for d, dt in enumerate(results["dt"]):
@@ -25,12 +25,12 @@ def figures(results):
         error.plot(horizons + 1, shown, label=f"dt = {dt:g}", **style)
     cosine.axhline(0, color=BLACK, lw=0.8)
     cosine.set_ylabel("cosine with the complete gradient")
-    cosine.set_title("Direction (dashed: output layer)", fontsize=TITLE)
-    cosine.legend(fontsize=8, frameon=False)
+    titled(cosine, "Direction (dashed: output layer)")
+    legend_in(cosine)
     error.set_yscale("log")
     error.set_ylabel("relative error")
-    error.set_title("Error of the hidden layer's gradient", fontsize=TITLE)
-    error.legend(fontsize=8, frameon=False)
+    titled(error, "Error of the hidden layer's gradient")
+    legend_in(error)
     for colour, n, row, whole in zip(
         (BLACK, GREY), results["steps"], results["seconds"], results["folded_seconds"], strict=False
     ):
@@ -40,15 +40,15 @@ def figures(results):
         seconds.axhline(1e3 * whole, color=colour, ls="--", label=f"folded recursion, {n} steps")
     seconds.set_yscale("log")
     seconds.set_ylabel("adjoint of one layer (ms)")
-    seconds.set_title("Time (dashed: nothing is dropped)", fontsize=TITLE)
-    seconds.legend(fontsize=8, frameon=False)
+    titled(seconds, "Time (dashed: nothing is dropped)")
+    legend_in(seconds)
     final = 100 * results["test_accuracy"][:, :, -1]
     accuracy.errorbar(horizons + 1, final.mean(axis=1), final.std(axis=1), marker="o", ms=4, color=BLACK, capsize=2)
     whole = 100 * results["folded_test_accuracy"][:, -1]
     accuracy.axhline(whole.mean(), color=GREY)
     accuracy.axhspan(whole.mean() - whole.std(), whole.mean() + whole.std(), color=GREY, alpha=0.15, lw=0)
     accuracy.set_ylabel("test accuracy (%)")
-    accuracy.set_title(f"After training at dt = {results['train_dt']:g} (grey: complete)", fontsize=TITLE)
+    titled(accuracy, f"After training at dt = {results['train_dt']:g} (grey: complete)")
     for axis in axes.flat:
         axis.set_xscale("log", base=2)
         if axis is not seconds:

@@ -2,14 +2,7 @@
 
 import numpy as np
 
-from snnsim.plotting.style import (
-    BLACK,
-    TITLE,
-    legend_below,
-    new_figure,
-    scheme_line,
-    step_colours,
-)
+from snnsim.plotting.style import BLACK, WIDE, legend_below, legend_in, new_figure, scheme_line, step_colours, titled
 
 CAPTIONS = {
     "errors": "Errors of one step, of a free run, and under constant drive against dt, per scheme, with Euler's bound.",
@@ -30,7 +23,7 @@ def figures(results):
 
 
 def _errors(study):
-    figure, axes = new_figure(10.5, 4.0, 1, 3)
+    figure, axes = new_figure(WIDE, 4.0, 1, 3)
     panels = (
         ("local_norm", "Local error of one step", "error of (v, i)"),
         ("global_norm", f"Global error of a free run to t = {study['t_end']:g}", "largest error of (v, i)"),
@@ -45,26 +38,26 @@ def _errors(study):
             axis.plot(dt, study["bound"], color=BLACK, ls="--", lw=1.2, label="Euler's bound")
         axis.set_xscale("log")
         axis.set_yscale("log")
-        axis.set_title(title, fontsize=TITLE)
+        titled(axis, title)
         axis.set_xlabel("dt")
         axis.set_ylabel(label)
     for axis in axes[0, :2]:
         axis.text(0.97, 0.04, "exact: rounding only", fontsize=8, transform=axis.transAxes, ha="right")
-    legend_below(figure, axes[0, 1], 5)
+    legend_below(figure, axes[0, 1])
     return figure
 
 
 def _stability(results):
     study, growth = results["study"], results["growth"]
-    figure, axes = new_figure(10.5, 3.8, 1, 3)
+    figure, axes = new_figure(WIDE, 3.8, 1, 3)
     left, middle, right = axes[0]
     for run, colour in zip(results["course"], step_colours(len(results["course"]))[::-1], strict=True):
         left.semilogy(run["times"][1:], run["norm"][1:], color=colour, label=f"dt = {run['dt']:g}")
         left.semilogy(run["times"][1:], run["bound"][1:], color=colour, ls="--", lw=1)
     left.set_xlabel("time")
     left.set_ylabel("error of (v, i)")
-    left.set_title("Forward Euler (lines) and its bound (dashed)", fontsize=TITLE)
-    left.legend(fontsize=8, frameon=False)
+    titled(left, "Forward Euler (lines) and its bound (dashed)")
+    legend_in(left)
     for s, scheme in enumerate(study["schemes"]):
         scheme_line(middle, scheme, results["stability"]["dt"], results["stability"]["radius"][s], marker="")
     middle.axhline(1, color=BLACK, lw=0.8)
@@ -74,15 +67,15 @@ def _stability(results):
     )
     middle.set_xlabel("dt")
     middle.set_ylabel("spectral radius of one step")
-    middle.set_title("Stability: below one", fontsize=TITLE)
-    middle.legend(fontsize=8, frameon=False)
+    titled(middle, "Stability: below one")
+    legend_in(middle)
     greys = ("#bbbbbb", "#888888", "#555555", BLACK)
     for factor, norm, colour in zip(growth["factors"], growth["norm"], greys, strict=True):
         right.semilogy(norm, color=colour, label=f"{factor:g} of the limit")
     right.set_xlabel("step")
     right.set_ylabel("norm of (v, i)")
-    right.set_title("Forward Euler near its limit", fontsize=TITLE)
-    right.legend(fontsize=8, frameon=False)
+    titled(right, "Forward Euler near its limit")
+    legend_in(right)
     return figure
 
 
@@ -99,11 +92,11 @@ def _spikes(spikes):
     left.set_yscale("log")
     left.set_xlabel("dt")
     left.set_ylabel("mean error of the first spike's time")
-    left.set_title("First spikes against the closed form", fontsize=TITLE)
+    titled(left, "First spikes against the closed form")
     right.set_xscale("log")
     right.axhline(0, color=BLACK, lw=0.8)
     right.set_xlabel("dt")
     right.set_ylabel("spikes added (below 0), lost (above 0), %")
-    right.set_title("Neurons that the clock silences or makes spike", fontsize=TITLE)
-    legend_below(figure, left, 5)
+    titled(right, "Neurons that the clock silences or makes spike")
+    legend_below(figure, left)
     return figure
