@@ -140,6 +140,7 @@ LOSSES = Registry(
         "membrane-mean": "snnsim.losses:Loss",
         "membrane-max": "snnsim.losses:Loss",
         "membrane-mse": "snnsim.losses:Loss",
+        "membrane-integral": "snnsim.integral_loss:IntegralLoss",
         "count-cross-entropy": "snnsim.losses:Loss",
         "count-mse": "snnsim.losses:Loss",
         "first-spike": "snnsim.losses:Loss",

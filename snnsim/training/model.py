@@ -17,9 +17,10 @@ from snnsim.files.hdf5 import reading
 from snnsim.files.text import parse_json
 from snnsim.models import read_model, save_model
 from snnsim.network import Network
+from snnsim.neurons import LI, LIFParameters, Neuron
+from snnsim.neurons.base import OPTIONAL
 from snnsim.optimizers import BUILT_IN
 from snnsim.outline import outline
-from snnsim.parameters import LI, LIFParameters
 from snnsim.recorded import Recording, joined
 from snnsim.recording.runs import load_tree
 from snnsim.registry import ENCODERS, LOSSES, OPTIMIZERS, SCHEDULES, Registry
@@ -536,7 +537,7 @@ def _layers(network):
 def _neurons(neuron):
     several = list(neuron) if isinstance(neuron, list | tuple) else [neuron]
     for one in several:
-        if not isinstance(one, LIFParameters | LI):
+        if not isinstance(one, Neuron):
             raise InputError(f"neuron: {one!r}: must be a neuron such as LIF(), or one for each layer")
     return several
 
@@ -553,7 +554,8 @@ def _columns(neurons):
     if not all(_plain(n) for n in neurons):
         return {}
     spiking = [n.spiking() if isinstance(n, LI) else n for n in neurons]
-    names = [f.name for f in dataclasses.fields(configuration.NetworkConfig) if hasattr(spiking[0], f.name)]
+    said = (f.name for f in dataclasses.fields(configuration.NetworkConfig))
+    names = [name for name in said if hasattr(spiking[0], name) and name not in OPTIONAL]
     columns = {f"network.{name}": [getattr(n, name) for n in spiking] for name in names}
     return {key: values[0] if len(neurons) == 1 else values for key, values in columns.items()}
 
@@ -576,7 +578,8 @@ def _with_neurons(structure, neurons):
                 # One a neuron of the layers before: the readout takes no part of it.
                 raise InputError(f"neuron: {neuron.size} values; {p.name} has {p.size} neurons: give one a layer")
             neuron = neuron.leaky()
-        made.population(p.name, p.shape, neuron, 0.0 if p.bias else None, p.learn_bias)
+        learn = tuple(name for name in p.learn if name in neuron.constants())
+        made.population(p.name, p.shape, neuron, 0.0 if p.bias else None, p.learn_bias, learn, p.learn_each)
     for c in structure.connections_by_name.values():
         made.connect(c.source, c.target, c.shape, delay=c.delay, learn=c.learn, name=c.name)
     return made
