@@ -50,7 +50,7 @@ def test_packages_are_those_on_the_disk():
 
 
 def test_only_the_listed_places_import_heavy_things():
-    assert {name.split("/")[1] for name in importers("matplotlib", "snnsim")} == {"plotting"}
+    assert {name.split("/")[1] for name in importers("matplotlib", "snnsim")} == {"plotting", "viewer"}
     assert {name.split("/")[1] for name in importers("h5py", "snnsim")} == {"files", "recording"}
     assert importers("typer", "snnsim") == set()
     # Trainings show their progress from Python, too: in terminals and in notebooks.
