@@ -197,12 +197,14 @@ class _Study:
         counted = empty("lost", "added", over=[batch.spiking], kind=np.int64, fill=0)
         cosine = np.full((len(self.estimators), *shape, len(batch.tensors)), np.nan)
         unseen, loss_reference = np.zeros(n_dt, np.int64), np.empty(n_dt)
-        first, largest = _without_threshold(self.network, batch.layers[0]), self.dt[-1]
+        first, largest = None, self.dt[-1]
         for d, step in enumerate(self.dt):
             # A readout is sampled once a step: its reference has the same samples.
             if d == 0 or self.network.readout == "leaky":
                 reference = batch.run(EVENT, step, largest)
                 self.progress()
+            # Only now: what has no exact gradient was refused by the run before.
+            first = first or _without_threshold(self.network, batch.layers[0])
             free = batch.readout(EVENT, step, first, largest)
             loss_reference[d] = reference.loss
             for s, name in enumerate(self.runs):

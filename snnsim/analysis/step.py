@@ -202,7 +202,8 @@ def advise_step(
     if not 0 < tolerance < 1:
         raise InputError(f"tolerance = {tolerance}: must lie between 0 and 1, such as 0.01")
     if finest is None:
-        finest = FINEST * shortest_time(network)
+        # Neurons without a time constant have the trial's own scale.
+        finest = FINEST * min(shortest_time(network), config.simulation.dt * config.simulation.n_steps)
     if not 0 < finest < np.inf:
         raise InputError(f"finest = {finest}: must be a positive number")
     search = _Search(config, network, inputs, labels, float(tolerance), float(finest), progress)

@@ -108,7 +108,7 @@ def shaped(rng, _, output):
     return net
 
 
-# tests/test_mistakes.py lists which mistake each net shows.
+# tests/engines/test_mistakes.py lists which mistake each net shows.
 NETS = {
     "refractory": (
         lambda rng: recurrent(rng, LIF(**spread(rng, 4, t_ref=np.array([0.05, 0.0, 0.1, 0.02]))), LIF()),

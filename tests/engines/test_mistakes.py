@@ -30,7 +30,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GRAPH = "tests/engines/test_event_graph.py::"
 REFERENCE = GRAPH + "test_spikes_readings_and_every_gradient_are_the_references"
 CLOCK = "tests/kernels/test_synapse.py::test_a_delayed_spike_errs_by_the_change_at_its_arrival"
