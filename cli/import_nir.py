@@ -33,7 +33,7 @@ def import_nir(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace MODEL.h5.")] = False,
 ):
-    """Read a network from NIR: Linear or Affine, then CubaLIF or LIF; at the end also CubaLI or LI.
+    """Read a network from NIR: neurons, joined by linear nodes, convolutions, pools and delays (docs/nir.md).
 
     Files that snnsim wrote say themselves what their units and spikes mean.
     """
@@ -42,6 +42,7 @@ def import_nir(
     from pathlib import Path
 
     from snnsim import config
+    from snnsim.connections.maps import described
     from snnsim.errors import InputError
     from snnsim.interchange import nir
     from snnsim.models import save_model
@@ -54,12 +55,15 @@ def import_nir(
     )
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)
-    settings = [] if found.network.readout == "leaky" else ["loss.name=count-cross-entropy"]
-    base = config.load(None, settings)
-    known = {k: v for k, v in (("dt", found.dt), ("scheme", found.scheme)) if v is not None}
-    base = with_network(replace(base, simulation=replace(base.simulation, time_unit="ms", **known)), found.network)
-    config.check(base, str(path))
+    base = None
+    if found.network.is_chain:  # another graph has more than a configuration can say
+        settings = [] if found.network.readout == "leaky" else ["loss.name=count-cross-entropy"]
+        base = config.load(None, settings)
+        known = {k: v for k, v in (("dt", found.dt), ("scheme", found.scheme)) if v is not None}
+        base = with_network(replace(base, simulation=replace(base.simulation, time_unit="ms", **known)), found.network)
+        config.check(base, str(path))
     save_model(output, found.network, base, source=Path(path).name)
-    layers = "-".join(map(str, found.network.layers))
+    shapes = (described(p.shape) for p in found.network.populations_by_name.values())
+    layers = "-".join(shapes) if found.network.is_chain else ", ".join(shapes)
     step = "" if found.dt is None else f", dt = {found.dt:g} ms"
     print(f"{output}: {layers}, {found.network.readout} readout{step}{f', {found.scheme}' if found.scheme else ''}")

@@ -40,6 +40,7 @@ def either(names):
 DataDir = Annotated[Path | None, of_key("data.data_dir")]
 Dataset = Annotated[str | None, of_key("data.dataset", metavar="NAME|FILE|FOLDER")]
 Layers = Annotated[str | None, of_key("network.layers")]
+NeuronName = Annotated[str | None, of_key("network.neuron", "--neuron")]
 Engine = Annotated[str | None, of_key("simulation.engine")]
 Dt = Annotated[float | None, of_key("simulation.dt", "--dt")]
 Steps = Annotated[int | None, of_key("simulation.n_steps")]
@@ -96,6 +97,7 @@ KEYS = {
     "data_dir": "data.data_dir",
     "limit": "data.limit",
     "layers": "network.layers",
+    "neuron": "network.neuron",
     "engine": "simulation.engine",
     "dt": "simulation.dt",
     "steps": "simulation.n_steps",
@@ -140,6 +142,8 @@ def configuration(source, settings, flags, encodes=True):
             continue
         if flag == "layers":
             value = config.layers_of(value, "--layers")
+        if flag == "neuron" and "," in value:
+            value = value.split(",")
         if flag == "validation":
             value = config.setting_value(value, "--validation")
         chosen.append(f"{key}={config.toml_value(str(value) if isinstance(value, Path) else value)}")

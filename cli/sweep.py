@@ -24,6 +24,7 @@ def sweep(
     source: o.Source = None,
     dataset: o.Dataset = None,
     layers: o.Layers = None,
+    neuron: o.NeuronName = None,
     engine: o.Engine = None,
     dt: o.Dt = None,
     steps: o.Steps = None,

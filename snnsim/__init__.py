@@ -11,7 +11,8 @@ Imports point only downward; each layer knows those below it::
     longrun                  recurrent networks without trials, streamed to files as they go
     recording                HDF5 traces, checkpoints, provenance (the only importer of h5py)
     datasets, encoders, losses, optimizers, network
-    spikes, parameters       frozen dataclasses, validated once
+    spikes, parameters       frozen dataclasses, validated once; coefficients of the schemes
+    neurons                  one file a neuron: its parameters, and its scalars on the clock
     kernels/                 cpu (parallel loops), cuda (the same names), events (exact engine): no formula
     dynamics/                pure scalars: one equation, one function, one citation
 
@@ -79,34 +80,40 @@ if TYPE_CHECKING:  # what editors and type checkers read; the names below are th
         SpikeTrains as SpikeTrains,
     )
     from snnsim.network import Network as Network
+    from snnsim.neurons import (
+        ALIF as ALIF,
+    )
+    from snnsim.neurons import (
+        IF as IF,
+    )
+    from snnsim.neurons import (
+        LI as LI,
+    )
+    from snnsim.neurons import (
+        LIF as LIF,
+    )
+    from snnsim.neurons import (
+        AdLIF as AdLIF,
+    )
+    from snnsim.neurons import (
+        DeltaLI as DeltaLI,
+    )
+    from snnsim.neurons import (
+        DeltaLIF as DeltaLIF,
+    )
+    from snnsim.neurons import (
+        Integrator as Integrator,
+    )
+    from snnsim.neurons import (
+        LIFParameters as LIFParameters,
+    )
+    from snnsim.neurons import (
+        TwoSynapseLIF as TwoSynapseLIF,
+    )
     from snnsim.optimizers import SGD as SGD
     from snnsim.optimizers import Adam as Adam
     from snnsim.optimizers import AdamW as AdamW
     from snnsim.own_parts import check_gradient as check_gradient
-    from snnsim.parameters import (
-        ALIF as ALIF,
-    )
-    from snnsim.parameters import (
-        LI as LI,
-    )
-    from snnsim.parameters import (
-        LIF as LIF,
-    )
-    from snnsim.parameters import (
-        AdLIF as AdLIF,
-    )
-    from snnsim.parameters import (
-        DeltaLIF as DeltaLIF,
-    )
-    from snnsim.parameters import (
-        LIFParameters as LIFParameters,
-    )
-    from snnsim.parameters import (
-        RefractoryLIF as RefractoryLIF,
-    )
-    from snnsim.parameters import (
-        TwoSynapseLIF as TwoSynapseLIF,
-    )
     from snnsim.recording.reader import open_traces as open_traces
     from snnsim.samples import Samples as Samples
     from snnsim.samples import SampleSets as SampleSets
@@ -148,11 +155,13 @@ _PUBLIC = {
     ),
     **dict.fromkeys(("Clipped", "Lognormal", "Normal", "Uniform"), "snnsim.distributions"),
     **dict.fromkeys(("Current", "Noise", "Poisson", "PoissonTrains", "SpikeTrains"), "snnsim.longrun.stimuli"),
-    **dict.fromkeys(("ALIF", "AdLIF", "DeltaLIF", "LI", "LIF", "RefractoryLIF", "TwoSynapseLIF"), "snnsim.parameters"),
-    "cochlea": "snnsim.hearing",
+    **dict.fromkeys(
+        ("ALIF", "AdLIF", "DeltaLI", "DeltaLIF", "IF", "Integrator", "LI", "LIF", "LIFParameters", "TwoSynapseLIF"),
+        "snnsim.neurons",
+    ),
     "LongSimulation": "snnsim.longrun.simulation",
     "InputError": "snnsim.errors",
-    "LIFParameters": "snnsim.parameters",
+    "cochlea": "snnsim.hearing",
     "Network": "snnsim.network",
     "Spikes": "snnsim.spikes",
     "open_traces": "snnsim.recording.reader",

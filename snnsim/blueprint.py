@@ -1,7 +1,6 @@
 """The network that a configuration describes: by its layers, or by its populations and connections."""
 
 import zlib
-from dataclasses import fields
 
 import numpy as np
 
@@ -11,7 +10,8 @@ from snnsim.connections.maps import described
 from snnsim.connections.rules import Rule
 from snnsim.errors import InputError, check_names
 from snnsim.network import Network, layer_names
-from snnsim.parameters import LI, LIFParameters, scheme_coefficients
+from snnsim.neurons import MODELS
+from snnsim.parameters import check_continuous, check_on_clock
 from snnsim.schedule import check_delays
 from snnsim.tables import choices
 
@@ -37,10 +37,13 @@ def network_of(config, origin="configuration"):
     s = config.simulation
     try:
         network = _of_graph(config) if config.population else _of_layers(config)
-        if s.engine == "clock":
-            for population in network.populations_by_name.values():
-                if not population.is_input:
-                    scheme_coefficients(population.neuron, s.dt, s.scheme, s.impulse)
+        for p in network.populations_by_name.values():
+            if p.is_input:
+                continue
+            if s.engine == "clock":
+                check_on_clock(p.neuron, s.dt, s.scheme, f"population {p.name}")
+            else:
+                check_continuous(p.neuron)
         check_delays(network, None if s.engine == "event" else s.dt, s.dt * s.n_steps)
         return network
     except InputError as error:
@@ -72,13 +75,16 @@ def _of_layers(config):
     network.input(names[0], layers[0].shape, c.input)
     for k, (layer, neuron) in enumerate(zip(layers[1:], neurons(config), strict=True)):
         last = k == len(layers) - 2
-        neuron = neuron.leaky() if last and readout(config) == "leaky" else neuron
-        network.population(names[k + 1], layer.shape, neuron, learn_bias=c.learn_bias)
+        learn = tuple(name for name in c.learn if name in ("bias", *neuron.constants()))
+        network.population(
+            names[k + 1], layer.shape, neuron, learn_bias=c.learn_bias, learn=learn, learn_each=c.learn_each
+        )
         network.connect(names[k], names[k + 1], layer.connection)
         if layer.recurrent:
             if last and readout(config) == "leaky":
                 raise InputError(f"network.layers = {text}: a readout without spikes cannot be connected to itself")
             network.connect(names[k + 1], names[k + 1], delay=c.recurrent_delay or config.simulation.dt)
+    check_names("network.learn", c.learn, sorted({"bias"}.union(*(n.constants() for n in neurons(config)))))
     return network
 
 
@@ -92,24 +98,33 @@ def _of_graph(config):
 
 
 def _add_population(network, entry, config):
-    where = f"population {entry.name!r}"
-    check_names(f"{where}: neuron", entry.neuron, choices("population.neuron"))
-    if entry.neuron == "input":
-        network.input(entry.name, entry.shape, config.network.input)
+    from snnsim.config import neuron_fields, neuron_of
+
+    where, common = f"population {entry.name!r}", config.network
+    kind = _one(where, "neuron", entry.neuron, common.neuron)
+    check_names(f"{where}: neuron", kind, choices("population.neuron"))
+    if kind == "input":
+        network.input(entry.name, entry.shape, common.input)
         return
-    values = {}
-    for f in fields(LIFParameters):
-        own, common = getattr(entry, f.name, None), getattr(config.network, f.name, None)
-        if own is None and isinstance(common, tuple):
-            raise InputError(f"{where}: network.{f.name} = {list(common)}: must be one number beside [[population]]")
-        if own is not None or common is not None:
-            values[f.name] = common if own is None else own
-    if entry.neuron == "li":
-        neuron = LI(**{f.name: values[f.name] for f in fields(LI) if f.name in values})
-    else:
-        neuron = LIFParameters(**values)
-    learn = entry.learn_bias or config.network.learn_bias
-    network.population(entry.name, entry.shape, neuron, entry.bias if entry.bias or learn else None, learn)
+    made = MODELS[kind]
+    wrong = [name for name in neuron_fields()[1:] if getattr(entry, name) is not None and name not in made.fields()]
+    if wrong:
+        raise InputError(f"{where}: {wrong[0]}: {kind} has {', '.join(made.fields())}")
+    values = {name: _one(where, name, getattr(entry, name), getattr(common, name)) for name in neuron_fields()[1:]}
+    learn = entry.learn
+    if learn is None:
+        learn = tuple(name for name in common.learn if name in ("bias", *made.constants()))
+    each = common.learn_each if entry.learn_each is None else entry.learn_each
+    learn_bias = entry.learn_bias or common.learn_bias
+    bias = entry.bias if np.any(entry.bias) or learn_bias or "bias" in learn else None
+    network.population(entry.name, entry.shape, neuron_of(made, values), bias, learn_bias, learn, each)
+
+
+def _one(where, name, own, common):
+    """Value of a population, else the network's, which must then be one for all."""
+    if own is None and isinstance(common, tuple):
+        raise InputError(f"{where}: network.{name} = {list(common)}: must be one value beside [[population]]")
+    return common if own is None else own
 
 
 def _add_connection(network, entry, config):

@@ -13,7 +13,7 @@ from snnsim import blueprint, notation
 from snnsim.errors import InputError, nearest
 from snnsim.files.text import parse_toml, read_text
 from snnsim.keys import comment
-from snnsim.parameters import LIFParameters, check_continuous
+from snnsim.neurons import LI, MODELS
 from snnsim.registry import ENCODERS, ESTIMATORS, LOSSES, OPTIMIZERS, SCHEDULES, Registry
 from snnsim.tables import (
     KEYS,
@@ -51,7 +51,7 @@ class Config:
 CHOICES = {name: tuple(key.choices) for name, key in KEYS.items() if key.choices}
 CHOICES |= {registry.option: registry for registry in (ENCODERS, ESTIMATORS, LOSSES, OPTIMIZERS, SCHEDULES)}
 """Allowed values of every key that is a choice; of a registry, parts of one's own, too."""
-READ_MEMBRANES = ("membrane-mean", "membrane-max", "membrane-mse")
+READ_MEMBRANES = ("membrane-mean", "membrane-max", "membrane-mse", "membrane-integral")
 """Losses that read the membrane of a readout without spikes."""
 CLASSIFY_MEMBRANES = READ_MEMBRANES[:2]
 
@@ -208,10 +208,12 @@ def check(config, origin="configuration"):
 
     def value(key):
         table, name = key.split(".")
-        return tree[table][name]
+        return tree[table].get(name)  # None is left out there
 
     for key in known_keys():
         found, allowed, limits = value(key), CHOICES.get(key), KEYS[key].allowed
+        if found is None:
+            continue
         for one in (found if isinstance(found, list) else [found]) if allowed else ():
             if one not in allowed:
                 names = getattr(allowed, "help", ", ".join(allowed))
@@ -258,12 +260,6 @@ def check(config, origin="configuration"):
         )
     if engine != "clock" and config.training.dropout:
         raise InputError(f"{origin}: training.dropout = {config.training.dropout}: engine {engine} has none")
-    if engine != "clock":
-        try:
-            for layer in neurons(config) if layers else ():
-                check_continuous(layer)
-        except InputError as error:
-            raise InputError(f"{origin}: {error}") from error
     if bool(config.population) != bool(config.connection):
         raise InputError(f"{origin}: [[population]] and [[connection]]: a network of its own needs both")
 
@@ -310,18 +306,31 @@ def shortest_constant(config):
 
 
 def neurons(config):
-    """Neuron parameters of every layer of ``network.layers``, a tuple of LIFParameters."""
-    layers = config.network.layers
+    """Neurons of every layer of ``network.layers``, a tuple of Neuron; the last one is the readout's."""
+    layers, network = config.network.layers, config.network
     n_layers = len(notation.parse(layers) if isinstance(layers, str) else layers) - 1
     columns = {}
-    for name in LIFParameters.__dataclass_fields__.keys() & vars(config.network).keys():
-        value = getattr(config.network, name)
+    for name in neuron_fields():
+        value = getattr(network, name)
         if isinstance(value, tuple) and len(value) != n_layers:
             raise InputError(
                 f"network.{name} = {list(value)}: must be one value, or one for each of the {n_layers} layers"
             )
         columns[name] = value if isinstance(value, tuple) else (value,) * n_layers
-    return tuple(LIFParameters(**{k: v[layer] for k, v in columns.items()}) for layer in range(n_layers))
+    each = [{name: column[layer] for name, column in columns.items()} for layer in range(n_layers)]
+    last = n_layers - 1 if readout(config) == "leaky" else n_layers
+    return tuple(neuron_of(LI if layer == last else MODELS[v["neuron"]], v) for layer, v in enumerate(each))
+
+
+def neuron_fields():
+    """Names of what ``[network]`` says of neurons."""
+    return ["neuron", *(name for name in dict.fromkeys(name for made in MODELS.values() for name in made.fields())
+                        if hasattr(NetworkConfig, name))]  # fmt: skip
+
+
+def neuron_of(made, values):
+    """Neuron of a class from values by name: of those that it has, and that are not None."""
+    return made(**{name: values[name] for name in made.fields() if values.get(name) is not None})
 
 
 def _text(source):

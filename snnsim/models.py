@@ -11,12 +11,9 @@ from snnsim.errors import InputError, check_names
 from snnsim.files.hdf5 import reading
 from snnsim.files.text import parse_json
 from snnsim.network import Network
-from snnsim.parameters import ALIF, LI, AdLIF, LIFParameters, settings
+from snnsim.neurons import MODELS, LIFParameters, settings
 from snnsim.recording.provenance import provenance
 from snnsim.recording.runs import load_tree, save_tree
-
-NEURONS = {"lif": LIFParameters, "li": LI, "alif": ALIF, "adlif": AdLIF}
-"""Classes of neuron parameters by their name in a file."""
 
 
 def network_tree(network):
@@ -46,10 +43,10 @@ def network_of(tree, path):
 
 
 def _population_tree(p):
-    kind = "input" if p.is_input else next(name for name, made in NEURONS.items() if type(p.neuron) is made)
     return {
-        "name": p.name, "shape": list(p.shape), "neuron": kind, "kind": p.kind, "bias": p.bias,
-        "learn_bias": p.learn_bias, "parameters": {} if p.is_input else settings(p.neuron),
+        "name": p.name, "shape": list(p.shape), "neuron": "input" if p.is_input else p.neuron.kind, "kind": p.kind,
+        "bias": p.bias, "learn_bias": p.learn_bias, "learn": sorted(p.learn), "learn_each": p.learn_each,
+        "parameters": {} if p.is_input else settings(p.neuron),
     }  # fmt: skip
 
 
@@ -71,9 +68,12 @@ def _of_graph(tree):
         if p["neuron"] == "input":
             network.input(p["name"], shape, p["kind"])
             continue
-        check_names("neuron", p["neuron"], NEURONS)
-        neuron = NEURONS[p["neuron"]](**p["parameters"])
-        network.population(p["name"], shape, neuron, 0.0 if p["bias"] else None, p["learn_bias"])
+        check_names("neuron", p["neuron"], MODELS)
+        neuron = MODELS[p["neuron"]](**p["parameters"])
+        network.population(
+            p["name"], shape, neuron, 0.0 if p["bias"] else None, p["learn_bias"], tuple(p.get("learn", ())),
+            p.get("learn_each", True),
+        )  # fmt: skip
     for c in tree["connections"]:
         check_names("shape", c["shape"], SHAPES)
         options = dict(c["options"])

@@ -21,13 +21,14 @@ from snnsim.connections.plans import listed, plan_of
 from snnsim.connections.rules import Drawn, Rule
 from snnsim.distributions import Distribution, distribution_of
 from snnsim.errors import InputError, check_names
-from snnsim.parameters import LI, DeltaLIF, LIFParameters, RefractoryLIF, TwoSynapseLIF
+from snnsim.neurons import LI, LIFParameters, Neuron
+from snnsim.neurons.base import check_learnable
+from snnsim.neurons.bounds import project
 from snnsim.schedule import components, feedback
 
 INPUT_KINDS = ("spikes", "current")
 LEARNABLE = ("weight", "delay")
 FLOATS = (np.float32, np.float64)
-NEURONS = (LIFParameters, LI, RefractoryLIF, TwoSynapseLIF, DeltaLIF)
 LISTED_AT_ONCE = 2**20
 """Most synapses of a rule that are listed when it is connected; those of larger ones are drawn where they are used."""
 
@@ -41,7 +42,7 @@ class Population:
     name : str
     shape : tuple of int
         ``(N,)``, ``(C, L)`` or ``(C, H, W)``; neurons of a map are numbered channels last, ``(y W + x) C + c``.
-    neuron : LIFParameters, LI or None
+    neuron : Neuron or None
         None for an input.
     kind : {"spikes", "current"}
         What an input is.
@@ -49,6 +50,10 @@ class Population:
         Whether every neuron has a constant current of its own, the tensor ``name.bias``.
     learn_bias : bool
         Whether that is learnt.
+    learn : frozenset of str
+        Constants of the neuron that are learnt, each a tensor ``name.constant``.
+    learn_each : bool
+        Whether every neuron learns values of its own; else those that are one number stay one for all.
     """
 
     name: str
@@ -57,6 +62,8 @@ class Population:
     kind: str = "spikes"
     bias: bool = False
     learn_bias: bool = False
+    learn: frozenset = frozenset()
+    learn_each: bool = True
 
     @property
     def size(self) -> int:
@@ -71,7 +78,12 @@ class Population:
     @property
     def spiking(self) -> bool:
         """Whether it spikes: an input of spikes, or neurons with a threshold."""
-        return self.kind == "spikes" if self.is_input else not isinstance(self.neuron, LI)
+        return self.kind == "spikes" if self.is_input else self.neuron.has_threshold
+
+    def constant_shape(self, constant: str) -> tuple[int, ...]:
+        """Shape of the tensor of a constant that is learnt."""
+        value = self.neuron.start if constant == "v0" else getattr(self.neuron, constant)
+        return (self.size,) if self.learn_each or np.ndim(value) else ()
 
 
 @dataclass(frozen=True)
@@ -128,8 +140,8 @@ class Network:
     >>> import numpy as np
     >>> from snnsim import LIF, Network
     >>> network = Network()
-    >>> network.input("input", 4)
-    Population(name='input', shape=(4,), neuron=None, kind='spikes', bias=False, learn_bias=False)
+    >>> network.input("input", 4)  # doctest: +ELLIPSIS
+    Population(name='input', shape=(4,), neuron=None, ...)
     >>> _ = network.population("hidden", 3, LIF())
     >>> _ = network.connect("input", "hidden", weight=np.ones((4, 3)))
     >>> _ = network.connect("hidden", "hidden", weight=np.zeros((3, 3)), delay=0.1)
@@ -238,7 +250,8 @@ class Network:
         return self._add(Population(name, _shape(name, shape), kind=kind))
 
     def population(
-        self, name: str, shape: int | Sequence[int], neuron: Any, bias: Any = None, learn_bias: bool = False,
+        self, name: str, shape: int | Sequence[int], neuron: Neuron, bias: Any = None, learn_bias: bool = False,
+        learn: Iterable[str] = (), learn_each: bool = True,
     ) -> Population:
         """Add neurons.
 
@@ -246,19 +259,28 @@ class Network:
         ----------
         name : str
         shape : int or tuple of int
-        neuron : LIFParameters, LI, RefractoryLIF, TwoSynapseLIF or DeltaLIF
+        neuron : Neuron
+            Such as :class:`~snnsim.neurons.LIF`; :data:`snnsim.neurons.MODELS` has all.
         bias : float or array_like (N,), optional
             Constant current of each neuron.
         learn_bias : bool
+        learn : sequence of str
+            Constants of the neuron that are learnt, such as ``("tau_mem",)``; ``"bias"`` is ``learn_bias``.
+        learn_each : bool
+            See :class:`Population`.
 
         Returns
         -------
         Population
         """
-        if not isinstance(neuron, NEURONS):
+        if not isinstance(neuron, Neuron):
             raise InputError(f"population {name}: {neuron!r}: must be a neuron, such as LIF or LI")
+        check_learnable(f"population {name}", neuron, learn)
+        learn_bias, learn = bool(learn_bias or "bias" in learn), frozenset(learn) - {"bias"}
         given = bias is not None or learn_bias
-        made = Population(name, _shape(name, shape), neuron, "spikes", given, bool(learn_bias))
+        made = Population(
+            name, _shape(name, shape), neuron, "spikes", given, learn_bias, learn, bool(learn_each)
+        )
         if neuron.size not in (None, made.size):
             raise InputError(
                 f"population {name}: {neuron.size} values of a neuron parameter; it has {made.size} neurons"
@@ -267,6 +289,9 @@ class Network:
         if given:
             bias = one_or_each(f"population {name}: bias", 0.0 if bias is None else bias, made.size)
             self.set(f"{name}.bias", np.broadcast_to(bias, (made.size,)))
+        for constant in sorted(learn):
+            value = neuron.start if constant == "v0" else getattr(neuron, constant)
+            self.set(f"{name}.{constant}", np.broadcast_to(np.asarray(value, float), made.constant_shape(constant)))
         return made
 
     def connect(
@@ -426,8 +451,10 @@ class Network:
                 shapes[connection.name] = tuple(self.weight_shape(connection))
                 if "delay" in connection.learn:
                     shapes[f"{connection.name}.delay"] = np.shape(connection.delay)
-            if self.populations_by_name[name].bias:
-                shapes[f"{name}.bias"] = (self.populations_by_name[name].size,)
+            p = self.populations_by_name[name]
+            if p.bias:
+                shapes[f"{name}.bias"] = (p.size,)
+            shapes |= {f"{name}.{constant}": p.constant_shape(constant) for constant in sorted(p.learn)}
         return shapes
 
     def learnt(self) -> list[str]:
@@ -449,8 +476,19 @@ class Network:
         part.connections_by_name = {n: c for n, c in self.connections_by_name.items() if c.target in wanted}
         return part
 
+    def neuron_of(self, name: str) -> Neuron:
+        """Neuron of a population with the values of the constants that it has learnt."""
+        p = self.populations_by_name[name]
+        learnt = {c: np.array(self.tensors[f"{name}.{c}"], float) for c in p.learn if f"{name}.{c}" in self.tensors}
+        return p.neuron.with_numbers({c: v if v.ndim else float(v) for c, v in learnt.items()}) if learnt else p.neuron
+
     def project(self, tensors: dict[str, np.ndarray], dt: float, duration: float) -> None:
-        """Bring learnt delays to what a clock can run, in place: at least 0, or a step in a cycle, below the trial."""
+        """Bring what is learnt to what engines can run, in place.
+
+        Delays: at least 0, or a step in a cycle, below the trial; constants: :mod:`snnsim.neurons.bounds`.
+        """
+        for p in (p for p in self.populations_by_name.values() if p.learn):
+            project(p.neuron, {c: tensors[f"{p.name}.{c}"] for c in p.learn}, dt, duration)
         for connection in self.connections:
             if "delay" in connection.learn:
                 least = dt if connection in feedback(self) else 0.0
@@ -560,7 +598,7 @@ class Network:
         return (
             sorted(pairs) == sorted(pairwise(names))
             and all(c.shape == Dense() and not c.delayed for c in self.connections_by_name.values())
-            and not any(p.bias or p.kind != "spikes" for p in self.populations_by_name.values())
+            and not any(p.bias or p.learn or p.kind != "spikes" for p in self.populations_by_name.values())
             and all(p.is_input == (k == 0) for k, p in enumerate(self.populations_by_name.values()))
             and all(p.is_input or p.neuron.plain for p in self.populations_by_name.values())
         )

@@ -4,7 +4,7 @@ import numpy as np
 
 from snnsim.connections import Convolution, Dense, OneToOne
 from snnsim.connections.maps import described
-from snnsim.parameters import settings
+from snnsim.neurons import settings
 
 
 def outline(network):
@@ -24,11 +24,14 @@ def outline(network):
         if p.is_input:
             populations.append((name, described(p.shape), "input", p.kind))
             continue
-        values = {key: v for key, v in settings(p.neuron).items() if not (key == "reset" and v == "hard")}
+        neuron = network.neuron_of(name)
+        values = {key: v for key, v in settings(neuron).items() if not (key == "reset" and v == "hard")}
+        texts = {key: _short(v) + (" (learnt)" if key in p.learn else "") for key, v in values.items()}
+        texts |= {key: "(learnt)" for key in sorted(p.learn - texts.keys())}
         if p.bias:
-            values["bias"] = "learnt" if p.learn_bias else "fixed"
-        kind = type(p.neuron).__name__.removesuffix("Parameters")
-        populations.append((name, described(p.shape), kind, ", ".join(f"{k} {_short(v)}" for k, v in values.items())))
+            texts["bias"] = "learnt" if p.learn_bias else "fixed"
+        kind = type(neuron).__name__.removesuffix("Parameters")
+        populations.append((name, described(p.shape), kind, ", ".join(f"{k} {v}" for k, v in texts.items())))
     connections = [("connection", "shape", "weights", "delay", "learnt")]
     for c in network.connections:
         weights = described(network.weight_shape(c))

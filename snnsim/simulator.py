@@ -13,7 +13,7 @@ from snnsim.engines.workspace import aligned_copy
 from snnsim.errors import InputError, check_names
 from snnsim.kernels.cpu.synapse import GROUP
 from snnsim.network import Network
-from snnsim.parameters import IMPULSES, LI, SCHEMES, LIFParameters
+from snnsim.parameters import IMPULSES, SCHEMES
 from snnsim.recorded import LayerRecording, Recording
 from snnsim.spikes import RowSpikes, Spikes
 
@@ -83,7 +83,7 @@ class Simulator:
         record_every = whole("record_every", record_every, 1)
         check_names("record", record, VARIABLES)
         for p in network.populations_by_name.values():
-            if not (p.is_input or isinstance(p.neuron, LIFParameters | LI)):
+            if not (p.is_input or p.neuron.on_clock):
                 raise InputError(f"population {p.name}: a {type(p.neuron).__name__} runs without trials only")
         network = network.drawn()
         layers = network.populations if record_layers is None else record_layers
@@ -230,7 +230,7 @@ class Simulator:
                 values = [value[:, :, ids] for value in values]
         else:
             values = self.engine.trace(self.tensors, name, times, ids)
-        rest = np.asarray(self.network.populations_by_name[name].neuron.v_leak, values[0].dtype)
+        rest = np.asarray(self.network.neuron_of(name).v_leak, values[0].dtype)
         rest = rest[ids] if rest.ndim else rest
         v = i_syn = None
         if "v" in self._reports:

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 
 from snnsim.keys import BELOW_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Range, key, keys_of
 
+NEURONS = {
+    "lif": "leaky integrate-and-fire neurons with a synaptic filter",
+    "alif": "the same with a threshold that adapts",
+    "adlif": "the same with a current of adaptation",
+    "delta-lif": "leaky integrate-and-fire neurons whose membrane jumps at a spike",
+    "if": "the same without leak",
+}
 RESETS = {"hard": "v becomes v_reset", "subtract": "v falls by v_threshold - v_reset", "none": "v goes on; clock only"}
 
 
@@ -46,6 +53,20 @@ class NetworkConfig:
     v_reset: float | tuple[float, ...] = key(0.0, "membrane after a spike; below v_threshold", "voltage")
     v_leak: float | tuple[float, ...] = key(0.0, "membrane at rest", "voltage")
     reset: str | tuple[str, ...] = key("hard", "what a spike does to the membrane v", choices=RESETS)
+    neuron: str | tuple[str, ...] = key("lif", "neurons of the layers (docs/neurons.md)", choices=NEURONS)
+    t_ref: float | tuple[float, ...] | None = key(None, "absolute refractory period", "time")
+    v0: float | tuple[float, ...] | None = key(None, "membrane at the start; else at rest", "voltage")
+    i0: float | tuple[float, ...] | None = key(None, "synaptic current at the start", "current")
+    tau_a: float | tuple[float, ...] | None = key(None, "of alif and adlif: time constant of the adaptation", "time")
+    beta: float | tuple[float, ...] | None = key(None, "of alif: threshold per adaptation", "voltage")
+    c_a: float | tuple[float, ...] | None = key(None, "of adlif: current per adaptation", "current")
+    q: float | tuple[float, ...] | None = key(None, "of alif and adlif: growth of the adaptation with a spike")
+    a0: float | tuple[float, ...] | None = key(None, "of alif and adlif: adaptation at the start")
+    coupling: float | tuple[float, ...] | None = key(
+        None, "of adlif: how the membrane drives the adaptation; clock only", "1/voltage"
+    )
+    learn: tuple[str, ...] = key((), "constants of neurons that are learnt, such as tau_mem, v_threshold, bias")
+    learn_each: bool = key(True, "whether every neuron learns values of its own")
     init: str = key(
         "kaiming", "distribution of the initial weights",
         choices={
@@ -69,23 +90,36 @@ class PopulationConfig:
 
     name: str = key("", "name; must be given")
     shape: int | tuple[int, ...] = key(0, "number of neurons, or [channels, length], or [channels, height, width]")
-    neuron: str = key(
-        "lif", "what it consists of",
+    neuron: str | None = key(
+        None, "what it consists of",
         choices={
             "input": "what the encoder gives",
-            "lif": "leaky integrate-and-fire neurons with a synaptic filter",
+            **NEURONS,
             "li": "leaky integrators without threshold",
+            "delta-li": "the same, whose membrane jumps at a spike",
+            "integrator": "the same without leak",
         },
     )  # fmt: skip
-    tau_mem: float | None = key(None, "time constant of the membrane", "time")
-    tau_syn: float | None = key(None, "time constant of the synaptic current", "time")
-    r: float | None = key(None, "resistance of the membrane", "voltage/current")
-    v_threshold: float | None = key(None, "membrane at which a neuron spikes", "voltage")
-    v_reset: float | None = key(None, "membrane after a spike", "voltage")
-    v_leak: float | None = key(None, "membrane at rest", "voltage")
+    tau_mem: float | tuple[float, ...] | None = key(None, "time constant of the membrane; one, or one a neuron", "time")
+    tau_syn: float | tuple[float, ...] | None = key(None, "time constant of the synaptic current, likewise", "time")
+    r: float | tuple[float, ...] | None = key(None, "resistance of the membrane, likewise", "voltage/current")
+    v_threshold: float | tuple[float, ...] | None = key(None, "membrane at which a neuron spikes, likewise", "voltage")
+    v_reset: float | tuple[float, ...] | None = key(None, "membrane after a spike, likewise", "voltage")
+    v_leak: float | tuple[float, ...] | None = key(None, "membrane at rest, likewise", "voltage")
     reset: str | None = key(None, "what a spike does to the membrane v", choices=RESETS)
-    bias: float = key(0.0, "constant current of every neuron, to begin with", "current")
+    t_ref: float | tuple[float, ...] | None = key(None, "absolute refractory period; one, or one a neuron", "time")
+    v0: float | tuple[float, ...] | None = key(None, "membrane at the start, likewise; else at rest", "voltage")
+    i0: float | tuple[float, ...] | None = key(None, "synaptic current at the start, likewise", "current")
+    tau_a: float | tuple[float, ...] | None = key(None, "time constant of the adaptation, likewise", "time")
+    beta: float | tuple[float, ...] | None = key(None, "threshold per adaptation, likewise", "voltage")
+    c_a: float | tuple[float, ...] | None = key(None, "current per adaptation, likewise", "current")
+    q: float | tuple[float, ...] | None = key(None, "growth of the adaptation with a spike, likewise")
+    a0: float | tuple[float, ...] | None = key(None, "adaptation at the start, likewise")
+    coupling: float | tuple[float, ...] | None = key(None, "how the membrane drives the adaptation", "1/voltage")
+    bias: float | tuple[float, ...] = key(0.0, "constant current of every neuron, to begin with", "current")
     learn_bias: bool = key(False, "whether every neuron learns its constant current")
+    learn: tuple[str, ...] | None = key(None, "constants that are learnt; else those of network.learn")
+    learn_each: bool | None = key(None, "whether every neuron learns values of its own; else network.learn_each")
 
 
 @dataclass(frozen=True)
@@ -235,6 +269,7 @@ class LossConfig:
             "membrane-mean": "cross-entropy of the softmax of the readout's membrane, its mean over time",
             "membrane-max": "the same of its maximum over time",
             "membrane-mse": "squared distance of the readout's membrane from targets",
+            "membrane-integral": "cross-entropy of the softmax of the readout's integral over the trial",
             "count-cross-entropy": "cross-entropy of the softmax of spike counts",
             "count-mse": "squared distance of spike counts from target_true and target_false",
             "first-spike": "cross-entropy of the softmax of minus the first spike's time over tau",
@@ -247,6 +282,10 @@ class LossConfig:
     target_false: float = key(3.0, "of count-mse and van-rossum: wanted spikes of the other classes", "spikes",
                               allowed=NOT_NEGATIVE)  # fmt: skip
     tau: float = key(0.2, "time scale of first-spike's softmax and of van-rossum's kernel", "time", allowed=POSITIVE)
+    tau_w: float = key(
+        0.0, "of membrane-integral: time constant of the weight that falls over the trial; 0: no weight", "time",
+        allowed=NOT_NEGATIVE,
+    )  # fmt: skip
     label_smoothing: float = key(
         0.0, "of membrane losses: share of the wanted probability that all classes divide", allowed=BELOW_ONE
     )
@@ -254,6 +293,11 @@ class LossConfig:
                              allowed=NOT_NEGATIVE)  # fmt: skip
     activity_cost: float = key(0.0, "cost of one spike in each neuron of a hidden layer (surrogate and tssl)",
                                allowed=NOT_NEGATIVE)  # fmt: skip
+    rate_strength: float = key(0.0, "how strongly hidden neurons are brought to rate_target; 0: not",
+                               allowed=NOT_NEGATIVE)  # fmt: skip
+    rate_target: float = key(1.0, "wanted firing of hidden neurons", "spikes a neuron and trial", allowed=NOT_NEGATIVE)
+    wake: float = key(0.0, "how strongly weights into hidden neurons that are silent in a batch grow; 0: not",
+                      allowed=NOT_NEGATIVE)  # fmt: skip
 
 
 @dataclass(frozen=True)

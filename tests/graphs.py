@@ -110,8 +110,15 @@ def reference_of(network, tensors):
             kind = "spikes" if p.kind == "spikes" else "membrane_current"
             nodes.append(reference.Input(p.name, p.size, kind))
             continue
-        keys = ("tau_mem", "tau_syn", "r", "v_leak") + (("v_threshold", "v_reset") if p.spiking else ())
-        values = {key: getattr(p.neuron, key) for key in keys}
+        values = {key: v for key, v in p.neuron.numbers().items() if key != "coupling"}
+        for constant in p.learn:
+            name = f"{p.name}.{constant}"
+            values[constant] = tensors[name]
+            back[name] = lambda grads, name=name: _summed(grads[name], tensors[name])
+            if constant == "v_leak" and p.neuron.v0 is None and "v0" not in p.learn:  # rest moves the start with it
+                back[name] = lambda grads, name=name: _summed(
+                    grads[name] + grads[name.replace("v_leak", "v0")], tensors[name]
+                )
         if p.bias:
             values["i_ext"] = tensors[f"{p.name}.bias"]
             back[f"{p.name}.bias"] = lambda grads, name=p.name: grads[f"{name}.i_ext"]
@@ -120,6 +127,10 @@ def reference_of(network, tensors):
     for c in network.connections:
         edges.append(_edge(network, c, tensors, back))
     return reference.Graph(nodes, edges), back
+
+
+def _summed(gradient, value):
+    return gradient if np.ndim(value) else gradient.sum()
 
 
 def _edge(network, c, tensors, back):

@@ -65,7 +65,7 @@ def surrogate_backward(
         estimator, settings, kept = tssl_fallback, tssl_fallback.Settings(bound, width), (inverse, slope)
     _backward(
         estimator, settings, coefficients, neuron, reset, continuous, k0, k1, neurons, spike_ptr, kept,
-        ((v_trace, v_trace),), error, dloss_dv, (g, h), np.zeros_like(g), adjoint, spike_adjoint,
+        (v_trace, v_trace), error, dloss_dv, (g, h), np.zeros_like(g), adjoint, spike_adjoint,
     )  # fmt: skip
 
 
@@ -80,8 +80,8 @@ def _backward(
     rows = np.concatenate([np.full((batch, span, n), np.nan, dtype), later[:, None]], axis=1)
     current = np.empty((batch, span, n), dtype) if continuous else nothing
     backward_of(lif, estimator)(
-        constants, settings, wiring, k0, k1, neurons, spike_ptr, kept, *traces, error, dloss_dv, 0, state, rows,
-        spike_adjoint, current, nothing,
+        constants, settings, wiring, k0, k1, neurons, spike_ptr, kept, traces, error, dloss_dv, 0, state, rows,
+        spike_adjoint, current, nothing, (),
     )  # fmt: skip
     adjoint[:, :span] = current if continuous else rows[:, :span]
     return rows[:, 0]

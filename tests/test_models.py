@@ -112,4 +112,4 @@ def test_resets_refused(setting, message):
         config.load(None, [setting])
     assert message in str(error.value)
     with pytest.raises(InputError, match="engines event and hybrid allow hard and subtract"):
-        config.load(None, ['network.reset=["hard","none"]', "simulation.engine=event"])
+        config.load(None, ['network.reset=["none","hard"]', "simulation.engine=event"])

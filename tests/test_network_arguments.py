@@ -19,7 +19,7 @@ from snnsim.connections import (
 )
 from snnsim.errors import LONGEST, InputError
 from snnsim.network import Network
-from snnsim.parameters import ALIF, LI, LIF, AdLIF, DeltaLIF, RefractoryLIF, TwoSynapseLIF
+from snnsim.neurons import LIF, MODELS
 
 VALUES = (
     *(np.nan, np.inf, -np.inf, -1, 0, 1.5, 1e300, 2**31, 2**70, 10**400, "x", "1", b"x", None, True, 1 + 1j, object()),
@@ -51,7 +51,7 @@ def connect(*arguments, source=4, target=6, **more):
 
 
 MAPS = {"source": (1, 5, 5), "target": (2, 5, 5)}
-NEURONS = (LIF, LI, ALIF, AdLIF, RefractoryLIF, TwoSynapseLIF, DeltaLIF)
+NEURONS = tuple(MODELS.values())
 GIVEN = {"mean": 0.0, "std": 1.0, "mu": 0.0, "sigma": 1.0, "low": 0.0, "high": 1.0}
 DRAWN = {distributions.Normal: ("mean", "std", "low", "high"), distributions.Lognormal: ("mu", "sigma", "low", "high"),
          distributions.Uniform: ("low", "high")}  # fmt: skip
@@ -112,6 +112,6 @@ def test_messages_are_one_line_of_a_screen():
 def test_what_no_engine_takes_is_named_by_its_kind():
     from snnsim.parameters import scheme_coefficients
 
-    with pytest.raises(InputError, match=r"^LIFParameters: a clock runs") as error:
+    with pytest.raises(InputError, match=r"^LIF: must be LIF or LI") as error:
         scheme_coefficients(LIF(t_ref=np.linspace(1, 2, 3000)), 0.1)
     assert len(str(error.value)) < 300

@@ -41,7 +41,7 @@ def test_a_membrane_starts_at_rest_unless_told_and_a_readout_keeps_what_it_has()
         (lambda: LIF(tau_mem=[0.5, 0.8], tau_syn=[0.5, 0.6, 0.7]), "one a neuron, but tau_mem has 2, tau_syn has 3"),
         (lambda: LIF(tau_mem=np.ones((2, 2))), r"tau_mem: shape \(2, 2\): must be a number, or one a neuron"),
         (lambda: LIF(v_reset=[0.0, 1.0]), "must lie below v_threshold"),
-        (lambda: scheme_coefficients(ALIF(), 0.01), "use the event or the hybrid engine"),
+        (lambda: scheme_coefficients(ALIF(), 0.01), "must be LIF or LI with one number each"),
         (lambda: Network().population("hidden", 3, LIF(r=[1.0, 2.0])), "2 values of a neuron parameter; it has 3"),
     ],
 )

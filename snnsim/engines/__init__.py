@@ -1,13 +1,14 @@
 """Engines: the same network on a clock, as a hybrid, or exactly in continuous time, each forward and backward."""
 
 from snnsim.errors import check_names
-from snnsim.parameters import LI
 
 ENGINES = ("clock", "hybrid", "event")
 TARGETS = ("cpu", "cuda", "auto")
 
 
-def make_engine(name, network, *, dt, n_steps, precision, duration=None, max_inverse_slope=1e4, **clock_options):
+def make_engine(
+    name, network, *, dt, n_steps, precision, duration=None, max_inverse_slope=1e4, layers=True, **options
+):  # fmt: skip
     """Make an engine by name.
 
     Parameters
@@ -21,16 +22,20 @@ def make_engine(name, network, *, dt, n_steps, precision, duration=None, max_inv
     duration : float, optional
         Of a trial of the event engine; ``dt * n_steps`` if None.
     max_inverse_slope : float
-    **clock_options
-        Further arguments of :class:`~snnsim.engines.clock.ClockEngine`; no other engine has them.
+    layers : bool
+        Whether fully connected layers may use kernels of their own in continuous time.
+    **options
+        Further arguments of :class:`~snnsim.engines.clock.ClockEngine`, or, in continuous time, of
+        :class:`~snnsim.engines.event_graph.GraphEventEngine`.
     """
     check_names("engine", name, ENGINES)
     common = {"precision": precision, "max_inverse_slope": max_inverse_slope}
     if name == "clock":
         from snnsim.engines.clock import ClockEngine
 
-        return ClockEngine(network, dt=dt, n_steps=n_steps, **common, **clock_options)
-    if not network.is_chain:
+        return ClockEngine(network, dt=dt, n_steps=n_steps, **common, **options)
+    if not (network.is_chain and layers) or options:
+        common |= {"layers": layers, **options}
         if name == "hybrid":
             from snnsim.engines.hybrid_graph import GraphHybridEngine
 
@@ -38,7 +43,7 @@ def make_engine(name, network, *, dt, n_steps, precision, duration=None, max_inv
         from snnsim.engines.event_graph import GraphEventEngine
 
         return GraphEventEngine(network, duration=duration or dt * n_steps, n_samples=n_steps, **common)
-    layers = [p.spiking() if isinstance(p, LI) else p for p in network.parameters], network.readout
+    layers = [p if p.has_threshold else p.spiking() for p in network.parameters], network.readout
     from snnsim.engines.by_name import ByName
 
     if name == "hybrid":

@@ -8,12 +8,14 @@ longer than a chunk (and the longest delay) are lists of spikes: memory grows wi
 again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 
+from snnsim.activity import excess_of
+from snnsim.engines.clock_neurons import Cells, Sums, scalars_of
 from snnsim.engines.grid import GridSpikes, slab_of_grid
 from snnsim.engines.outputs import VoltageOutput
 from snnsim.engines.ways import make_way
@@ -26,8 +28,7 @@ from snnsim.kernels.cpu.inside import refill_ring
 from snnsim.kernels.cpu.loops import backward_of, forward_of
 from snnsim.kernels.cpu.synapses import add_errors, sub_list
 from snnsim.kernels.cpu.wiring import longest_delay, wiring_of
-from snnsim.neurons import lif
-from snnsim.parameters import scheme_coefficients
+from snnsim.parameters import check_on_clock
 from snnsim.registry import ESTIMATORS
 from snnsim.schedule import check_delays, components
 
@@ -53,12 +54,15 @@ class _Part:
     bounds: np.ndarray
     spiking: bool
     neuron: ModuleType
-    constants: tuple
+    again: bool
     inner: tuple
     incoming: list
     currents: list
     biased: list
     drive: np.ndarray | None = None
+    constants: tuple = ()
+    cells: dict = field(default_factory=dict)
+    sums: dict = field(default_factory=dict)
     wiring: tuple = ()
     reach: int = 1
     cap: int = 0
@@ -176,12 +180,19 @@ class ClockEngine:
         self._settings = estimator.Settings(*(self.dtype.type(given[key]) for key in estimator.Settings._fields))
         # The continuous model's coefficient of a unit-height pulse is dt times that of an impulse.
         self.area = self.dtype.type(dt if impulse == "unit-height" else 1)
+        self._check_neurons()
         check_delays(network, self.dt, self.duration)
         self._workspace = Workspace()
         self._clock = Clock(self.dt, self.n_steps, self.dtype, self.takes_amplitude, self.every_step, synapse)
         self._parts = [self._part(component) for component in components(network)]
         self._output = network.output.name
         self._spikes, self._dropped = {}, {}
+
+    def _check_neurons(self):
+        for p in self.network.populations_by_name.values():
+            if p.is_input:
+                continue
+            check_on_clock(p.neuron, self.dt, self.scheme, f"population {p.name}")
 
     @property
     def takes_amplitude(self):
@@ -213,14 +224,30 @@ class ClockEngine:
         return len(self.network.inputs) == 1 and all(getattr(way, "takes_patterns", False) for way in ways)
 
     def constants(self, name):
-        """Neuron's constants of a population, a named tuple of ``snnsim.neurons``."""
+        """Neuron's constants of a population, a named tuple of its module of scalars."""
+        return self._cast(self._part_of(name).neuron, [self._cells(name, {})])
+
+    def _cells(self, name, tensors):
         population = self.network.populations_by_name[name]
-        p = population.neuron
-        coefficients = scheme_coefficients(p, self.dt, self.scheme, self.impulse)
-        drive = p.r * (1 - coefficients[2])
-        values = (*coefficients, p.threshold, p.reset_value, p.reset_mode, p.r, p.tau_mem, p.tau_syn, self.dt, drive)
-        return lif.Constants(
-            *(v if key == "reset" else self.dtype.type(v) for key, v in zip(lif.Constants._fields, values, strict=True))
+        return Cells(population, tensors, self.dt, self.scheme, self.impulse)
+
+    def _cast(self, module, cells):
+        """Constants of populations one after another, of the engine's dtype: numbers where all neurons share them."""
+        each = [c.constants(module) for c in cells]
+        if all(np.ndim(v) == 0 for one in each for v in one.values()) and all(one == each[0] for one in each):
+            columns = each[0]
+        else:
+            columns = {
+                key: np.concatenate([np.broadcast_to(one[key], c.size) for one, c in zip(each, cells, strict=True)])
+                for key in each[0]
+            }
+        return module.Constants(
+            *(
+                (np.asarray(v, np.int64) if np.ndim(v) else int(v))
+                if key == "reset"
+                else (np.asarray(v, self.dtype) if np.ndim(v) else self.dtype.type(v))
+                for key, v in ((key, columns[key]) for key in module.Constants._fields)
+            )
         )
 
     def layer_constants(self, index):
@@ -298,14 +325,14 @@ class ClockEngine:
         """Give ``(v, i_syn)`` of a traced population, (B, T // every, N), relative to rest and before reset."""
         part = self._part_of(name)
         low, high = part.span(name)
-        return tuple(trace[:, :, low:high] for trace in part.traces)
+        return tuple(part.traces[part.neuron.STATE.index(key)][:, :, low:high] for key in ("v", "i_syn"))
 
     def last_presynaptic(self):
         """Spikes that reached the output by its first connection: ``neurons`` (B, cap) and ``counts`` (B,) int32."""
         given = self._part_of(self._output).incoming[0].arrived()
         return given.rows, given.row_ptr[:, -1]
 
-    def backward(self, tensors, gradient, on_tensor=None, activity_cost=0.0):
+    def backward(self, tensors, gradient, on_tensor=None, activity_cost=0.0, rate=None):
         """Differentiate the loss by the tensors that are learnt, for the batch of the last forward pass.
 
         Parameters
@@ -320,30 +347,41 @@ class ClockEngine:
         activity_cost : float
             Only if :attr:`takes_amplitude`: weight of the term that adds, for each hidden component, the mean number of
             spikes of a neuron in a trial to the loss.
+        rate : (float, float), optional
+            Strength and wanted number of spikes of hidden neurons, :mod:`snnsim.activity`.
 
         Returns
         -------
         dict of str to ndarray
             Of every tensor that is learnt; they belong to the engine and hold until the next backward pass.
         """
+        self._check_differentiable()
         signal = np.ascontiguousarray(gradient, self.dtype)
         grads = {}
         for name in self.network.learnt():
             grads[name] = self._array((name, "grad"), tensors[name].shape)
             grads[name][...] = 0
         for part in self._parts:
-            self._begin_backward(part, signal, activity_cost)
+            self._begin_backward(part, signal, activity_cost, rate)
         for k0, k1 in reversed(self._chunks()):
             if self.every_step:
                 for name in self.spike_totals():
                     self._error_of(name)[:] = 0
             for part in reversed(self._parts):
-                self._collect_errors(part, k0, k1, signal, activity_cost)
+                self._collect_errors(part, k0, k1, signal, activity_cost, rate)
                 for block in self._blocks(len(part.spike_ptr), part.size):
                     self._step_back(part, block, k0, k1, signal, grads)
                 if k0 == 0:
                     self._finish(part, grads, on_tensor)
         return grads
+
+    def _check_differentiable(self):
+        for p in self.network.populations_by_name.values():
+            if not (p.is_input or p.neuron.filtered or self.takes_amplitude):
+                raise InputError(
+                    f"gradient = {self.gradient!r} (population {p.name}): {p.neuron.kind} spikes when a spike arrives, "
+                    "whatever its weight: use surrogate or tssl"
+                )
 
     def _ways(self):
         return [way for part in self._parts for way in (*part.incoming, *part.currents)]
@@ -355,14 +393,8 @@ class ClockEngine:
         network, names = self.network, component.populations
         populations = [network.populations_by_name[name] for name in names]
         bounds = np.concatenate([[0], np.cumsum([p.size for p in populations])]).astype(np.int64)
-        each = [self.constants(name) for name in names]
-        constants = each[0]
-        if len(each) > 1 and any(c != each[0] for c in each):
-            sizes = np.diff(bounds)
-            constants = lif.Constants(
-                *(np.repeat(np.array(v, np.int64 if key == "reset" else self.dtype), sizes)
-                  for key, v in zip(lif.Constants._fields, zip(*each, strict=True), strict=True))
-            )  # fmt: skip
+        neuron = scalars_of(populations)
+        again = populations[0].spiking and (self.every_step or neuron.LOOKS_BACK)
         inner = {c.name for c in component.inner}
         outer = [c for name in names for c in network.into(name) if c.name not in inner]
         ways = [make_way(c, network, self._clock, self._workspace) for c in outer]
@@ -370,7 +402,7 @@ class ClockEngine:
         currents = [way for way in ways if not way.source.spiking]
         biased = [name for name in names if network.populations_by_name[name].bias]
         own = tuple(make_way(c, network, self._clock, self._workspace, inner=True) for c in component.inner)
-        return _Part(names, bounds, populations[0].spiking, lif, constants, own, incoming, currents, biased)
+        return _Part(names, bounds, populations[0].spiking, neuron, again, own, incoming, currents, biased)
 
     def _array(self, key, shape, dtype=None):
         return self._workspace.array(key, shape, self.dtype if dtype is None else dtype)
@@ -432,6 +464,8 @@ class ClockEngine:
         for name in part.biased:
             low, high = part.span(name)
             part.drive[0, 0, low:high] = tensors[f"{name}.bias"]
+        part.cells = {name: self._cells(name, tensors) for name in part.names}
+        part.constants = self._cast(part.neuron, part.cells.values())
         part.wiring = self._wired(part, tensors)
         part.reach = max([1, *(way.reach for way in part.incoming), *(self._inner_reach(part))])
         self._tensors = tensors
@@ -452,17 +486,17 @@ class ClockEngine:
         traced = any(name in trace for name in part.names)
         batch = self._batch()
         n_populations, n = len(part.names), part.size
-        nothing = self._array("nothing", (0, 0, 0))
-        v_trace = i_trace = nothing
+        names = part.neuron.STATE
+        kept, rows = (), 0
         if traced:
-            v_trace = self._array((part.names, "v_trace"), (batch, self.n_steps // every, n))
-            i_trace = self._array((part.names, "i_trace"), (batch, self.n_steps // every, n))
-        elif not part.spiking or (self.every_step and self.n_steps <= CHUNK):
-            every = 1
-            v_trace = self._array((part.names, "v_trace"), (batch, self.n_steps, n))
-            if part.spiking:
-                i_trace = self._array((part.names, "i_trace"), (batch, self.n_steps, n))
-        part.traces = v_trace, i_trace
+            kept, rows = names, self.n_steps // every
+        elif self._repeats(part) and self.n_steps <= CHUNK:
+            kept, rows, every = names, self.n_steps, 1
+        elif not part.spiking:
+            kept, rows, every = ("v",), self.n_steps, 1
+        part.traces = tuple(
+            self._array((part.names, key, "trace"), (batch, rows, n) if key in kept else (0, 0, 0)) for key in names
+        )
         cap = max(part.cap, 16, n * min(self.n_steps, FIRST_GUESS) // 16 if part.spiking else 0)
         part.spike_ptr = self._array((part.names, "spike_ptr"), (batch, self.n_steps * n_populations + 1), np.int32)
         while True:
@@ -496,10 +530,14 @@ class ClockEngine:
 
     def _borders(self, part, chunks):
         """Room for the states at the start of each chunk, where they are needed again."""
-        if not (self.every_step and part.spiking and self.n_steps > CHUNK):
+        if not self._repeats(part):
             return None
         shape = (len(chunks), len(part.neuron.STATE), len(part.spike_ptr), part.size)
         return self._array((part.names, "states"), shape)
+
+    def _repeats(self, part):
+        """Whether the backward pass of a component needs the states of every step."""
+        return part.again or any(cells.given for cells in part.cells.values())
 
     def _driven(self, part, block, k0, k1):
         """Sum the current into the membranes of a component: its biases, and what inputs of currents send."""
@@ -520,8 +558,10 @@ class ClockEngine:
         size = (block.stop - block.start, part.size)
         depth = longest_delay(part.wiring) + 1 if part.wiring.indptr.size else 0
         state = tuple(self._array(name, size) for name in part.neuron.STATE)
-        for values in state:
-            values[:] = 0
+        for index, values in enumerate(state):
+            for name, cells in part.cells.items():
+                low, high = part.span(name)
+                values[:, low:high] = cells.start(part.neuron)[index]
         ring = self._array("ring", (size[0], depth, size[1]) if depth else (0, 0, 0))
         ring[:] = 0
         return state, ring
@@ -568,12 +608,14 @@ class ClockEngine:
         way = next(way for way in self._ways() if way.source.name == name)
         return way.by_neuron(self._spikes[name])
 
-    def _begin_backward(self, part, signal, activity_cost):
+    def _begin_backward(self, part, signal, activity_cost, rate):
         """Zero what the backward pass of a component adds to."""
         batch, n = len(part.spike_ptr), part.size
         adjoints = (*part.neuron.ADJOINT, *self._estimator.EXTRA)
         part.adjoint_state = tuple(self._array((part.names, key), (batch, n)) for key in adjoints)
         part.carried = self._array((part.names, "carried"), (batch, part.reach, n))
+        by_time = not self.takes_amplitude
+        part.sums = {name: Sums(cells, part.neuron, by_time) for name, cells in part.cells.items() if cells.given}
         for array in (*part.adjoint_state, part.carried):
             array[:] = 0
         if not part.spiking:
@@ -586,6 +628,8 @@ class ClockEngine:
             else:
                 error = self._array((name, "error"), grid.rows.shape)
                 error[:] = price
+                if rate and name != self._output:
+                    self._add_rate(part, name, rate, error)
             if name in self._dropped:
                 self._array((name, "dropped"), grid.rows.shape)[:] = 0
         if len(part.names) > 1 and not self.every_step:
@@ -598,12 +642,25 @@ class ClockEngine:
             else:
                 error[:] = signal
 
+    def _add_rate(self, part, name, rate, error):
+        """Add to the errors of a population's spikes what brings their number nearer to the wanted one."""
+        grid, tau_mem = self._spikes[name], part.cells[name].values["tau_mem"]
+        excess = excess_of(grid.rows, grid.row_ptr[:, -1], grid.n_neurons, rate) * tau_mem
+        places = np.arange(error.shape[1])[None] if len(part.names) == 1 else self._array(
+            (name, "own_source"), part.neurons.shape, np.int32
+        )
+        filled = np.arange(error.shape[1]) < grid.row_ptr[:, -1:]
+        inverse = np.take_along_axis(part.kept[0], np.broadcast_to(np.where(filled, places, 0), error.shape), 1)
+        pull = np.take_along_axis(excess, np.where(filled, grid.rows, 0), 1)
+        # The loops divide by the slope; an error by amplitude has the other sign.
+        error[filled] += ((pull if self.takes_amplitude else -pull)[filled] / inverse[filled]).astype(self.dtype)
+
     def _price(self, part, activity_cost):
         if self._output in part.names or not activity_cost:
             return self.dtype.type(0)
         return self.dtype.type(activity_cost / (len(part.spike_ptr) * part.size))
 
-    def _collect_errors(self, part, k0, k1, signal, activity_cost):
+    def _collect_errors(self, part, k0, k1, signal, activity_cost, rate):
         """Bring the errors of a component's spikes in a chunk together, as its loop takes them."""
         if not part.spiking:
             return
@@ -618,6 +675,9 @@ class ClockEngine:
                 price = self._price(part, activity_cost)
                 if price:
                     error[:, :span] += price
+                if rate and name != self._output:
+                    grid = self._spikes[name]
+                    error[:, :span] += excess_of(grid.rows, grid.row_ptr[:, -1], grid.n_neurons, rate)[:, None]
             part.error = self._joined(part, span)
             return
         for name in part.names:
@@ -664,23 +724,33 @@ class ClockEngine:
         current = self._array("current", (batch, min(CHUNK, self.n_steps), n)) if self.continuous else nothing
         felt = part.currents or any(f"{name}.bias" in grads for name in part.biased)
         membrane = self._array("membrane", (batch, min(CHUNK, self.n_steps), n)) if felt else nothing
-        traces, first = (), 0
+        states, dloss_dv, first = (), nothing, k0
+        if self._repeats(part):
+            states = self._again(part, block, k0, k1)
+        elif self.every_step:  # a readout, of whose states nothing is read
+            states = tuple(part.traces[0][block] for _ in part.neuron.STATE)
         if part.spiking:
-            dloss_dv, error = nothing, part.error[block]
-            if self.every_step:
-                traces, first = (self._again(part, block, k0, k1),), k0
+            error = part.error[block]
         else:
             # A readout has no spikes whose error there could be.
-            dloss_dv = signal[block]
+            dloss_dv, first = (signal[block, k0:k1].copy(), k0) if part.sums else (signal[block], 0)
             error = self._array("no_error", dloss_dv.shape if self.every_step else (batch, 0))
-            if self.every_step:
-                error[:] = 0
-                traces = (tuple(part.traces[0][block] for _ in part.neuron.STATE),)
+            error[:] = 0
+        told, later = (), ()
+        if part.sums:
+            later = tuple(values.copy() for values in state)
+            shape = batch, min(CHUNK, self.n_steps), n
+            told = tuple(self._array(("told", key), shape) for key in part.neuron.ADJOINT)
         backward_of(part.neuron, self._estimator, bool(part.inner))(
             part.constants, self._settings, part.wiring, k0, k1, part.neurons[block], part.spike_ptr[block],
-            tuple(kept[block] for kept in part.kept), *traces, error, dloss_dv, first, state, adjoint, passed, current,
-            membrane,
+            tuple(kept[block] for kept in part.kept), states, error, dloss_dv, first, state, adjoint, passed, current,
+            membrane, told,
         )  # fmt: skip
+        for name, sums in part.sums.items():
+            self._sum_constants(part, name, sums, block, k0, k1, states, later, told, signal)
+            if k0 == 0:
+                low, high = part.span(name)
+                sums.begin([values[:, low:high] for values in state])
         part.carried[block] = adjoint[:, : part.reach]
         self._follow(part, block, k0, k1, adjoint, passed, current, grads)
         for way in part.currents:
@@ -695,7 +765,7 @@ class ClockEngine:
     def _again(self, part, block, k0, k1):
         """States of every step of a chunk, computed from those at its border as in the forward pass."""
         batch, span = block.stop - block.start, min(CHUNK, self.n_steps)
-        if self.n_steps <= CHUNK:
+        if all(trace.shape[1] == self.n_steps for trace in part.traces) and self.n_steps <= CHUNK:
             return tuple(trace[block] for trace in part.traces)
         state, ring = self._states(part, block)
         for values, kept in zip(state, part.borders[k0 // CHUNK], strict=True):
@@ -707,6 +777,26 @@ class ClockEngine:
         self._sum_input(part, block, k0, k1, x)
         self._loop(part, block, k0, k1, x, state, ring, traces, k0, 1)
         return traces
+
+    def _sum_constants(self, part, name, sums, block, k0, k1, states, later, told, signal):
+        """Sum what the gradients of a population's constants need of a chunk."""
+        (low, high), span = part.span(name), k1 - k0
+        grid = self._spikes.get(name)
+        spikes = np.zeros((block.stop - block.start, span, high - low), bool)
+        if part.spiking:
+            for at, b in enumerate(range(block.start, block.stop)):
+                ends = grid.row_ptr[b, k0 : k1 + 1]
+                spikes[at, np.repeat(np.arange(span), np.diff(ends)), grid.rows[b, ends[0] : ends[-1]]] = True
+        drive = self._driven(part, block, k0, k1)
+        sums.add(
+            [values[block, low:high] for values in part.borders[k0 // CHUNK]],
+            [values[:, :span, low:high] for values in states],
+            [values[:, low:high] for values in later],
+            [values[:, :span, low:high] for values in told],
+            spikes,
+            0 if part.spiking else signal[block, k0:k1],
+            drive[:, :span, low:high] if drive.size else 0.0,
+        )
 
     def _follow(self, part, block, k0, k1, adjoint, passed, current, grads):
         """Gradients of the connections into a component, and errors of the spikes that came through them."""
@@ -732,8 +822,12 @@ class ClockEngine:
             way.error(block, k0, k1, lines, target[block])
 
     def _finish(self, part, grads, on_tensor):
-        """Scale and announce the gradients of a component's connections."""
-        names = [f"{name}.bias" for name in part.biased]
+        """Scale and announce the gradients of a component's connections, biases and constants."""
+        found = {}
+        for name, sums in part.sums.items():
+            found |= part.cells[name].gradients(sums)
+        grads |= {name: np.asarray(value, self.dtype) for name, value in found.items()}
+        names = [f"{name}.bias" for name in part.biased] + list(found)
         for way in (*part.incoming, *part.inner):
             if self.continuous and way.name in grads:
                 grads[way.name] *= self.area

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from snnsim.activity import excess_of
 from snnsim.dynamics.integral import faded
 from snnsim.engines.constants import HEAVY, as_shaped, constant_gradients
 from snnsim.engines.event import PRECISIONS, EventEngine, most_spikes
-from snnsim.engines.graph_tables import cells_of, delay_kind, groups_of, runs_of, unit_size, values_of, wires_of
+from snnsim.engines.graph_tables import cells_of, delay_kind, groups_of, runs_of, unit_size, wires_of
 from snnsim.engines.outputs import ScoreOutput, SpikeOutput, VoltageOutput
 from snnsim.engines.workspace import Workspace
 from snnsim.errors import InputError, check_names
@@ -22,17 +23,22 @@ from snnsim.kernels.events.graph_forward import (
     JUMP,
     PULL,
     T_REF,
+    TAU_A,
     TAU_MEM,
     TAU_SYN,
+    THETA,
     TOO_FAST,
     Plan,
     graph_forward,
 )
 from snnsim.kernels.events.graph_trace import graph_trace
 from snnsim.kernels.events.integral import integral_backward, integral_forward
+from snnsim.kernels.events.jumping import CELLS as JUMPING
+from snnsim.kernels.events.jumping import jumping_forward
 from snnsim.kernels.interruptible import until_done
-from snnsim.parameters import LI
-from snnsim.schedule import components
+from snnsim.neurons.matrices import values_of
+from snnsim.parameters import check_continuous
+from snnsim.schedule import components, ordered
 
 READOUTS = ("sampled", "integral", "max")
 CONSTANTS = (
@@ -59,6 +65,7 @@ class _Component:
     unit: int
     slab: int
     readout: bool
+    jumping: bool
     state: dict = field(default_factory=dict)
 
     @property
@@ -93,6 +100,8 @@ class GraphEventEngine:
     windows : bool
         Whether spikes of a cycle are settled neuron by neuron as far as its least delay allows; else one by one, in
         global order, which gives the same spikes more slowly.
+    layers : bool
+        Whether fully connected layers may use their own kernels, which know no ``rate``.
 
     Notes
     -----
@@ -113,6 +122,7 @@ class GraphEventEngine:
         precision="float64",
         max_inverse_slope=1e4,
         windows=True,
+        layers=True,
     ):
         check_names("readout", readout, READOUTS)
         for name, value in (("duration", duration), ("max_inverse_slope", max_inverse_slope), ("tau_w", tau_w)):
@@ -128,7 +138,7 @@ class GraphEventEngine:
         self.n_bins = 0
         self._workspace, self._caps = Workspace(spare=0.25), {}
         self._check_neurons()
-        self._chain = self._chain_engine(precision, n_samples)
+        self._chain = self._chain_engine(precision, n_samples) if layers else None
         self._components, self._inputs = [], [p.name for p in network.inputs]
         self._place = {name: (k, 0) for k, name in enumerate(self._inputs)}
         for group in components(network, instant=True):
@@ -141,17 +151,14 @@ class GraphEventEngine:
         for p in network.populations_by_name.values():
             if p.kind != "spikes":
                 raise InputError(f"input {p.name}: sends a current; engine {self.name} takes spikes")
-            if p.is_input or isinstance(p.neuron, LI):
-                if not p.is_input and p.name != output.name:
-                    raise InputError(f"population {p.name}: has no threshold, and is not the output {output.name}")
+            if p.is_input:
                 continue
-            adapts = hasattr(p.neuron, "tau_a")
-            if p.neuron.reset not in (("hard",) if adapts else ("hard", "subtract")):
-                raise InputError(
-                    f"reset = {p.neuron.reset!r} (population {p.name}): engine {self.name} allows "
-                    f"{'hard where neurons adapt' if adapts else 'hard and subtract'}, since one that stays above "
-                    "threshold has no next crossing"
-                )
+            if not p.spiking and p.name != output.name:
+                raise InputError(f"population {p.name}: has no threshold, and is not the output {output.name}")
+            try:
+                check_continuous(p.neuron)
+            except InputError as error:
+                raise InputError(f"population {p.name}: {error}") from error
 
     def _chain_engine(self, precision, n_samples):
         network = self.network
@@ -183,12 +190,25 @@ class GraphEventEngine:
         ends = [(network.populations_by_name[c.source], network.populations_by_name[c.target]) for c in connections]
         kinds = [delay_kind(c, pre) for c, (pre, _) in zip(connections, ends, strict=True)]
         runs = [runs_of(c, *pair, kind) for c, pair, kind in zip(connections, ends, kinds, strict=True)]
-        unit = unit_size(runs, kinds, sum(sizes), len(names) > 1 or bool(group.inner))
+        jumping = self._jumps(pops)
+        inner = len(names) > 1 or bool(group.inner) or jumping
+        unit = unit_size(runs, kinds, sum(sizes), inner)
         sources = sorted({self._place[c.source][0] for c in connections} | {slab})
         slabs = {c.source: (sources.index(self._place[c.source][0]), self._place[c.source][1]) for c in connections}
         wires = wires_of(connections, runs, kinds, network, slabs, bases, unit, set(names))
-        readout = len(pops) == 1 and isinstance(pops[0].neuron, LI)
-        return _Component(names, sizes, bases, connections, kinds, wires, sources, unit, slab, readout)
+        readout = len(pops) == 1 and not pops[0].spiking
+        return _Component(names, sizes, bases, connections, kinds, wires, sources, unit, slab, readout, jumping)
+
+    @staticmethod
+    def _jumps(populations):
+        """Whether the membranes of a component jump at an arrival; raises InputError if only some do."""
+        found = {p.neuron.filtered: p.name for p in populations}
+        if len(found) > 1:
+            raise InputError(
+                f"populations {found[True]}, {found[False]}: neurons with and without synaptic filter in one cycle: in "
+                "continuous time a cycle has one kind"
+            )
+        return False in found
 
     def forward(self, tensors, inputs):
         """Simulate a batch.
@@ -228,7 +248,7 @@ class GraphEventEngine:
             return self._slabs[self.network.output.name]
         return VoltageOutput(read, self.duration) if self.readout == "sampled" else ScoreOutput(read, self.duration)
 
-    def backward(self, tensors, signal, on_tensor=None):
+    def backward(self, tensors, signal, on_tensor=None, rate=None):
         """Differentiate the loss by every tensor that was given, for the batch of the last forward pass.
 
         Parameters
@@ -240,12 +260,20 @@ class GraphEventEngine:
             the sample times, or (B, C) by the integral or the largest membrane.
         on_tensor : callable, optional
             Called with (name, gradient) as soon as a tensor's gradient is complete, from the output to the input.
+        rate : (float, float), optional
+            Strength and wanted number of spikes of hidden neurons, :mod:`snnsim.activity`; not with kernels of layers.
 
         Returns
         -------
         dict of str to ndarray
             By name, in the shapes of the tensors; weights belong to the engine and hold until the next backward pass.
         """
+        for p in self.network.populations_by_name.values():
+            if not (p.is_input or p.neuron.filtered):
+                raise InputError(
+                    f"gradient of population {p.name}: {p.neuron.kind} spikes when a spike arrives, whatever its "
+                    f"weight, so engine {self.name} has none: use engine clock with surrogate or tssl"
+                )
         tensors = self._checked(tensors)
         if self._in_chain():
             names = [c.name for c in self.network.connections]
@@ -259,6 +287,8 @@ class GraphEventEngine:
         grads = {}
         signal = self._placed(np.ascontiguousarray(signal, np.float64), errors)
         for component in reversed(self._components):
+            if rate and self.network.output.name not in component.names:
+                self._add_rate(component, rate, errors[component.slab])
             found = self._differentiate(component, errors, signal)
             if on_tensor is not None:
                 for name, grad in found.items():
@@ -308,6 +338,9 @@ class GraphEventEngine:
             self._prepare(component)
         s = component.state
         batch = len(self._stored[0].counts)
+        if component.jumping:
+            v = self._jump(component, batch, sample_times)[..., np.asarray(neuron_ids, np.int64) + low]
+            return v, np.zeros_like(v), np.zeros_like(v)
         shape = (batch, len(sample_times), len(neuron_ids))
         v, i_syn, a = np.empty(shape), np.empty(shape), np.empty(shape)
         chosen = np.asarray(neuron_ids, np.int64) + low
@@ -392,7 +425,7 @@ class GraphEventEngine:
         values = [values_of(p.neuron, tensors, p.name) for p in pops]
         biases = [tensors.get(f"{p.name}.bias") for p in pops]
         cells = cells_of(values, biases, component.sizes)
-        delays = [np.ravel(tensors.get(f"{c.name}.delay", c.delay)).astype(float) for c in component.connections]
+        delays = self._delays_of(component)
         wires = component.wires._replace(delays=np.concatenate(delays) if delays else np.empty(0))
         w = self._packed(component)
         inner = [d.min(initial=np.inf) for d, is_inner in zip(delays, wires.inner, strict=True) if is_inner]
@@ -410,6 +443,14 @@ class GraphEventEngine:
 
     def _advance(self, component, inputs):
         batch = len(inputs[0].counts)
+        if component.jumping and component.readout:
+            if self.readout != "sampled":
+                raise InputError(f"readout = {self.readout!r}: of neurons without synaptic filter only sampled")
+            v = self._jump(component, batch, self.sample_times)
+            self._stored.append(_no_spikes(batch, component.size, self.duration))
+            return v
+        if component.jumping:
+            return self._jump(component, batch)
         self._prepare(component)
         s = component.state
         wires, w, cells, groups, plan = s["wires"], s["w"], s["cells"], s["groups"], s["plan"]
@@ -452,6 +493,65 @@ class GraphEventEngine:
             return (best[:, :, 0] if plan.widest else v) + self._shift(component)
         self._spread(component, slab)
         return None
+
+    def _jump(self, component, batch, samples=()):
+        """Spikes of a component whose membranes jump; membranes at given times, (B, K, N), if there are any."""
+        cells, delays = self._jumping_cells(component), self._delays_of(component)
+        zero = [
+            (c.source, c.target)
+            for c, d in zip(component.connections, delays, strict=True)
+            if c.source in component.names and d.min(initial=np.inf) == 0
+        ]
+        if ordered(component.names, zero) is None:
+            raise InputError(
+                f"a cycle without delay ({', '.join(f'{a}->{b}' for a, b in zero)}): membranes that jump at an arrival "
+                "would spike without end in one instant; give one of its connections a delay"
+            )
+        wires = component.wires._replace(delays=np.concatenate(delays) if delays else np.empty(0))
+        w, samples = self._packed(component), np.asarray(samples, np.float64)
+        starts = np.array([*component.bases.values(), component.size], np.int64)
+        limit = most_spikes(batch)
+        cap = min(max(16, self._caps.get(component.slab, component.size)), limit)
+        while True:
+            neurons = self._workspace.array((component.slab, "neurons", len(samples)), (batch, cap), np.int32)
+            times = self._workspace.array((component.slab, "times", len(samples)), (batch, cap), np.float64)
+            counts, v = np.empty(batch, np.int64), np.empty((batch, len(samples), component.size))
+            store = self._store(component, batch)
+            until_done(
+                jumping_forward, wires, store, w, cells, starts, self.duration, samples, neurons, times, counts, v
+            )
+            if counts.min(initial=0) != FULL:
+                break
+            if cap == limit:
+                raise InputError(
+                    f"{_called(component)}: more than {limit} spikes in a trial, the most allowed in a batch of "
+                    f"{batch}; weights must be smaller"
+                )
+            self._caps[component.slab] = cap = min(2 * cap, limit)
+        if samples.size:
+            return v
+        slab = SpikeOutput(neurons, times, counts.astype(np.int32), component.size, self.duration)
+        component.state |= {"unseen": np.zeros(batch, np.int64)}
+        self._stored.append(slab)
+        self._spread(component, slab)
+        return None
+
+    def _delays_of(self, component):
+        tensors = self._tensors
+        return [np.ravel(tensors.get(f"{c.name}.delay", c.delay)).astype(float) for c in component.connections]
+
+    def _jumping_cells(self, component):
+        rows = []
+        for name, size in zip(component.names, component.sizes, strict=True):
+            neuron = self.network.populations_by_name[name].neuron
+            v, bias = values_of(neuron, self._tensors, name), self._tensors.get(f"{name}.bias", 0.0)
+            one = {
+                "theta": v["v_threshold"] - v["v_leak"], "v_reset": v["v_reset"] - v["v_leak"],
+                "v0": v["v0"] - v["v_leak"], "tau": v["tau_mem"], "target": v["r"] * bias, "slope": v["r"] * bias,
+                "subtract": float(neuron.reset == "subtract"), "t_ref": v["t_ref"],
+            }  # fmt: skip
+            rows.append(np.stack([np.broadcast_to(np.asarray(one[key], np.float64), (size,)) for key in JUMPING], 1))
+        return np.concatenate(rows)
 
     def _check_delays(self, component, delays):
         """Raise InputError where the engine cannot run these delays; this one runs all."""
@@ -541,6 +641,18 @@ class GraphEventEngine:
             rows = np.nonzero(filled)[0]
             errors[slab][rows, places[output.name][filled]] = signal[filled]
         return signal
+
+    def _add_rate(self, component, rate, error):
+        """Add to the errors of a component's spikes what brings their number nearer to the wanted one."""
+        slab, cells = self._stored[component.slab], component.state["cells"]
+        filled = np.arange(slab.times.shape[1]) < slab.counts[:, None]
+        excess = excess_of(slab.neurons, slab.counts, component.size, rate)
+        neurons, marks = slab.neurons[filled], component.state["marks"][filled]
+        c = cells[neurons]
+        u, a = marks[:, 0], marks[:, 1]
+        falling = u - c[:, PULL] * a - c[:, THETA] - c[:, BETA] * a
+        slope = falling / c[:, TAU_MEM] + c[:, BETA] * a / c[:, TAU_A]
+        error[filled] -= excess[np.nonzero(filled)[0], neurons] * c[:, TAU_MEM] * slope
 
     def _differentiate(self, component, errors, signal):
         s, network = component.state, self.network

@@ -6,7 +6,6 @@ from snnsim.connections import Convolution, Dense
 from snnsim.connections.maps import as_map
 from snnsim.kernels.events.arrivals import Wires
 from snnsim.kernels.events.graph_forward import BLOCK, CELLS, TAU_A, TAU_MEM, TAU_SYN, Groups, R
-from snnsim.parameters import LI
 
 SPARSE_ENOUGH = 40
 """With fewer than one target in so many, neurons that each wait for their own arrivals cost less than all together."""
@@ -151,7 +150,7 @@ def cells_of(values, biases, sizes):
     Parameters
     ----------
     values : list of dict of str to float or ndarray
-        From :func:`values_of`, one a population.
+        From :func:`snnsim.neurons.matrices.values_of`, one a population.
     biases : list of ndarray or None
         Constant currents.
     sizes : list of int
@@ -172,23 +171,6 @@ def cells_of(values, biases, sizes):
         }  # fmt: skip
         rows.append(np.stack([np.broadcast_to(np.asarray(one[name], np.float64), (size,)) for name in CELLS], 1))
     return np.concatenate(rows)
-
-
-def values_of(neuron, tensors, name):
-    """Every constant of a population: the neuron's, or the tensor ``name.constant`` where there is one.
-
-    Neurons that do not adapt have ``beta = c_a = q = 0``; readouts a threshold at infinity.
-    """
-    values = {"v0": None, "tau_a": 1.0, "beta": 0.0, "c_a": 0.0, "q": 0.0, "a0": 0.0, "t_ref": 0.0}
-    if isinstance(neuron, LI):
-        values |= {"v_threshold": np.inf, "v_reset": neuron.v_leak}
-    values |= neuron.numbers()
-    for key in values:
-        if f"{name}.{key}" in tensors:
-            values[key] = np.asarray(tensors[f"{name}.{key}"], np.float64)
-    if values["v0"] is None:
-        values["v0"] = values["v_leak"]
-    return values
 
 
 def groups_of(cells, unit):

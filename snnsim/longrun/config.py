@@ -16,10 +16,12 @@ from snnsim.files.text import read_text
 from snnsim.longrun import stimuli
 from snnsim.longrun.networks import NETWORKS
 from snnsim.network import Network
-from snnsim.parameters import LI, DeltaLIF, RefractoryLIF, TwoSynapseLIF
+from snnsim.neurons import MODELS
 
-NEURONS = {"lif": RefractoryLIF, "two-synapse-lif": TwoSynapseLIF, "delta-lif": DeltaLIF, "li": LI}
+NEURONS = {kind: made for kind, made in MODELS.items() if made.without_trials}
 """Neurons by the name that a configuration gives them; ``input`` is what sends given spikes."""
+CORTICAL = {"lif": {"tau_mem": 10.0, "tau_syn": 0.5, "r": 1.0}}
+"""What a table leaves out, where it is not the default of trainings: milliseconds."""
 RULES = {
     "dense": connections.Dense,
     "one-to-one": connections.OneToOne,
@@ -201,7 +203,7 @@ def _population(network, initial, table):
     _nothing_left(table, where, [*fields, "v_init", "current"], fields)
     values = {key: _typed(value, fields[key], f"{where}: {key}") for key, value in table.items()}
     try:
-        made = kind(**values)
+        made = kind(**{**CORTICAL.get(neuron, {}), **values})
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     network.population(name, _sized(shape), made, bias=current)
@@ -334,6 +336,8 @@ def _sized(shape):
 
 
 def _typed(value, kind, where):
+    if not isinstance(kind, type):  # a number, or one a neuron: the neuron looks at them
+        return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is tuple and isinstance(value, list | str):

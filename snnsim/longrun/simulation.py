@@ -15,7 +15,8 @@ from snnsim.kernels.longrun import advance as kernels
 from snnsim.kernels.longrun import drive, neurons
 from snnsim.longrun import stimuli as s
 from snnsim.longrun.building import ALWAYS, check_free, wire
-from snnsim.parameters import LI, SCHEMES, DeltaLIF, LIFParameters, TwoSynapseLIF, scheme_coefficients
+from snnsim.neurons import LI, LIFParameters, TwoSynapseLIF
+from snnsim.parameters import SCHEMES, scheme_coefficients
 from snnsim.threads import available_cores
 
 PIECE_STEPS = 1000
@@ -115,6 +116,11 @@ class LongSimulation:
         self._n_ref, self._models = np.zeros(len(populations), np.int32), np.zeros(len(populations), np.int64)
         for k, p in enumerate(populations):
             neuron, two = p.neuron, isinstance(p.neuron, TwoSynapseLIF)
+            if not neuron.without_trials or neuron.size is not None:
+                raise InputError(
+                    f"population {p.name}: {neuron.kind}: a simulation without trials takes lif, li, delta-lif and "
+                    "two-synapse-lif with one number for each parameter"
+                )
             if not neuron.threshold > 0:
                 raise InputError(
                     f"population {p.name}: v_leak = {neuron.v_leak:g}: must lie below v_threshold = "
@@ -123,18 +129,17 @@ class LongSimulation:
             first = neuron.synapse(excitatory=True) if two else neuron
             a_ii, b_i, a_vv, a_vi, b_v = scheme_coefficients(_plain(first), self.dt, self.scheme, self.impulse)
             other = (0.0,) * 4
-            if isinstance(neuron, DeltaLIF):
+            if not neuron.filtered:
                 a_ii, b_i, a_vi, b_v = 0.0, 0.0, 0.0, 1.0
             if two:
                 inhibitory = neuron.synapse(excitatory=False)
                 a_jj, b_j, _, a_vj, b_vj = scheme_coefficients(inhibitory, self.dt, self.scheme, self.impulse)
                 other = a_jj, b_j, a_vj, b_vj
-            reset = getattr(neuron, "reset", "hard")
             keep, shift = {
                 "hard": (0.0, neuron.reset_value),
                 "subtract": (1.0, neuron.reset_value - neuron.threshold),
                 "none": (1.0, 0.0),
-            }[reset]
+            }[neuron.reset]
             threshold = neuron.threshold
             self._c[k] = (a_ii, b_i, a_vv, a_vi, b_v, *other, threshold, keep, 0.0 if threshold == math.inf else shift)
             held = getattr(neuron, "t_ref", 0.0) / self.dt
@@ -280,6 +285,9 @@ class LongSimulation:
             shown=zeros(n), drive=self._constant.copy(), more=zeros(drive.GROUP, n), more_y=zeros(drive.GROUP, second),
             flags=zeros(n, dtype=np.uint8),
         )  # fmt: skip
+        for k, p in enumerate(self.wired.populations):
+            self._place(self.state.v, k, np.full(p.size, p.neuron.start - p.neuron.v_leak, self.dtype))
+            self._place(self.state.i, k, np.full(p.size, getattr(p.neuron, "i0", 0.0), self.dtype))
         for name, value in initial.items():
             k, p = number[name], self.wired.populations[number[name]]
             if isinstance(value, Distribution):

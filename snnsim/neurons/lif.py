@@ -1,14 +1,85 @@
-"""Leaky integrate-and-fire neuron with a synaptic filter (:mod:`snnsim.dynamics.lif` has its equations)."""
+"""Leaky integrate-and-fire neurons with a synaptic filter: what they are, and their scalars for the clock's loops.
 
-from typing import NamedTuple
+:mod:`snnsim.dynamics.lif` has the equations. Those that are held after a spike are advanced by
+:mod:`snnsim.neurons.adaptive`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from numba.extending import register_jitable
 
 from snnsim.dynamics import lif
+from snnsim.neurons.base import Neuron
 
 STATE = ("v", "i_syn")
 ADJOINT = ("g", "h")
 JUMPS = 1
+LOOKS_BACK = False
+
+
+@dataclass(frozen=True, eq=False)
+class LIFParameters(Neuron):
+    """Parameters of LIF neurons with synaptic filter (study eqs 1-8).
+
+    ``tau_mem dv/dt = -(v - v_leak) + r i``, ``tau_syn di/dt = -i + sum w delta(t - t_j)``; a spike when ``v`` reaches
+    ``v_threshold`` from below. Time constants share the unit of ``dt``; voltages share one unit.
+
+    Parameters
+    ----------
+    tau_mem, tau_syn : float or (N,) array_like
+        Time constants of membrane and synapse, > 0. Every number may be one a neuron.
+    r : float
+        Membrane resistance, > 0.
+    v_threshold, v_reset, v_leak : float
+        Threshold, value after a hard reset, and resting value; ``v_reset < v_threshold``.
+    reset : {"hard", "subtract", "none"}
+        ``hard`` sets v to ``v_reset``, ``subtract`` lowers it by ``v_threshold - v_reset``, ``none`` leaves it.
+    t_ref : float
+        Time for which the membrane is held after a spike, >= 0.
+    v0 : float, optional
+        Initial membrane; ``v_leak`` if None.
+    i0 : float
+        Initial current.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    tau_mem: float | Any = 0.8
+    tau_syn: float | Any = 0.6
+    r: float | Any = 1.2
+    v_threshold: float | Any = 1.0
+    v_reset: float | Any = 0.0
+    v_leak: float | Any = 0.0
+    reset: str = "hard"
+    t_ref: float | Any = 0.0
+    v0: float | Any | None = None
+    i0: float | Any = 0.0
+
+    kind, without_trials = "lif", True
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is the neuron of the layer kernels: one number each, at rest at first, silent without input."""
+        return (
+            type(self) is LIFParameters
+            and self.size is None
+            and self.t_ref == 0
+            and self.i0 == 0
+            and self.start == self.v_leak < self.v_threshold
+        )
+
+    def leaky(self) -> Neuron:
+        """Give the same membrane and synapse without a threshold."""
+        from snnsim.neurons.li import LI
+
+        return LI(self.tau_mem, self.tau_syn, self.r, self.v_leak, self.v0, self.i0)
+
+
+LIF = LIFParameters
 
 
 class Constants(NamedTuple):
@@ -80,7 +151,7 @@ def kept_by_amplitude(before, s, after, c, settings):
 
 
 @register_jitable
-def adjoint_step(a, c):
+def adjoint_step(a, s, c):
     """``p = dL/d~v_k`` and ``h_k`` from the adjoints of step k + 1."""
     g, h = a
     return c.a_vv * g, lif.adjoint_synapse(h, g, c.a_ii, c.a_vi)
@@ -99,9 +170,9 @@ def adjoint_by_amplitude(a, p, e, kept, c):
 
 
 @register_jitable
-def adjoint_by_excess(a, d, c):
+def adjoint_by_excess(a, d, e, s, c):
     """Add to the membrane, all that the excess depends on."""
-    return a[0] + d, a[1]
+    return a[0] + d * e, a[1]
 
 
 @register_jitable

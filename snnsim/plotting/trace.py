@@ -129,7 +129,7 @@ def _membrane(axis, traces, layer, trial, neuron, window, look, k):
 
 def _current(axis, traces, layer, trial, neuron, window, look):
     values = traces.i_syn(layer, int(trial), neurons=[neuron], window=window)[:, 0].astype(float)
-    start = one_of(neuron_from(traces.populations[layer].parameters), neuron).i0
+    start = getattr(one_of(neuron_from(traces.populations[layer].parameters), neuron), "i0", 0.0)
     times, values = from_start(traces, trial, traces.sample_times(window, "i_syn", layer), values, start, window)
     axis.plot(times * units_of(traces.info).factor, values, **look)
 

@@ -74,9 +74,7 @@ def course(traces, layer, trial, neuron, window=None):
 
 def one_of(parameters, neuron):
     """Parameters of one neuron of a population."""
-    values = {name: value[neuron] for name, value in parameters.numbers().items() if np.ndim(value)}
-    kind = type(parameters)
-    return kind(**{**vars(parameters), **{name: float(value) for name, value in values.items()}})
+    return parameters.of(neuron)
 
 
 def from_start(traces, trial, times, values, start, window=None):

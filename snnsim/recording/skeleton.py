@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from snnsim.files.atomic import write_atomic
-from snnsim.parameters import settings
+from snnsim.neurons import settings
 from snnsim.recording import layout
 from snnsim.recording.columns import PackedColumn, RowColumn, RunColumn, TableColumn
 from snnsim.recording.scaleoffset import code_type
@@ -107,7 +107,7 @@ def create_index(path, network, layers, selection, exact, digits, attributes):
             group.attrs["recorded"] = name in layers
             group.attrs["input"] = population.is_input
             group.attrs["spiking"] = population.spiking
-            group.attrs["parameters"] = json.dumps({} if population.is_input else settings(population.neuron))
+            group.attrs["parameters"] = json.dumps({} if population.is_input else settings(network.neuron_of(name)))
             if name in selection:
                 group.create_dataset("neuron_ids", data=selection[name].astype(np.uint64))
             if "spikes" not in attributes["record"] or name not in layers:

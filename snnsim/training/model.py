@@ -1,5 +1,6 @@
 """A network that learns, from Python: the same thing as the command line, on data that the caller has."""
 
+import copy
 import dataclasses
 import os
 import warnings
@@ -17,15 +18,16 @@ from snnsim.files.hdf5 import reading
 from snnsim.files.text import parse_json
 from snnsim.models import read_model, save_model
 from snnsim.network import Network
+from snnsim.neurons import LI, LIFParameters, Neuron
+from snnsim.neurons.base import OPTIONAL
 from snnsim.optimizers import BUILT_IN
 from snnsim.outline import outline
-from snnsim.parameters import LI, LIFParameters
 from snnsim.recorded import Recording, joined
 from snnsim.recording.runs import load_tree
 from snnsim.registry import ENCODERS, LOSSES, OPTIMIZERS, SCHEDULES, Registry
 from snnsim.samples import TEST_IDS, VALIDATION_IDS, Samples, SampleSets, taken
 from snnsim.simulator import Simulator
-from snnsim.training.callbacks import History
+from snnsim.training.callbacks import Callback, History
 from snnsim.training.evaluation import BATCH, Evaluation, evaluate
 from snnsim.training.given import Wanted, samples_of
 from snnsim.training.parts import tensors_of, with_network
@@ -237,6 +239,8 @@ class Model:
         ------
         InputError
             For data that does not fit, in one line; or values that stop being finite.
+        KeyboardInterrupt
+            Ctrl-C, after the batch that it met; the model keeps what it has learnt, and the next call goes on.
         """
         named = isinstance(x, str | os.PathLike)
         sets, held = (None, validation) if named else self._sets(x, y, validation)
@@ -260,6 +264,7 @@ class Model:
             train(config, run_dir, force, listeners, target, sets=sets, network=network)
             self._read(run_dir)
         else:
+            listeners.append(_Kept(self))
             run, state = fit(config, sets, network, self._state, self.history, listeners, target)
             tensors = {name: np.array(w) for name, w in run.session.averaged.items()}
             session = run.session
@@ -445,6 +450,26 @@ class Model:
         self._begin(config, network, classes, targets, state if history else None, history)
 
 
+class _Kept(Callback):
+    """Keeps in a model what a training had reached when it was interrupted."""
+
+    def __init__(self, model):
+        self._model = model
+
+    def on_begin(self, training, history):
+        """Note the list of metrics."""
+        self._history = history
+
+    def on_end(self, training, error):
+        """Keep weights, and the state to go on from."""
+        if isinstance(error, KeyboardInterrupt):
+            tensors = {name: np.array(w) for name, w in training.averaged.items()}
+            self._model._begin(
+                training.config, training.structure.with_tensors(tensors), training.train.classes, training.targets,
+                copy.deepcopy(training.state()), self._history,
+            )  # fmt: skip
+
+
 def load_model(path: str | os.PathLike, *, loss: Any = None, encoder: Any = None, optimizer: Any = None) -> Model:
     """Read a model: a file that :meth:`Model.save` wrote, or the directory of a run.
 
@@ -536,7 +561,7 @@ def _layers(network):
 def _neurons(neuron):
     several = list(neuron) if isinstance(neuron, list | tuple) else [neuron]
     for one in several:
-        if not isinstance(one, LIFParameters | LI):
+        if not isinstance(one, Neuron):
             raise InputError(f"neuron: {one!r}: must be a neuron such as LIF(), or one for each layer")
     return several
 
@@ -553,7 +578,8 @@ def _columns(neurons):
     if not all(_plain(n) for n in neurons):
         return {}
     spiking = [n.spiking() if isinstance(n, LI) else n for n in neurons]
-    names = [f.name for f in dataclasses.fields(configuration.NetworkConfig) if hasattr(spiking[0], f.name)]
+    said = (f.name for f in dataclasses.fields(configuration.NetworkConfig))
+    names = [name for name in said if hasattr(spiking[0], name) and name not in OPTIONAL]
     columns = {f"network.{name}": [getattr(n, name) for n in spiking] for name in names}
     return {key: values[0] if len(neurons) == 1 else values for key, values in columns.items()}
 
@@ -576,7 +602,8 @@ def _with_neurons(structure, neurons):
                 # One a neuron of the layers before: the readout takes no part of it.
                 raise InputError(f"neuron: {neuron.size} values; {p.name} has {p.size} neurons: give one a layer")
             neuron = neuron.leaky()
-        made.population(p.name, p.shape, neuron, 0.0 if p.bias else None, p.learn_bias)
+        learn = tuple(name for name in p.learn if name in neuron.constants())
+        made.population(p.name, p.shape, neuron, 0.0 if p.bias else None, p.learn_bias, learn, p.learn_each)
     for c in structure.connections_by_name.values():
         made.connect(c.source, c.target, c.shape, delay=c.delay, learn=c.learn, name=c.name)
     return made

@@ -1,6 +1,6 @@
 """Parts of a training as its configuration wants them: engine and loss, and the way back from a network."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,9 +10,10 @@ from snnsim.encoders import Encoder
 from snnsim.engines import make_engine
 from snnsim.errors import InputError
 from snnsim.initialisation import initial_tensors
+from snnsim.integral_loss import IntegralLoss
 from snnsim.losses import Loss
+from snnsim.neurons import LIFParameters
 from snnsim.own_parts import OwnEncoder, OwnLoss
-from snnsim.parameters import LI, LIFParameters
 from snnsim.registry import ENCODERS, LOSSES
 from snnsim.simulator import Simulator
 
@@ -30,6 +31,12 @@ def engine_of(config, network):
     """Engine of a configuration for a network."""
     s, g = config.simulation, config.gradient
     options = {}
+    jumping = [p for p in network.populations_by_name.values() if not p.is_input and not p.neuron.filtered]
+    if jumping and (s.engine != "clock" or g.method not in ("surrogate", "tssl")):
+        raise InputError(
+            f"gradient.method = {g.method!r} (engine {s.engine}): {jumping[0].neuron.kind} of {jumping[0].name} spikes "
+            "when a spike arrives, whatever its weight: use engine clock with surrogate or tssl"
+        )
     if s.engine == "clock":
         options = {
             "scheme": s.scheme,
@@ -42,9 +49,11 @@ def engine_of(config, network):
             "tssl_fallback": g.tssl_fallback,
             "tssl_width": g.tssl_width,
         }
+    elif config.loss.name == IntegralLoss.name and not network.output.spiking and s.engine == "event":
+        options = {"readout": "integral", "tau_w": config.loss.tau_w or np.inf}
     return make_engine(
         s.engine, network, dt=s.dt, n_steps=s.n_steps, precision=configuration.precision(config),
-        max_inverse_slope=g.max_inverse_slope, **options,
+        max_inverse_slope=g.max_inverse_slope, layers=not config.loss.rate_strength, **options,
     )  # fmt: skip
 
 
@@ -67,6 +76,8 @@ def loss_of(config, n_classes, engine, rest=0.0):
     }  # fmt: skip
     if LOSSES.is_own(e.name):
         return OwnLoss(e.name, **common)
+    if e.name == IntegralLoss.name:
+        return IntegralLoss(e.tau_w or np.inf)
     return Loss(
         e.name, duration=s.dt * s.n_steps, target_true=e.target_true, target_false=e.target_false, tau=e.tau,
         label_smoothing=e.label_smoothing, **common,
@@ -117,8 +128,8 @@ def with_network(config, network):
     """Change a configuration to describe the layers of the given network, if it is a chain."""
     if not network.is_chain:
         return config
-    neurons = [p.spiking() if isinstance(p, LI) else p for p in network.parameters]
-    names = [f.name for f in fields(LIFParameters) if hasattr(config.network, f.name)]
-    columns = {name: tuple(getattr(p, name) for p in neurons) for name in names}
+    neurons = [p if p.has_threshold else p.spiking() for p in network.parameters]
+    names = [name for name in LIFParameters.fields() if getattr(config.network, name) is not None]
+    columns = {name: tuple(getattr(p, name) for p in neurons) for name in names} | {"neuron": "lif"}
     table = replace(config.network, layers=network.layers, readout=network.readout, **columns)
     return replace(config, network=table)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from snnsim import config as configuration
+from snnsim.activity import counts_of, wake
 from snnsim.encoders import checked_intensities
 from snnsim.engines.grid import grid_of_spikes
 from snnsim.engines.outputs import slab_of_spikes
@@ -144,7 +145,10 @@ class Passes:
                     f"{samples.name}: classes {samples.y.min()}..{samples.y.max()}; the network has {self.n_classes} "
                     "outputs"
                 )
-            self.loss.check(samples.y, self.n_classes)
+            if hasattr(self.loss, "check"):
+                self.loss.check(samples.y, self.n_classes)
+            elif not samples.labelled:
+                raise InputError(f"loss {self.config.loss.name}: takes classes")
 
     def inputs(self, x, ids, epoch):
         """Input of a batch in the form that the engine takes."""
@@ -172,13 +176,35 @@ class Passes:
             result.gradient[:] *= result.gradient.dtype.type(share)
         push = self.config.loss.silent_push * share
         last = self.structure.into(self.structure.output.name)[0].name
+        strength = self.config.loss.wake * share
+        woken = self._woken() if strength else {}
+        counts = self._spike_counts() if woken else {}
 
         def complete(name, gradient):
             if push and name == last:
                 push_silent(result, self.engine.last_presynaptic(), push, gradient)
+            if name in woken:
+                wake(self.structure, woken[name], counts, strength, gradient)
             if on_tensor is not None:
                 on_tensor(name, gradient)
 
         cost = self.config.loss.activity_cost
         options = {"activity_cost": cost * share} if cost else {}
+        if self.config.loss.rate_strength:
+            options["rate"] = self.config.loss.rate_strength * share, self.config.loss.rate_target
         return self.engine.backward(self.tensors, result.gradient, complete, **options)
+
+    def _woken(self):
+        """List connections of spikes into hidden neurons, by name."""
+        populations, output = self.structure.populations_by_name, self.structure.output.name
+        return {
+            c.name: c for c in self.structure.connections if c.target != output and populations[c.source].spiking
+        }
+
+    def _spike_counts(self):
+        """Spikes of each neuron in each sample of the last batch, by population."""
+        if self.engine.name == "clock":
+            grids = self.engine.grids()
+            return {name: counts_of(g.rows, g.row_ptr[:, -1], g.n_neurons) for name, g in grids.items()}
+        slabs = self.engine.spikes()
+        return {name: counts_of(s.neurons, s.counts, s.n_neurons) for name, s in slabs.items()}

@@ -21,6 +21,7 @@ from snnsim.processes import Group, Total, divided
 from snnsim.samples import taken
 from snnsim.spikes import Spikes
 from snnsim.training import compile_ahead
+from snnsim.training.logarithms import Logarithms
 from snnsim.training.mixup import Partners, blend
 from snnsim.training.parts import engine_of, tensors_of
 from snnsim.training.passes import EVALUATION_EPOCH, Passes
@@ -124,9 +125,10 @@ class Session(Passes):
         self.group.copy_first(list(tensors.values()))
         self.tensors = {name: aligned_copy(w, self.dtype) for name, w in tensors.items()}
         self.learnt = {name: self.tensors[name] for name in self.structure.learnt()}
+        self._logarithms = Logarithms(self.learnt)
         o = config.optimizer
         self.optimizer = Optimizer(
-            o.name, self.learnt, momentum=o.momentum, beta1=o.beta1, beta2=o.beta2, epsilon=o.epsilon,
+            o.name, self._logarithms.seen, momentum=o.momentum, beta1=o.beta1, beta2=o.beta2, epsilon=o.epsilon,
             weight_decay=o.weight_decay, clip_norm=o.clip_norm,
         )  # fmt: skip
         self.average = WeightAverage(self.learnt, config.training.ema_decay)
@@ -208,7 +210,9 @@ class Session(Passes):
         total.wait()
         loss, (correct, samples, *spikes) = float(sums[0]), map(int, sums[1:])
         self._check_finite("loss", loss)
+        self._logarithms.before(gradients)
         norm = self.optimizer.step(gradients, self.lr)
+        self._logarithms.after()
         if not np.isfinite(norm):
             for name, gradient in gradients.items():
                 self._check_finite(f"gradient of {name}", gradient)

@@ -10,6 +10,7 @@ import numpy as np
 from snnsim import config as configuration
 from snnsim.engines import choose_target, make_device_engine
 from snnsim.errors import InputError
+from snnsim.integral_loss import IntegralLoss
 from snnsim.kernels.cuda import compiler
 from snnsim.losses import REGRESSION
 from snnsim.registry import SCHEDULES
@@ -37,7 +38,8 @@ class CudaSession(Session):
     def __init__(self, config, network=None, group=None, sets=None):
         for table, key, absent in (
             ("training", "dropout", 0), ("training", "ema_decay", 0), ("training", "micro_batches", 1),
-            ("loss", "label_smoothing", 0), ("loss", "activity_cost", 0), ("data", "mixup", 0),
+            ("loss", "label_smoothing", 0), ("loss", "activity_cost", 0), ("loss", "rate_strength", 0),
+            ("loss", "wake", 0), ("data", "mixup", 0),
         ):  # fmt: skip
             value = getattr(getattr(config, table), key)
             if value != absent:
@@ -46,7 +48,7 @@ class CudaSession(Session):
         self._device = None
         super().__init__(config, network, group, sets)
         for registry, name in configuration.parts(config).items():
-            if registry is not SCHEDULES and (registry.is_own(name) or name == REGRESSION):
+            if registry is not SCHEDULES and (registry.is_own(name) or name in (REGRESSION, IntegralLoss.name)):
                 raise InputError(f"{registry.option} = {name!r}: target = 'cuda' has none")
         if self.train.spiking or not self.train.labelled or self.structure.inputs[0].kind == "current":
             raise InputError("target = 'cuda': learns classes from intensities; spikes, currents, targets need 'cpu'")

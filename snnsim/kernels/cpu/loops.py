@@ -14,7 +14,7 @@ from numba import njit, prange
 
 from snnsim.kernels.cpu.flags import WORD, list_flags
 from snnsim.kernels.cpu.inside import collect, pull, push_population
-from snnsim.kernels.cpu.tuples import flat_of, pick, put, rows_of, scratch_like, write_rows
+from snnsim.kernels.cpu.tuples import flat_of, n_rows, pick, put, rows_of, scratch_like, tell, write_rows
 from snnsim.kernels.cpu.vectors import TILE, add_tile_product, dot_table_rows
 from snnsim.kernels.cpu.wiring import LANES
 from snnsim.kernels.jit import KERNEL
@@ -139,16 +139,14 @@ def backward_of(neuron, estimator, wired=False):
     Returns
     -------
     callable
-        ``backward(constants, settings, wiring, k0, k1, neurons, spike_ptr, kept, error, dloss_dv, first, state,
-        adjoint, passed, current, membrane)`` if spikes alone have a derivative, else
         ``backward(constants, settings, wiring, k0, k1, neurons, spike_ptr, kept, traces, error, dloss_dv, first, state,
-        adjoint, passed, current, membrane)``.
+        adjoint, passed, current, membrane, told)``
 
         neurons, spike_ptr, kept
             From the loop forward.
-        traces : tuple of ndarray, (B, K, N) float
-            States before the spikes of each step, row 0 being step ``first``, in the order of ``neuron.STATE``; of them
-            those that a spike changes are read.
+        traces : tuple of ndarray, (B, K, N) float, or empty tuple
+            States before the spikes of each step, row 0 being step ``first``, in the order of ``neuron.STATE``. All are
+            read if ``neuron.LOOKS_BACK``, those that a spike changes if every step has a derivative, else none.
         error : ndarray, (B, cap) float, or (B, K, N) if every step has a derivative
             From outside: dL/d(spike time) or dL/ds of every spike, or dL/ds of every step, row 0 being step ``first``.
             At spikes, on return with what spikes inside add.
@@ -166,6 +164,8 @@ def backward_of(neuron, estimator, wired=False):
             Output: what stands for ``X_k`` with the continuous model's coefficient.
         membrane : ndarray, (B, >= k1 - k0, N) float, or empty
             Output: dL/d(current into the membrane).
+        told : tuple of ndarray, (B, >= k1 - k0, N) float, or empty tuple
+            Output: the adjoints ``neuron.ADJOINT`` of each step.
     """
     return (_every_step if estimator.EVERY_STEP else _at_spikes)(neuron, estimator, wired)
 
@@ -179,11 +179,12 @@ def _at_spikes(neuron, estimator, wired):
 
     @njit(**KERNEL)
     def backward(
-        constants, settings, wiring, k0, k1, neurons, spike_ptr, kept, error, dloss_dv, first, state, adjoint, passed,
-        current, membrane,
+        constants, settings, wiring, k0, k1, neurons, spike_ptr, kept, traces, error, dloss_dv, first, state, adjoint,
+        passed, current, membrane, told,
     ):  # fmt: skip
         bounds = wiring.bounds
-        n_populations = bounds.shape[0] - 1
+        n_populations, n_neurons = bounds.shape[0] - 1, adjoint.shape[2]
+        levels, n_levels, out_of = flat_of(traces), n_rows(traces), flat_of(told)
         for b in prange(spike_ptr.shape[0]):
             states, memory, errors = rows_of(state, b), rows_of(kept, b), error[b]
             a, extra = states[:own], states[own:]
@@ -194,8 +195,9 @@ def _at_spikes(neuron, estimator, wired):
                 for p in range(n_populations - 1, -1, -1):
                     low, high = bounds[p], bounds[p + 1]
                     start, stop = ends[k * n_populations + p], ends[k * n_populations + p + 1]
+                    level = (b * n_levels + k - first) * n_neurons
                     for n in range(low, high):
-                        put(a, n, adjoint_step(pick(a, n), pick(constants, n)))
+                        put(a, n, adjoint_step(pick(a, n), pick(levels, level + n), pick(constants, n)))
                     if wired and start < stop:
                         for e in range(wiring.row_source.shape[0]):
                             if wiring.row_source[e] == p:
@@ -246,6 +248,7 @@ def _at_spikes(neuron, estimator, wired):
                         out = membrane[b, k - k0]
                         for n in range(low, high):
                             put(out, n, adjoint_drive(pick(a, n), pick(constants, n)))
+                    tell(out_of, (b * n_rows(told) + k - k0) * n_neurons, low, high, a)
 
     return backward
 
@@ -255,21 +258,23 @@ def _every_step(neuron, estimator, wired):
     adjoint_input, adjoint_current, by_excess = neuron.adjoint_input, neuron.adjoint_current, neuron.adjoint_by_excess
     adjoint_spike, derivative, arriving = estimator.adjoint_spike(neuron), estimator.derivative, estimator.arriving
     # What arrives inside is a product with all samples of a tile.
-    jumps, tile, adjoint_drive = neuron.JUMPS, TILE if wired else 1, neuron.adjoint_drive
+    tile, adjoint_drive = TILE if wired else 1, neuron.adjoint_drive
+    seen = len(neuron.STATE) if neuron.LOOKS_BACK else neuron.JUMPS
 
     @njit(**KERNEL)
     def backward(
         constants, settings, wiring, k0, k1, neurons, spike_ptr, kept, traces, error, dloss_dv, first, state, adjoint,
-        passed, current, membrane,
+        passed, current, membrane, told,
     ):  # fmt: skip
         bounds = wiring.bounds
         n_populations = bounds.shape[0] - 1
-        n_samples, n_rows, n_neurons = adjoint.shape
+        n_samples, depth, n_neurons = adjoint.shape
         stride = (n_neurons + LANES - 1) // LANES * LANES
         n_tiles = (n_samples + tile - 1) // tile
         # Flat, so that the rows of many samples can be had without an array each.
-        a, memory, levels = flat_of(state), flat_of(kept), flat_of(traces[:jumps])
+        a, memory, levels = flat_of(state), flat_of(kept), flat_of(traces[:seen])
         rows, errors, signal, below, h, felt = flat_of((adjoint, error, dloss_dv, passed, current, membrane))
+        out_of = flat_of(told)
         for t in prange(n_tiles):
             begin, end = n_samples * t // n_tiles, n_samples * (t + 1) // n_tiles
             before = scratch_like(rows_of(state, 0))
@@ -292,7 +297,7 @@ def _every_step(neuron, estimator, wired):
                                 there, fraction = wiring.row_target[e], wiring.row_fraction[e]
                                 n_columns = bounds[there + 1] - bounds[there]
                                 for b in range(begin, end):
-                                    at = (b * n_rows + k - k0 + wiring.row_delay[e]) * n_neurons + bounds[there]
+                                    at = (b * depth + k - k0 + wiring.row_delay[e]) * n_neurons + bounds[there]
                                     to = (b - begin) * n_columns
                                     for n in range(n_columns):
                                         value = arriving(pick(rows, at + n), pick(rows, at + n_neurons + n), fraction)
@@ -304,7 +309,7 @@ def _every_step(neuron, estimator, wired):
                         for e in range(wiring.list_source.shape[0]):
                             if wiring.list_source[e] == p:
                                 for b in range(begin, end):
-                                    at, to = (b * n_rows + k - k0) * n_neurons, (b - begin) * stride - low
+                                    at, to = (b * depth + k - k0) * n_neurons, (b - begin) * stride - low
                                     for n in range(low, high):
                                         i = wiring.list_start[e] + n - low
                                         for s in range(wiring.indptr[i], wiring.indptr[i + 1]):
@@ -313,16 +318,16 @@ def _every_step(neuron, estimator, wired):
                                             total[to + n] += wiring.weight[s] * value
                     for b in range(begin, end):
                         start, stop = spike_ptr[b, k * n_populations + p], spike_ptr[b, k * n_populations + p + 1]
-                        own, quiet, due = b * n_neurons, (b - begin) * n_neurons, (b * n_rows + k - k0) * n_neurons
+                        own, quiet, due = b * n_neurons, (b - begin) * n_neurons, (b * depth + k - k0) * n_neurons
                         level = (b * traces[0].shape[1] + k - first) * n_neurons
                         given, at = errors, (b * error.shape[1] + k - first) * n_neurons
                         if wired:
                             given, at = total, (b - begin) * stride - low
                         for n in range(low, high):
-                            c = pick(constants, n)
-                            put(before, n, adjoint_step(pick(a, own + n), c))
-                            d = derivative(excess(pick(levels, level + n), c), pick(silent, quiet + n), settings)
-                            put(a, own + n, by_excess(pick(before, n), d * pick(given, at + n), c))
+                            c, s = pick(constants, n), pick(levels, level + n)
+                            put(before, n, adjoint_step(pick(a, own + n), s, c))
+                            d = derivative(excess(s, c), pick(silent, quiet + n), settings)
+                            put(a, own + n, by_excess(pick(before, n), d, pick(given, at + n), s, c))
                         for j in range(start, stop):
                             n, c = neurons[b, j], pick(constants, neurons[b, j])
                             values = pick(memory, b * neurons.shape[1] + j)
@@ -346,5 +351,6 @@ def _every_step(neuron, estimator, wired):
                             at = (b * membrane.shape[1] + k - k0) * n_neurons
                             for n in range(low, high):
                                 put(felt, at + n, adjoint_drive(pick(a, own + n), pick(constants, n)))
+                        tell(out_of, (b * n_rows(told) + k - k0) * n_neurons, low, high, rows_of(state, b))
 
     return backward

@@ -116,3 +116,35 @@ def _write_rows(outs, b, row, values):
         write_rows(outs[1:], b, row, values[1:])
 
     return write
+
+
+def n_rows(arrays):
+    """Rows K of the arrays (B, K, N) of a tuple; 0 for none."""
+    return arrays[0].shape[1] if arrays else 0
+
+
+@overload(n_rows)
+def _n_rows(arrays):
+    if len(arrays) == 0:
+        return lambda arrays: 0
+    return lambda arrays: arrays[0].shape[1]
+
+
+def tell(outs, at, low, high, values):
+    """Copy ``values[low:high]`` of each array (N,) to ``outs[at + low : at + high]`` of its flat array, if there is."""
+    for out, value in zip(outs, values, strict=False):
+        out[at + low : at + high] = value[low:high]
+
+
+@overload(tell)
+def _tell(outs, at, low, high, values):
+    if len(outs) == 0:
+        return lambda outs, at, low, high, values: None
+
+    def write(outs, at, low, high, values):
+        out, value = outs[0], values[0]
+        for n in range(low, high):
+            out[at + n] = value[n]
+        tell(outs[1:], at, low, high, values[1:])
+
+    return write

@@ -1,4 +1,4 @@
-"""Time loops of a component that is wired inside, against a dense oracle; of one layer: test_kernels_lif.py."""
+"""Time loops of a component that is wired inside, against a dense oracle; of one layer: kernels/test_lif.py."""
 
 from itertools import pairwise
 
@@ -77,14 +77,14 @@ def run_backward(estimator, lists, constants, settings, wiring, error, dloss_dv,
     state = tuple(np.zeros((len(names), batch, n), dtype))
     whole = np.full((2, batch, steps, n), np.nan, dtype)
     later = np.zeros((batch, reach, n), dtype)
-    extra = (traces,) if estimator.EVERY_STEP else ()
+    seen = traces if estimator.EVERY_STEP else ()
     for k0, k1 in reversed(chunks(steps, chunk)):
         span = k1 - k0
         adjoint = np.concatenate([np.full((batch, span, n), np.nan, dtype), later], axis=1)
         passed = np.full((batch, span, n), np.nan, dtype)
         backward_of(lif, estimator, wired)(
-            constants, settings, wiring, k0, k1, neurons, spike_ptr, kept, *extra, error, dloss_dv, 0, state, adjoint,
-            passed, empty(dtype), empty(dtype),
+            constants, settings, wiring, k0, k1, neurons, spike_ptr, kept, seen, error, dloss_dv, 0, state, adjoint,
+            passed, empty(dtype), empty(dtype), (),
         )  # fmt: skip
         later = adjoint[:, :reach].copy()
         for out, part in zip(whole, (adjoint[:, :span], passed), strict=True):

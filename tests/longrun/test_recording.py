@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import snnsim
-from snnsim import Network, Normal, Poisson, RefractoryLIF, open_traces, simulate
+from snnsim import LIFParameters, Network, Normal, Poisson, open_traces, simulate
 from snnsim.errors import InputError
 from snnsim.longrun.running import NEXT, STATE, piece_steps
 from snnsim.spikes import Spikes
 
-LIF = RefractoryLIF(tau_mem=10.0, tau_syn=0.5, r=0.04, v_threshold=-50.0, v_reset=-65.0, v_leak=-65.0, t_ref=2.0)
+LIF = LIFParameters(tau_mem=10.0, tau_syn=0.5, r=0.04, v_threshold=-50.0, v_reset=-65.0, v_leak=-65.0, t_ref=2.0)
 OPTIONS = {
     "dt": 0.1, "inputs": [Poisson("E", 9.0, 110.0)], "initial": {"E": Normal(-58, 3, high=-51)}, "impulse": "unit-jump",
     "seed": 4, "threads": 1,
@@ -76,7 +76,7 @@ def test_a_run_in_stages_is_the_run_in_one(tmp_path):
 
 CHILD = """
 import sys
-from tests.test_longrun_recording import OPTIONS, network
+from tests.longrun.test_recording import OPTIONS, network
 from snnsim import simulate
 where, resume = sys.argv[1:]
 place = {"resume": where} if resume == "1" else {"output": where}

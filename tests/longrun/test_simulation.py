@@ -11,6 +11,7 @@ from snnsim import (
     FixedOutDegree,
     FixedProbability,
     FixedTotal,
+    LIFParameters,
     Lognormal,
     LongSimulation,
     Network,
@@ -19,7 +20,6 @@ from snnsim import (
     Pairs,
     Poisson,
     PoissonTrains,
-    RefractoryLIF,
     SpikeTrains,
     TwoSynapseLIF,
     Uniform,
@@ -28,7 +28,7 @@ from snnsim.errors import InputError
 from tests.reference.longrun import simulate as oracle
 
 DT = 0.1
-LIF = RefractoryLIF(tau_mem=10.0, tau_syn=0.5, r=0.04, v_threshold=-50.0, v_reset=-65.0, v_leak=-65.0, t_ref=2.0)
+LIF = LIFParameters(tau_mem=10.0, tau_syn=0.5, r=0.04, v_threshold=-50.0, v_reset=-65.0, v_leak=-65.0, t_ref=2.0)
 TWO = TwoSynapseLIF(
     tau_mem=10.0, tau_exc=0.5, tau_inh=2.0, r=0.04, v_threshold=-50.0, v_reset=-65.0, v_leak=-65.0, t_ref=1.0
 )
@@ -246,7 +246,7 @@ def test_compressed_synapses_are_the_listed_ones():
 def test_a_poisson_input_has_the_mean_and_the_spread_of_its_rate():
     for mean, each in ((0.3, False), (3.5, False), (11.0, False), (5.0, True)):
         network = Network()
-        network.population("A", 500, RefractoryLIF(tau_mem=10.0, tau_syn=0.001, r=1.0, v_threshold=1e9))
+        network.population("A", 500, LIFParameters(tau_mem=10.0, tau_syn=0.001, r=1.0, v_threshold=1e9))
         rate = mean / DT * (np.linspace(0.9, 1.1, 500) if each else 1.0)
         simulation = LongSimulation(
             network, dt=DT, inputs=[Poisson("A", rate, 1.0)], impulse="unit-jump", sampled={"A": range(500)}, threads=1,
@@ -265,7 +265,7 @@ def test_a_poisson_input_has_the_mean_and_the_spread_of_its_rate():
 def test_poisson_trains_have_their_rate_and_reach_all_targets_alike():
     network = Network()
     network.input("ext", 300)
-    network.population("A", 2, RefractoryLIF(tau_syn=0.001, v_threshold=1e9))
+    network.population("A", 2, LIFParameters(tau_mem=10.0, tau_syn=0.001, r=1.0, v_threshold=1e9))
     network.connect("ext", "A", weight=1.0)
     inputs = [PoissonTrains("ext", 0.5, modulation=lambda t: 2.0 * (t < 10))]
     simulation = LongSimulation(
@@ -281,7 +281,7 @@ def test_poisson_trains_have_their_rate_and_reach_all_targets_alike():
 
 def test_currents_and_noise():
     network = Network()
-    network.population("A", 2000, RefractoryLIF(tau_mem=10.0, r=2.0, v_threshold=1e9), bias=1.0)
+    network.population("A", 2000, LIFParameters(tau_mem=10.0, tau_syn=0.5, r=2.0, v_threshold=1e9), bias=1.0)
     course = np.array([0.0, 1.0, 1.0])
     inputs = [Current("A", 3.0, start=1.0, stop=2.0), Current("A", np.arange(2000.0), course=course)]
     simulation = LongSimulation(

@@ -11,11 +11,11 @@ import pytest
 from snnsim.connections import Convolution, Dense, OneToOne, Pairs, Pool, Sparse
 from snnsim.engines.event import EventEngine
 from snnsim.engines.event_graph import CONSTANTS, GraphEventEngine
-from snnsim.engines.graph_tables import values_of
 from snnsim.engines.hybrid_graph import GraphHybridEngine
 from snnsim.engines.outputs import SpikeOutput, slab_of_spikes
 from snnsim.errors import InputError
 from snnsim.network import Network
+from snnsim.neurons.matrices import values_of
 from snnsim.parameters import ALIF, LI, LIF, AdLIF
 from snnsim.spikes import Spikes
 from tests.reference import graph as plain
@@ -255,6 +255,7 @@ def described(net, tensors):
             nodes.append(plain.Input(p.name, p.size))
             continue
         values = values_of(p.neuron, tensors, p.name)
+        del values["coupling"]
         spiking = not isinstance(p.neuron, LI)
         if not spiking:
             values |= {"v_threshold": 1e9, "v_reset": 0.0}
@@ -349,7 +350,19 @@ def test_every_gradient_is_the_central_difference(name):
     check_differences(lambda: exact(net, **options), tensors, inputs)
 
 
-def check_differences(make, tensors, inputs, step=4e-6, most=4):
+def test_releases_beside_arrivals_are_kinks_and_no_faults():
+    # A release 3e-5 after an arrival: within a stencil of 4e-6, which later spikes amplify, the order changes, and the
+    # difference is 2e-4 off. A narrower stencil sees the derivative, and so does the reference's adjoint.
+    net, options, tensors, inputs = case("refractory", seed=2)
+    engine = exact(net, **options)
+    output = engine.forward(tensors, inputs)
+    grad = engine.backward(tensors, loss_of(output)[1])["hidden.t_ref"]
+    _, found = expected(net, engine, tensors, inputs, output)
+    assert np.abs(grad - found["hidden.t_ref"]).max() < GRADIENT
+    check_differences(lambda: exact(net, **options), tensors, inputs, step=1e-6, only=("hidden.t_ref",))
+
+
+def check_differences(make, tensors, inputs, step=4e-6, most=4, only=None):
     engine = make()
     grads = gradients(engine, tensors, inputs)
     probe, rng = make(), np.random.default_rng(0)
@@ -362,6 +375,8 @@ def check_differences(make, tensors, inputs, step=4e-6, most=4):
     same = value(tensors)[1:]
     compared = 0
     for name, tensor in tensors.items():
+        if only is not None and name not in only:
+            continue
         chosen = rng.permutation(list(np.ndindex(np.shape(tensor))))[:most] if np.ndim(tensor) else [()]
         numeric, exact_ones = [], []
         for index in map(tuple, chosen):
@@ -380,7 +395,7 @@ def check_differences(make, tensors, inputs, step=4e-6, most=4):
             compared += 1
             error = np.linalg.norm(np.subtract(numeric, exact_ones))
             assert error <= DIFFERENCES * max(np.linalg.norm(numeric), 0.1), f"{name}: {numeric} {exact_ones}"
-    assert compared > 0.8 * len(tensors)
+    assert compared > 0.8 * len(only or tensors)
 
 
 @pytest.mark.parametrize("name", ["refractory", "alif", "adlif"])

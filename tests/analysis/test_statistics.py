@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from snnsim import Network, PoissonTrains, RefractoryLIF, open_traces, simulate
+from snnsim import LIFParameters, Network, PoissonTrains, open_traces, simulate
 from snnsim.analysis.statistics import jackknife, statistics_of
 from snnsim.errors import InputError
 from tests import ROOT
@@ -22,7 +22,7 @@ def place(tmp_path_factory):
     """Poisson trains of 20 a second for 20 s in 40 inputs; neurons that they drive."""
     network = Network(seed=1)
     network.input("ext", N)
-    network.population("A", 5, RefractoryLIF(tau_mem=10.0, tau_syn=2.0, v_threshold=1.0, t_ref=2.0))
+    network.population("A", 5, LIFParameters(tau_mem=10.0, tau_syn=2.0, r=1.0, v_threshold=1.0, t_ref=2.0))
     network.connect("ext", "A", weight=2.0, delay=1.0)
     where = tmp_path_factory.mktemp("statistics") / "traces"
     simulate(network, duration=LENGTH, dt=0.1, inputs=[PoissonTrains("ext", RATE)], seed=5, threads=1,
@@ -123,7 +123,7 @@ def test_poisson_trains_are_what_they_are_known_to_be(found):
 def test_a_rate_that_changes_is_not_stationary(tmp_path):
     network = Network()
     network.input("ext", 50)
-    network.population("A", 1, RefractoryLIF())
+    network.population("A", 1, LIFParameters())
     trains = PoissonTrains("ext", 0.02, modulation=lambda t: 1 + t / 5000)
     with simulate(network, duration=5000.0, dt=0.5, inputs=[trains], output=tmp_path, threads=1) as traces:
         s = statistics_of(traces, "ext", segment=500.0)["populations"]["ext"]["stationarity"]
