@@ -43,7 +43,7 @@ class View:
     def __exit__(self, *_):
         self.process.terminate()
         self.process.stdout.close()
-        assert self.process.wait(20) == 0
+        assert self.process.wait(TIMEOUT / 1000) == 0
 
 
 @pytest.fixture(scope="module")
