@@ -47,16 +47,21 @@ def evaluate(
     # Of the run's own split: as data.limit it would move the boundary between training and validation samples.
     result = training.evaluate(session, getattr(session, split).first(limit))
     if json_output:
-        print_json({**vars(result), "confusion": result.confusion.tolist(), "split": split, "run": str(run)})
+        confusion = None if result.confusion is None else result.confusion.tolist()
+        print_json({**vars(result), "confusion": confusion, "split": split, "run": str(run)})
         return
     from rich.table import Table
 
+    from snnsim.training.progress import percent
+
     shown = console()
     shown.print(
-        f"{split}: {result.samples} samples, accuracy {100 * result.accuracy:.2f} %, loss {result.loss:.4f}, spikes "
+        f"{split}: {result.samples} samples, accuracy {percent(result.accuracy)}, loss {result.loss:.4f}, spikes "
         f"per neuron {', '.join(f'{r:.2f}' for r in result.spikes_per_neuron)}",
         soft_wrap=True,
     )
+    if result.confusion is None:
+        return
     table = Table(title="samples of class (row) taken for class (column)", title_justify="left")
     table.add_column("class", justify="right")
     for c in range(session.n_classes):

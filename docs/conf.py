@@ -17,14 +17,15 @@ html_theme = "furo"
 html_title = f"snnsim {release}"
 html_show_sphinx = False
 nitpicky = True
-# What docstrings refer to and these pages do not have: types of other libraries, and names inside the package.
+# Names of other libraries, which these pages do not link to.
 nitpick_ignore_regex = [("py:.*", r"(?!snnsim\.)[\w.]+")]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_in_temp = True
+nb_execution_timeout = 600
 nb_merge_streams = True
 
 numpydoc_show_class_members = False

@@ -103,6 +103,8 @@ class Public(SphinxDirective):
         """Parse what autodoc needs."""
         lines = []
         for module in self.content:
+            if "." in module:  # its docstring introduces it
+                lines += [f".. automodule:: {module}", ""]
             for name in self.names(module):
                 full = f"{module}.{name}"
                 lines += [*entry(full, "members" in self.options), ""]

@@ -153,7 +153,7 @@ class Optimizer:
     Parameters
     ----------
     name : str
-        One of :data:`snnsim.registry.OPTIMIZERS`.
+        One of ``snnsim.registry.OPTIMIZERS``.
     weights : dict of str to ndarray
         By name; updated in place by :meth:`step`; C-contiguous.
     clip_norm : float

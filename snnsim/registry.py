@@ -6,6 +6,7 @@ parts, too, and reading one must not run what it names.
 """
 
 import importlib
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -79,6 +80,8 @@ class Registry:
                 f"{self.option} = {name!r}: named by a file; import {module} first, or name it yourself, so that its "
                 "code may run"
             )
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # where people keep parts of their own
         try:
             found = _imported(name)
         except (ImportError, AttributeError) as error:

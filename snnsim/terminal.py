@@ -47,5 +47,6 @@ def bars(*columns, kind=None, made=None, **options):
     made = made or console(stderr=True)
     description = TextColumn("{task.description}", markup=False)
     return (kind or Progress)(
-        description, BarColumn(bar_width=BAR), *columns, console=made, disable=not made.is_terminal, **options
+        description, BarColumn(bar_width=BAR), *columns, console=made,
+        disable=not (made.is_terminal or made.is_jupyter), **options,
     )

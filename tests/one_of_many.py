@@ -1,4 +1,4 @@
-"""A process of ``mpiexec -n N python -m tests.one_of_many DATA OUT THREADS CASES`` in tests/test_distributed.py.
+"""A process of ``mpiexec -n N python -m tests.one_of_many DATA OUT THREADS CASES``: for training/test_distributed.py.
 
 Each case is trained for an epoch; process 0 writes weights and evaluations, with digests of every process's weights.
 """

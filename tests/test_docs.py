@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ README_COMMANDS = commands(ROOT / "README.md")
 
 
 def without_prompt(line):
-    return shlex.split(line.removeprefix("$ "))[1:]
+    return shlex.split(line.removeprefix("$ ").partition(" > ")[0])[1:]
 
 
 @pytest.mark.parametrize("line", sorted({line for page in PAGES for line in commands(page)}))
@@ -51,8 +52,9 @@ def test_every_command_parses(line):
         assert words[0] in command.commands, line
         command, words = command.commands[words[0]], words[1:]
     if "--help" in words:
-        words.remove("--help")
-        assert not words
+        return
+    if words and hasattr(command, "commands"):
+        assert set(words) <= {name for p in command.params for name in p.opts}, line  # such as --version
         return
     assert not hasattr(command, "commands"), f"{line}: not a whole command"
     context = command.make_context(command.name, words)
@@ -112,15 +114,22 @@ def test_every_page_says_what_it_is_for_and_is_found(page):
         assert str(page.relative_to(ROOT / "docs").with_suffix("")) in listed
 
 
+def test_every_extra_is_said():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    said = (ROOT / "docs" / "install.md").read_text()
+    assert all(f"`{extra}`" in said for extra in extras)
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
 
 
 GPU = ("docs/cuda.md",)
+"""Pages that need a GPU."""
 OWN = ("docs/data.md",)
 """Pages whose commands have a test of their own, since they need files of their own."""
-ELSEWHERE = ("--scheduler", "/usr/share/datasets", "snnsim view")
-"""Pages that need a GPU; and words of commands that need a cluster, or data that is not shipped."""
+ELSEWHERE = ("--scheduler", "/usr/share/datasets", "--install-completion", "snnsim view")
+"""Words of commands that need a cluster, data that is not shipped, or the user's own shell or browser."""
 
 
 @pytest.fixture

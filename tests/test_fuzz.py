@@ -7,7 +7,7 @@ import pytest
 
 from tests import ROOT
 
-MUTATIONS = 198  # 22 of each kind
+MUTATIONS = 195  # 15 of each kind
 
 
 def test_damaged_files_end_in_one_line():

@@ -12,7 +12,7 @@ from snnsim.longrun import config
 from snnsim.longrun.running import run
 from snnsim.longrun.simulation import LongSimulation
 from snnsim.network import Network
-from snnsim.parameters import DeltaLIF, RefractoryLIF
+from snnsim.parameters import LIF, DeltaLIF
 from tests.fuzz import save_cells
 from tests.fuzz_tables import LONG
 
@@ -79,7 +79,7 @@ def test_a_configuration_of_devices(tmp_path):
 
 
 def test_neurons_that_a_clock_cannot_hold():
-    for neuron in (DeltaLIF(t_ref=1e12), RefractoryLIF(t_ref=1e12)):
+    for neuron in (DeltaLIF(t_ref=1e12), LIF(t_ref=1e12)):
         network = Network()
         network.population("E", 3, neuron)
         network.connect("E", "E", FixedInDegree(1), weight=1.0, delay=1.0)

@@ -31,9 +31,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-GRAPH = "tests/test_event_graph.py::"
+GRAPH = "tests/engines/test_event_graph.py::"
 REFERENCE = GRAPH + "test_spikes_readings_and_every_gradient_are_the_references"
-CLOCK = "tests/test_kernels_synapse.py::test_a_delayed_spike_errs_by_the_change_at_its_arrival"
+CLOCK = "tests/kernels/test_synapse.py::test_a_delayed_spike_errs_by_the_change_at_its_arrival"
 BACKWARD, FORWARD = "kernels/events/graph_backward.py", "kernels/events/graph_forward.py"
 EQUATIONS = "dynamics/graph_events.py"
 

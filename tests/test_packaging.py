@@ -167,6 +167,6 @@ def test_a_distribution_works_in_a_clean_environment(distributions, tmp_path, in
     assert snnsim(folder, "--version", cwd=tmp_path) == f"snnsim {version}\n"
     small = ("--limit", 60, "--layers", "784-10-10", "--steps", 12, "--epochs", 1)
     snnsim(folder, "train", *small, "--run-dir", "run", cwd=tmp_path)
-    snnsim(folder, "simulate", "run", "--limit", 5, "--record", "spikes,v", "-o", "traces", cwd=tmp_path)
+    snnsim(folder, "simulate", "run", "--record", "spikes,v", "--record-trials", "0:5", "-o", "traces", cwd=tmp_path)
     snnsim(folder, "plot", "raster", "traces", "-o", "raster.png", cwd=tmp_path)
     assert (tmp_path / "raster.png").stat().st_size > 1000

@@ -150,7 +150,7 @@ def network_convergence(
 def shortest_time(network):
     """Shortest time constant of membranes and synapses of a network."""
     neurons = [p.neuron for p in network.populations_by_name.values() if not p.is_input]
-    return float(min(np.min(getattr(n, name)) for n in neurons for name in ("tau_mem", "tau_syn") if hasattr(n, name)))
+    return float(min(np.min(getattr(n, name, np.inf)) for n in neurons for name in ("tau_mem", "tau_syn")))
 
 
 class _Study:

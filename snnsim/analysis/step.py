@@ -356,6 +356,7 @@ class _Search:
         shift = shift / matched / self.duration if matched else np.nan
         error = abs(run.loss - reference.loss)
         loss = error / abs(reference.loss) if reference.loss else float("inf") if error else 0.0
+        loss = loss if np.isfinite(run.loss) else float("inf")
         cosine = compare_gradients(list(reference.gradients.values()), list(run.gradients.values())).cosine[:-1]
         gradient = [
             1 - c if np.isfinite(c) else 1.0 if a.any() or b.any() else 0.0

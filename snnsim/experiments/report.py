@@ -50,7 +50,7 @@ def write_report(folder, entries, figure_format):
 
 def _section(entry, document, figure_format):
     size = "quick sizes" if document["quick"] else "full sizes"
-    if document["settings"]:
+    if document.get("settings"):  # results of before have none
         size += " but for " + ", ".join(f"`--set {setting}`" for setting in document["settings"])
     lines = [
         f"## {entry.title}",

@@ -97,7 +97,11 @@ def _reproduce(entries, folder, quick, settings, force, figure_format, progress,
 
 
 def _matches(path, config):
-    return path.exists() and load_tree(path, KIND)["config"] == config
+    """Whether a results file was made by this version with this configuration."""
+    if not path.exists():
+        return False
+    document = load_tree(path, KIND)
+    return document["config"] == config and document["provenance"]["snnsim"] == provenance()["snnsim"]
 
 
 def _run(entry, config, folder, quick, settings, force, progress, run_calls):

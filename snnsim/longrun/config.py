@@ -336,6 +336,8 @@ def _sized(shape):
 
 
 def _typed(value, kind, where):
+    if not isinstance(kind, type):  # a number, or one a neuron: the neuron looks at them
+        return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is tuple and isinstance(value, list | str):

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from snnsim.errors import InputError
+from snnsim.extras import install_command
 from snnsim.training.model import Model
 
 try:
@@ -12,7 +13,7 @@ try:
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
-    raise InputError("SpikingClassifier: needs scikit-learn 1.6; pip install 'snnsim[sklearn]'") from error
+    raise InputError(f"SpikingClassifier: needs scikit-learn 1.6: {install_command('sklearn')}") from error
 
 
 class SpikingClassifier(ClassifierMixin, BaseEstimator):

@@ -1,5 +1,6 @@
 """A network that learns, from Python: the same thing as the command line, on data that the caller has."""
 
+import copy
 import dataclasses
 import os
 import warnings
@@ -26,7 +27,7 @@ from snnsim.recording.runs import load_tree
 from snnsim.registry import ENCODERS, LOSSES, OPTIMIZERS, SCHEDULES, Registry
 from snnsim.samples import TEST_IDS, VALIDATION_IDS, Samples, SampleSets, taken
 from snnsim.simulator import Simulator
-from snnsim.training.callbacks import History
+from snnsim.training.callbacks import Callback, History
 from snnsim.training.evaluation import BATCH, Evaluation, evaluate
 from snnsim.training.given import Wanted, samples_of
 from snnsim.training.parts import tensors_of, with_network
@@ -238,6 +239,8 @@ class Model:
         ------
         InputError
             For data that does not fit, in one line; or values that stop being finite.
+        KeyboardInterrupt
+            Ctrl-C, after the batch that it met; the model keeps what it has learnt, and the next call goes on.
         """
         named = isinstance(x, str | os.PathLike)
         sets, held = (None, validation) if named else self._sets(x, y, validation)
@@ -261,6 +264,7 @@ class Model:
             train(config, run_dir, force, listeners, target, sets=sets, network=network)
             self._read(run_dir)
         else:
+            listeners.append(_Kept(self))
             run, state = fit(config, sets, network, self._state, self.history, listeners, target)
             tensors = {name: np.array(w) for name, w in run.session.averaged.items()}
             session = run.session
@@ -444,6 +448,26 @@ class Model:
         targets = notes.get("targets", "classes")
         check_names(f"{file}: targets", targets, TARGETS)
         self._begin(config, network, classes, targets, state if history else None, history)
+
+
+class _Kept(Callback):
+    """Keeps in a model what a training had reached when it was interrupted."""
+
+    def __init__(self, model):
+        self._model = model
+
+    def on_begin(self, training, history):
+        """Note the list of metrics."""
+        self._history = history
+
+    def on_end(self, training, error):
+        """Keep weights, and the state to go on from."""
+        if isinstance(error, KeyboardInterrupt):
+            tensors = {name: np.array(w) for name, w in training.averaged.items()}
+            self._model._begin(
+                training.config, training.structure.with_tensors(tensors), training.train.classes, training.targets,
+                copy.deepcopy(training.state()), self._history,
+            )  # fmt: skip
 
 
 def load_model(path: str | os.PathLike, *, loss: Any = None, encoder: Any = None, optimizer: Any = None) -> Model:

@@ -145,7 +145,10 @@ class Passes:
                     f"{samples.name}: classes {samples.y.min()}..{samples.y.max()}; the network has {self.n_classes} "
                     "outputs"
                 )
-            self.loss.check(samples.y, self.n_classes)
+            if hasattr(self.loss, "check"):
+                self.loss.check(samples.y, self.n_classes)
+            elif not samples.labelled:
+                raise InputError(f"loss {self.config.loss.name}: takes classes")
 
     def inputs(self, x, ids, epoch):
         """Input of a batch in the form that the engine takes."""

@@ -27,7 +27,7 @@ class Record(Callback):
     overwrite : bool
         Replace a recording that is there.
     **record
-        ``record``, ``record_layers``, ``record_every`` of :class:`~snnsim.simulator.Simulator`.
+        ``record``, ``record_layers``, ``record_every`` of ``snnsim.simulator.Simulator``.
     """
 
     def __init__(self, directory: Any, batches: Any = slice(10), overwrite: bool = False, **record: Any) -> None:

@@ -172,6 +172,7 @@ def fit(config, sets, network=None, state=None, history=(), callbacks=(), target
     run = Run(None, session, history)
     if state is not None:
         session.load_state(state, "fit")
+    if history:
         scores = [_score(m) for m in history]
         run.best_accuracy, run.best_epoch = max(zip(scores, itertools.count(1), strict=False), key=lambda b: b[0])
         run.best = {name: w.copy() for name, w in network.tensors.items()}

@@ -12,8 +12,8 @@ import pytest
 from snnsim.datasets import archives, formats
 from snnsim.datasets.archives import ARCHIVES, fetch_archives, missing
 from snnsim.errors import InputError
+from tests.cli.test_data import mirror
 from tests.data import writers as w
-from tests.test_data_command import mirror
 
 
 def zipped(files):

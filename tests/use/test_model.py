@@ -1,5 +1,8 @@
 """The model against the command line, and what it does besides learning: gradients, activity, files, going on."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
@@ -64,6 +67,34 @@ def test_a_run_directory_from_python(small, tmp_path):
     assert {file.name for file in (tmp_path / "run").iterdir()} >= {"config.toml", "metrics.jsonl", "model.h5"}
     with pytest.raises(InputError, match="already holds a run"):
         sn.Model("784-12-10").fit(small.train_images, small.train_labels, run_dir=tmp_path / "run", progress=False)
+
+
+def test_an_interrupted_training_goes_on(small):
+    """Ctrl-C, as in a notebook: what was learnt is kept, and the next call goes on to the bits of one without it."""
+    x, y = blobs()
+    plain, stopped = sn.Model("6-8-3", **GRID, **QUICK), sn.Model("6-8-3", **GRID, **QUICK)
+    plain.fit(x, y, epochs=3, batch_size=10, progress=False)
+
+    class Interrupting(sn.Callback):
+        def on_batch_end(self, training, metrics):
+            if (training.epoch, training.batch) == (1, 5):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(x, y, epochs=3, batch_size=10, callbacks=Interrupting(), progress=False)
+    assert len(stopped.history) == 1
+    assert stopped.predict(x).shape == (120,)
+    stopped.fit(x, y, epochs=2, batch_size=10, progress=False)
+    assert same(stopped.tensors, plain.tensors)
+
+
+def test_no_epoch_is_no_training():
+    x, y = blobs()
+    model, plain = sn.Model("6-8-3", **GRID), sn.Model("6-8-3", **GRID)
+    model.fit(x, y, epochs=0, progress=False)
+    for one in (model, plain):
+        one.fit(x, y, epochs=1, progress=False)
+    assert same(model.tensors, plain.tensors)
 
 
 def test_a_data_set_by_name(small_mnist, small):

@@ -138,7 +138,7 @@ def test_trials_can_be_chosen_and_memory_ends(folder, monkeypatch):
 
 
 def test_a_growing_recording_appears(tmp_path):
-    """Within two seconds of its commit, read by the thread that the server has; the end of the run is seen, too."""
+    """After each commit, read by the thread that the server has; the end of the run is seen, too."""
     made = recording(2, seed=1, v=False)
     source = Source(tmp_path)
     follower = Follower([source])

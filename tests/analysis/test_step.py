@@ -12,7 +12,7 @@ from snnsim.network import Network
 from snnsim.parameters import ALIF
 from snnsim.plotting.step import advice_figure
 from snnsim.plotting.style import save_figure
-from tests.test_experiments_convergence import graph, problem
+from tests.experiments.test_convergence import graph, problem
 
 
 def test_steps_divide_the_trial_and_finer_ones_the_clocks():

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from snnsim.connections import OneToOne, Pairs
 from snnsim.engines.event_graph import CONSTANTS
-from snnsim.engines.graph_tables import values_of
 from snnsim.engines.outputs import SpikeOutput
 from snnsim.network import Network
 from snnsim.parameters import ALIF, LI, LIF, AdLIF
-from tests.test_event_graph import (
+from tests.engines.test_event_graph import (
     GRADIENT,
     IDENTITY,
     TIME,
@@ -30,6 +29,7 @@ from tests.test_event_graph import (
     spikes_in,
     spread,
     train_of,
+    values_of,
 )
 
 WILD, MOST = 100.0, 60

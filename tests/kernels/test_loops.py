@@ -1,4 +1,4 @@
-"""Time loops of a component that is wired inside, against a dense oracle; of one layer: test_kernels_lif.py."""
+"""Time loops of a component that is wired inside, against a dense oracle; of one layer: kernels/test_lif.py."""
 
 from itertools import pairwise
 

@@ -148,7 +148,7 @@ def test_a_shipped_network_runs(tmp_path, call):
         (("degree = 5", "degre = 5"), "unknown key degre; did you mean degree?"),
         (("degree = 5", ""), "fixed-in-degree needs degree"),
         (("tau_inh = 2.0", "tau_in = 2.0"), "unknown key tau_in; did you mean tau_inh?"),
-        (("t_ref = 2", "t_ref = -2"), "t_ref = -2.0"),
+        (("t_ref = 2", "t_ref = -2"), "population E: t_ref = -2: must be a number of at least 0"),
         (('neuron = "two-synapse-lif"', 'neuron = "lf"'), "neuron = 'lf': must be one of lif"),
         (('kind = "noise"', 'kind = "nois"'), "kind = 'nois'"),
         (("std = 20", ""), "input into E: lacks std"),

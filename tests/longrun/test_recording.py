@@ -76,7 +76,7 @@ def test_a_run_in_stages_is_the_run_in_one(tmp_path):
 
 CHILD = """
 import sys
-from tests.test_longrun_recording import OPTIONS, network
+from tests.longrun.test_recording import OPTIONS, network
 from snnsim import simulate
 where, resume = sys.argv[1:]
 place = {"resume": where} if resume == "1" else {"output": where}

@@ -352,7 +352,7 @@ SUMS = """
 import sys
 import numpy as np
 from snnsim.processes import join
-from tests.test_distributed import random_arrays
+from tests.training.test_distributed import random_arrays
 with join("mpi") as group:
     for repeat in range(3):
         arrays = random_arrays(group.rank)

@@ -160,7 +160,7 @@ def test_the_same_bits_on_every_run_and_with_all_threads():
 
 PROGRAM = """
 import numba
-from tests.test_kernels_properties import digests
+from tests.kernels.test_properties import digests
 for count in (1, 2, 3, 4):
     numba.set_num_threads(count)
     print(count, *digests())
