@@ -70,5 +70,7 @@ def wake(network, connection, counts, strength, gradient):
         return
     indptr, post, at = shape.synapses(source, target)
     each = np.repeat(seen, np.diff(indptr)) * silent[post]
+    if getattr(shape, "pool", None) is not None:
+        each *= shape.pool.scale
     flat = gradient.reshape(-1)
     flat -= np.bincount(at, each, minlength=flat.size).astype(gradient.dtype)

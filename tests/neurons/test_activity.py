@@ -12,6 +12,7 @@ from snnsim.engines.outputs import slab_of_spikes
 from snnsim.network import Network
 from snnsim.neurons import ALIF, LIF
 from snnsim.spikes import Spikes
+from tests.graphs import grid_of_counts
 
 DT, STEPS, BATCH = 0.05, 60, 4
 NU, K = 3.0, 0.7
@@ -73,7 +74,7 @@ def test_steps_along_the_gradient_bring_the_wanted_rate(gradient):
     network = network_of(LIF())
     tensors = dict(network.tensors)
     engine = clock_engine(network, gradient)
-    grid = grid_of(spikes())
+    grid = grid_of_counts(spikes().to_dense(DT, STEPS).astype(int))
     means = []
     for _ in range(40):
         output = engine.forward(tensors, grid)
@@ -83,16 +84,6 @@ def test_steps_along_the_gradient_bring_the_wanted_rate(gradient):
         tensors["input->hidden"] = tensors["input->hidden"] - 0.05 * found
     assert abs(means[0] - NU) > 1.0
     assert abs(means[-1] - NU) < 0.5 * abs(means[0] - NU)
-
-
-def grid_of(trains):
-    dense = trains.to_dense(DT, STEPS)
-    row_ptr = np.zeros((BATCH, STEPS + 1), np.int32)
-    np.cumsum(dense.sum(2), 1, out=row_ptr[:, 1:])
-    rows = np.zeros((BATCH, int(row_ptr[:, -1].max())), np.int32)
-    for b in range(BATCH):
-        rows[b, : row_ptr[b, -1]] = np.nonzero(dense[b])[1]
-    return GridSpikes(rows, row_ptr, dense.shape[2])
 
 
 @pytest.mark.parametrize(
