@@ -198,6 +198,10 @@ def to_toml(config, comments=False):
             lines.append(f"[[{table}]]" if isinstance(values, list) else f"[{table}]")
             for key, value in entry.items():
                 lines += [*(comment(KEYS[f"{table}.{key}"]) if comments else ()), f"{key} = {toml_value(value)}"]
+            if comments and table in TABLES:
+                # What has no value stands there as a comment, so that it is found.
+                for key in (f.name for f in dataclasses.fields(TABLES[table]) if f.name not in entry):
+                    lines += [*comment(KEYS[f"{table}.{key}"]), f"# {key} ="]
             lines.append("")
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from snnsim import InputError, LIFParameters, Network, Spikes, config, simulate
 from snnsim.arguments import array, chosen, integers, number, whole
+from snnsim.datasets import load
 from snnsim.engines.grid import grid_of_spikes
 from snnsim.spikes import RowSpikes, StepSpikes, grid_steps
 from snnsim.training.session import Session
@@ -267,15 +268,16 @@ def test_weights_beyond_single_precision():
 
 
 @pytest.mark.parametrize("bad", [np.nan, 1.5, -0.5])
-def test_training_data_out_of_range(bad, monkeypatch):
-    from snnsim.training import session
-
-    data = session.load("yin-yang", None)
+def test_training_data_out_of_range(bad):
+    data = load("yin-yang")
     images = data.train_images.copy()
     images[3, 2] = bad
-    monkeypatch.setattr(session, "load", lambda *_: dataclasses.replace(data, train_images=images))
     settings = ["data.dataset='yin-yang'", "network.layers=[5,4,3]"]
-    assert refusal(Session, config.load(None, settings)).startswith(f"intensities: {bad:g} among them")
+
+    def train():
+        Session(config.load(None, settings), sets=dataclasses.replace(data, train_images=images).sets())
+
+    assert refusal(train).startswith(f"intensities: {bad:g} among them")
 
 
 def test_numbers():

@@ -54,7 +54,8 @@ def test_config_show_explains_every_key(call):
     lines = out.splitlines()
     for name in config.known_keys():
         table, key = name.split(".")
-        at = next(k for k, line in enumerate(lines) if line.startswith(f"{key} = ") and f"[{table}]" in lines[:k])
+        begins = (f"{key} = ", f"# {key} =")
+        at = next(k for k, line in enumerate(lines) if line.startswith(begins) and f"[{table}]" in lines[:k])
         told = comment(tables.KEYS[name])
         assert lines[at - len(told) : at] == told
 

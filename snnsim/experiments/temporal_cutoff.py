@@ -101,8 +101,8 @@ def _folded(coefficients, source, adjoint):
     no_spike, none_kept = np.empty((batch, 0), np.int32), np.empty((batch, 0), source.dtype)
     backward_of(lif, exact)(
         constants, exact.Settings(one), wiring_of([n], dtype=source.dtype), 0, n_steps, no_spike,
-        np.zeros((batch, n_steps + 1), np.int32), (none_kept, none_kept), none_kept, source, 0,
-        tuple(np.zeros((2, batch, n), source.dtype)), adjoint, nothing, nothing, nothing,
+        np.zeros((batch, n_steps + 1), np.int32), (none_kept, none_kept), (), none_kept, source, 0,
+        tuple(np.zeros((2, batch, n), source.dtype)), adjoint, nothing, nothing, nothing, (),
     )  # fmt: skip
 
 

@@ -149,7 +149,7 @@ def _rasters(session, folder):
     def predict(output, labels):
         return session.loss(output, labels).prediction
 
-    options = {"config": configuration.to_tree(session.config), **writer_units(session.config)}
+    options = {"config": configuration.to_tree(session.config), **writer_units(session.config, split.spiking)}
     with open_writer(folder, simulator, **options) as writer:
         record(simulator, writer, batches(), predict)
     with open_traces(folder) as traces:

@@ -104,13 +104,13 @@ def test_reproduce_hands_its_parts_to_the_workers(tmp_path, monkeypatch):
     def stop(parts):
         raise Stop
 
-    monkeypatch.setattr(reproduce, "load_config", lambda name, quick: (small(), 1.0))
+    monkeypatch.setattr(reproduce, "load_config", lambda name, quick, settings: (small(), 1.0))
     monkeypatch.setattr(reproduce, "Workers", Fake)
     monkeypatch.setattr(accuracy_vs_dt, "_stack", stop)
     with pytest.raises(Stop):
         reproduce.reproduce(["accuracy-vs-dt"], tmp_path, quick=True, workers=3)
     assert len(opened) == 1
-    assert len(list((tmp_path / "parts" / "accuracy-vs-dt").iterdir())) == len(keys) == 9
+    assert len(list((tmp_path / "parts" / "accuracy-vs-dt").iterdir())) == len(keys) == 13
 
 
 def test_a_longer_axis_costs_only_its_new_parts(tmp_path):

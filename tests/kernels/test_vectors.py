@@ -91,7 +91,7 @@ def test_rows_and_products(dtype):
 @pytest.mark.parametrize("features", ["+avx2,+fma,+avx", "+sse2"])
 def test_rows_and_products_of_a_narrower_processor(features):
     name = {"+sse2": "x86-64"}.get(features, "haswell")
-    code = "from tests import test_kernels_vectors as t; t.check_rows(t.np.float32); t.check_products(t.np.float32)"
+    code = "from tests.kernels import test_vectors as t; t.check_rows(t.np.float32); t.check_products(t.np.float32)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features},

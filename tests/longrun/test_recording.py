@@ -176,7 +176,7 @@ def test_trials_and_long_runs_do_not_mix():
         simulate(chain, Spikes.from_trials([((), ())], 3, 1.0), dt=0.1, seed=3)
     recurrent = Network()
     recurrent.input("input", 3)
-    recurrent.population("output", 2, LIF)
+    recurrent.population("output", 2, snnsim.TwoSynapseLIF())
     recurrent.connect("input", "output", weight=1.0)
     with pytest.raises(InputError, match="runs without trials only"):
         simulate(recurrent, Spikes.from_trials([((), ())], 3, 1.0), dt=0.1)
