@@ -7,6 +7,7 @@ from scipy import optimize
 
 from snnsim.engines.grid import grid_of_spikes
 from snnsim.engines.outputs import spikes_of_slab
+from snnsim.errors import InputError
 from snnsim.experiments.base import ANSWER, HOLDS, PARTLY, UNSEEN, Claim
 from snnsim.experiments.lbfgs import full_steps
 from snnsim.experiments.learning import Session, run_config
@@ -135,10 +136,17 @@ def _optimise(config, task, optimizer):
         )  # fmt: skip
         message = str(found.message)
     else:
-        for point in full_steps(batch.value_and_gradient, x, config["iterations"]):
-            note(point)
-        if len(losses) <= config["iterations"]:
-            message = "gradient vanishes" if np.isfinite(losses[-1]) else "not finite"
+        try:
+            for point in full_steps(batch.value_and_gradient, x, config["iterations"]):
+                note(point)
+        except InputError as error:
+            # Weights with which a network cannot be run are an outcome of the experiment, kept with its reason.
+            losses.append(np.nan)
+            accuracies.append(np.nan)
+            message = str(error)
+        else:
+            if len(losses) <= config["iterations"]:
+                message = "gradient vanishes" if np.isfinite(losses[-1]) else "not finite"
     return {
         "loss": np.array(losses),
         "accuracy": np.array(accuracies),
@@ -177,6 +185,8 @@ def claims(results):
         r = results["runs"][k][o]
         top = np.nanmax(r["loss"])
         peak = f", up to {top:.2g} on the way" if top > 1.5 * r["loss"][0] else ""
+        if not np.isfinite(r["loss"][-1]):
+            return f"{r['loss'][0]:.3g} to something undefined{peak}"
         return f"{r['loss'][0]:.3g} to {r['loss'][-1]:.2g}{peak} ({100 * r['accuracy'][-1]:.0f} %)"
 
     def iterations(k):
