@@ -128,7 +128,9 @@ def entry(full, members):
     module, _, name = full.rpartition(".")
     value = getattr(importlib.import_module(module), name)
     if isinstance(value, type):
-        return [f".. autoclass:: {full}", *(["   :members:"] if members else [])]
+        # Those of scikit-learn that it puts into each class are told in its own pages.
+        options = ["   :members:", "   :exclude-members: set_fit_request, set_score_request"]
+        return [f".. autoclass:: {full}", *(options if members else [])]
     if callable(value):
         return [f".. autofunction:: {full}"]
     return [f".. autodata:: {full}"]

@@ -260,7 +260,7 @@ class Network:
         name : str
         shape : int or tuple of int
         neuron : Neuron
-            Such as :class:`~snnsim.neurons.LIF`; :data:`snnsim.neurons.MODELS` has all.
+            Such as ``LIF``; ``snnsim.neurons.MODELS`` has all.
         bias : float or array_like (N,), optional
             Constant current of each neuron.
         learn_bias : bool
@@ -485,7 +485,7 @@ class Network:
     def project(self, tensors: dict[str, np.ndarray], dt: float, duration: float) -> None:
         """Bring what is learnt to what engines can run, in place.
 
-        Delays: at least 0, or a step in a cycle, below the trial; constants: :mod:`snnsim.neurons.bounds`.
+        Delays: at least 0, or a step in a cycle, below the trial; constants: ``snnsim.neurons.bounds``.
         """
         for p in (p for p in self.populations_by_name.values() if p.learn):
             project(p.neuron, {c: tensors[f"{p.name}.{c}"] for c in p.learn}, dt, duration)

@@ -95,7 +95,7 @@ def scheme_coefficients(parameters, dt, scheme="backward_euler", impulse="unit-a
     Parameters
     ----------
     parameters : LIFParameters or LI
-        With one number each; :func:`snnsim.neurons.matrices.step_of` has those of every neuron.
+        With one number each; ``snnsim.neurons.matrices.step_of`` has those of every neuron.
     dt : float
         Step size, > 0, in the unit of the time constants.
     scheme : {"forward_euler", "backward_euler", "exact", "bilinear"}

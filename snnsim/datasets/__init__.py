@@ -7,7 +7,7 @@
 
 ``idx`` reads files, ``registry`` says what each set is, ``location`` where its files are, ``loading`` puts
 the three together, ``fetch`` downloads, ``verify`` checks, ``yin_yang`` generates, and ``augment`` deforms
-images. Nothing here imports numba until :func:`snnsim.datasets.augment.augment` is called.
+images. Nothing here imports numba until ``snnsim.datasets.augment.augment`` is called.
 """
 
 from snnsim.datasets.loading import Dataset, load

@@ -1,6 +1,6 @@
 """The clock engine: time in steps of dt, spikes as lists, and the gradient of SCIENCE's folded recursion on any graph.
 
-Forward, components of the network (:mod:`snnsim.schedule`) run one after another through the whole trial; backward, all
+Forward, components of the network (``snnsim.schedule``) run one after another through the whole trial; backward, all
 of them run through one chunk of :data:`CHUNK` steps after another, the last first. Each goes over blocks of samples
 (:data:`BLOCK`), so that what is passed from kernel to kernel stays in cache, and the only arrays with a time axis
 longer than a chunk (and the longest delay) are lists of spikes: memory grows with the number of spikes, not with
@@ -348,7 +348,7 @@ class ClockEngine:
             Only if :attr:`takes_amplitude`: weight of the term that adds, for each hidden component, the mean number of
             spikes of a neuron in a trial to the loss.
         rate : (float, float), optional
-            Strength and wanted number of spikes of hidden neurons, :mod:`snnsim.activity`.
+            Strength and wanted number of spikes of hidden neurons, ``snnsim.activity``.
 
         Returns
         -------

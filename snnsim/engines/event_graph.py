@@ -261,7 +261,7 @@ class GraphEventEngine:
         on_tensor : callable, optional
             Called with (name, gradient) as soon as a tensor's gradient is complete, from the output to the input.
         rate : (float, float), optional
-            Strength and wanted number of spikes of hidden neurons, :mod:`snnsim.activity`; not with kernels of layers.
+            Strength and wanted number of spikes of hidden neurons, ``snnsim.activity``; not with kernels of layers.
 
         Returns
         -------
