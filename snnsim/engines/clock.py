@@ -465,8 +465,12 @@ class ClockEngine:
             low, high = part.span(name)
             part.drive[0, 0, low:high] = tensors[f"{name}.bias"]
         part.cells = {name: self._cells(name, tensors) for name in part.names}
-        part.constants = self._cast(part.neuron, part.cells.values())
-        part.wiring = self._wired(part, tensors)
+        # What no tensor gives is the same in every batch.
+        given = any(cells.given for cells in part.cells.values())
+        if not part.constants or given:
+            part.constants = self._cast(part.neuron, part.cells.values())
+        if not part.wiring or part.inner:
+            part.wiring = self._wired(part, tensors)
         part.reach = max([1, *(way.reach for way in part.incoming), *(self._inner_reach(part))])
         self._tensors = tensors
 
