@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from snnsim.datasets import formats
 from snnsim.datasets.formats import aedat, nmnist
@@ -71,7 +72,6 @@ def test_aedat_in_class_folders(tmp_path, rng, write, suffix):
 
 
 def test_aedat_4_by_its_library(tmp_path, rng):
-    pytest.importorskip("aedat", reason="AEDAT 4 needs the extra aedat")
     wanted = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -244,14 +244,13 @@ def test_a_recording_is_a_data_set(tmp_path):
 
 
 def test_images_in_class_folders(tmp_path, rng):
-    image = pytest.importorskip("PIL.Image")
     pixels = {}
     for half in ("train", "test"):
         for name in ("apple", "pear"):
             folder = tmp_path / half / name
             folder.mkdir(parents=True)
             pixels[half, name] = rng.integers(0, 256, (4, 6, 3), np.uint8)
-            image.fromarray(pixels[half, name]).save(folder / "1.png")
+            Image.fromarray(pixels[half, name]).save(folder / "1.png")
     found = formats.read(tmp_path)
     assert (found.shape, found.test.labels.tolist()) == ((3, 4, 6), ["apple", "pear"])
     np.testing.assert_array_equal(found.train.values[1], pixels["train", "pear"].reshape(-1))
